@@ -1,0 +1,45 @@
+"""The hub graph: ONNX, normalised, with no framework in sight.
+
+The rooms in the order in which a graph passes through them::
+
+    load      bytes of a .onnx file           -> Graph (checked, typed, shapes inferred)
+    upgrade   forms of older opsets           -> the newest form
+    infer     types, shapes; integers that describe shapes -> Python integers (hosts)
+    simplify  constants, identities, dead code removed
+    lift      groups of primitive nodes       -> the composite operator that they spell out
+
+`read_graph` runs them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from converters.graph.lift import lift
+from converters.graph.load import load
+from converters.graph.model import Graph
+from converters.graph.simplify import simplify
+from converters.graph.upgrade import settle, upgrade
+
+
+def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Graph:
+    """Read an ONNX file into the normalised hub graph.
+
+    Args:
+        path: The `.onnx` file; external data is looked for beside it.
+        native: Says whether an operator key (`Op` or `domain::Op`) is known to the emitter that the
+            graph is for. Operators that are not known but have a function body in the standard are
+            replaced by that body.
+
+    Raises:
+        UnsafeInput: The file is malformed, truncated or points outside its folder.
+        UnsupportedError: An opset that is older than 7.
+    """
+    graph = load(path, native=native)
+    upgrade(graph)
+    simplify(graph)
+    settle(graph)
+    lift(graph, native=native)
+    simplify(graph)
+    return graph

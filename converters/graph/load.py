@@ -1,0 +1,250 @@
+"""A .onnx file (onnx.proto3 `ModelProto`) -> Graph.
+
+Layout and limits: https://github.com/onnx/onnx/blob/main/docs/IR.md. The file is foreign: every name,
+offset and dimension is checked before use, external data must lie beside the file, and nothing is
+allocated that the file does not contain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper, helper, inliner, numpy_helper
+
+from converters.errors import UnsafeInput, UnsupportedError, UsageError
+from converters.graph.functions import expand_functions
+from converters.graph.model import Array, Dim, Graph, Node, Value
+
+OLDEST_OPSET = 7
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+# Names that exporters make up for constants; anything else that is a float is a parameter.
+MADE_UP = re.compile(
+    r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.",
+    re.IGNORECASE,
+)
+# A single number is a parameter only where its name says so.
+NAMED_PARAMETER = re.compile(
+    r"(weight|bias|gamma|beta|scale|alpha|slope|slope_\d+|\.[wb]_\d+)$", re.IGNORECASE
+)
+
+
+def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Graph:
+    """Read a file into a Graph with shapes inferred; see `converters.graph.read_graph`."""
+    model = read_model(path)
+    opset = next((o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS), None)
+    if opset is None or opset < OLDEST_OPSET:
+        raise UnsupportedError(
+            f"{path.name}: opset {opset} is older than {OLDEST_OPSET}",
+            fix="export the model again with opset 13 or newer",
+        )
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    model = expand_functions(model, native)
+    try:
+        return _Loader(opset).graph(model)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnsafeInput(f"{path.name}: malformed graph: {error}") from error
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Parse a file and its external data.
+
+    Raises:
+        UsageError: There is no such file.
+        UnsafeInput: It is not an ONNX model, is truncated, or names data outside its folder.
+    """
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file") from error
+    except (DecodeError, ValueError) as error:
+        raise UnsafeInput(f"{path.name}: not an ONNX model, or truncated") from error
+    if not model.graph.node and not model.graph.output:
+        raise UnsafeInput(f"{path.name}: not an ONNX model: it has no graph")
+    folder = path.resolve().parent
+    for tensor in external_data_helper._get_all_tensors(model):
+        if external_data_helper.uses_external_data(tensor):
+            _check_external(tensor, folder, path.name)
+            external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+    return model
+
+
+def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
+    """Refuse external data that is not a plain range of a plain file in `folder`."""
+    info = external_data_helper.ExternalDataInfo(tensor)
+    where = f"{file}: external data of tensor {tensor.name!r}"
+    location = Path(info.location)
+    if not info.location or location.is_absolute() or ".." in location.parts or "\\" in info.location:
+        raise UnsafeInput(f"{where} points outside the folder: {info.location!r}")
+    target = folder / location
+    if target.is_symlink() or folder not in target.resolve().parents:
+        raise UnsafeInput(f"{where} is a link or lies outside the folder: {info.location!r}")
+    if not target.is_file():
+        raise UnsafeInput(f"{where}: no file {info.location!r} beside the model")
+    offset, length = info.offset or 0, info.length
+    end = offset + length if length is not None else offset
+    if offset < 0 or (length is not None and length < 0) or end > target.stat().st_size:
+        raise UnsafeInput(f"{where} lies beyond the end of {info.location!r}")
+
+
+def key_of(domain: str, op: str) -> str:
+    """The name of an operator in our tables."""
+    return op if domain in STANDARD_DOMAINS else f"{domain}::{op}"
+
+
+class _Loader:
+    """Holds the names that are visible while a graph and its sub-graphs are read."""
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.scopes: list[dict[str, Value]] = []
+
+    def graph(self, model: onnx.ModelProto) -> Graph:
+        graph = self.body(model.graph)
+        graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
+        return graph
+
+    def body(self, proto: onnx.GraphProto) -> Graph:
+        infos = {i.name: i for i in (*proto.value_info, *proto.output, *proto.input)}
+        names: dict[str, Value] = {}
+        self.scopes.append(names)
+        for tensor in proto.initializer:
+            names[tensor.name] = _parameter(tensor.name, numpy_helper.to_array(tensor))
+        for sparse in proto.sparse_initializer:
+            names[sparse.values.name] = _parameter(sparse.values.name, _dense(sparse))
+        inputs = []
+        for info in proto.input:
+            if info.name not in names:
+                names[info.name] = _typed(Value(info.name), info)
+                inputs.append(names[info.name])
+        nodes = []
+        for proto_node in proto.node:
+            node = self.node(proto_node, infos)
+            if node is not None:
+                nodes.append(node)
+        outputs = [self.read(info.name, "the graph's outputs") for info in proto.output]
+        self.scopes.pop()
+        return Graph(proto.name, inputs, outputs, nodes, self.opset)
+
+    def read(self, name: str, reader: str) -> Value:
+        for names in reversed(self.scopes):
+            if name in names:
+                return names[name]
+        raise ValueError(f"{reader} read {name!r}, which nothing before it computes")
+
+    def node(self, proto: onnx.NodeProto, infos: dict[str, onnx.ValueInfoProto]) -> Node | None:
+        label = proto.name or next(iter(proto.output), proto.op_type)
+        attributes = {a.name: self.attribute(a) for a in proto.attribute if not a.ref_attr_name}
+        names = self.scopes[-1]
+        if proto.op_type == "Constant" and proto.domain in STANDARD_DOMAINS:
+            data = _constant_data(attributes)
+            if data is not None:
+                names[proto.output[0]] = _parameter(proto.output[0], data)
+                return None
+        outputs: list[Value | None] = []
+        inputs = [self.read(name, label) if name else None for name in proto.input]
+        for name in proto.output:
+            if name in names:
+                raise ValueError(f"{name!r} is computed twice")
+            value = None
+            if name:
+                value = names[name] = Value(name)
+                if name in infos:
+                    _typed(value, infos[name])
+            outputs.append(value)
+        return Node(
+            key_of(proto.domain, proto.op_type), inputs, outputs, attributes, label, _scope(proto)
+        )
+
+    def attribute(self, proto: onnx.AttributeProto) -> Any:
+        if proto.type == onnx.AttributeProto.GRAPH:
+            return self.body(proto.g)
+        if proto.type == onnx.AttributeProto.TENSOR:
+            return numpy_helper.to_array(proto.t)
+        if proto.type == onnx.AttributeProto.SPARSE_TENSOR:
+            return _dense(proto.sparse_tensor)
+        value = helper.get_attribute_value(proto)
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, list) or proto.type in (
+            onnx.AttributeProto.INTS,
+            onnx.AttributeProto.FLOATS,
+            onnx.AttributeProto.STRINGS,
+        ):
+            return [item.decode() if isinstance(item, bytes) else item for item in value]
+        return value
+
+
+def _constant_data(attributes: dict[str, Any]) -> Array | None:
+    if "value" in attributes:
+        return np.asarray(attributes["value"])
+    if "sparse_value" in attributes:
+        return np.asarray(attributes["sparse_value"])
+    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32)):
+        if name in attributes:
+            return np.asarray(attributes[name], dtype)
+    for name in ("value_int", "value_ints"):
+        if name in attributes:
+            return np.asarray(attributes[name], np.int64)
+    return None
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> Array:
+    """A sparse tensor (COO: linear or per-axis indices) as a dense one."""
+    dims = tuple(sparse.dims)
+    values = numpy_helper.to_array(sparse.values)
+    indices = numpy_helper.to_array(sparse.indices)
+    dense = np.zeros(dims, values.dtype)
+    where = np.unravel_index(indices, dims) if indices.ndim == 1 else tuple(indices.T)
+    dense[where] = values
+    return dense
+
+
+def _parameter(name: str, data: Array) -> Value:
+    named = NAMED_PARAMETER.search(name) if data.size == 1 else not MADE_UP.search(name)
+    trainable = bool(named) and data.dtype.kind in "fV" and data.size > 0
+    return Value(name, data.dtype, tuple(data.shape), data, trainable)
+
+
+def _typed(value: Value, info: onnx.ValueInfoProto) -> Value:
+    if not info.type.HasField("tensor_type"):
+        return value
+    tensor = info.type.tensor_type
+    if tensor.elem_type:
+        value.dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    if tensor.HasField("shape"):
+        value.shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+    return value
+
+
+def _dim(proto: onnx.TensorShapeProto.Dimension) -> Dim:
+    # Old exporters store an unknown size as 0, -1 or "?".
+    if proto.HasField("dim_value"):
+        return proto.dim_value if proto.dim_value > 0 else None
+    name = proto.dim_param
+    return name if name and name not in ("?", "-1", "None") else None
+
+
+def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
+    """Names of the modules around a node, from what the exporters of PyTorch leave behind.
+
+    torch.onnx.export (TorchScript) names nodes `/encoder/layer.0/output/dense/MatMul`; the dynamo
+    exporter adds `pkg.torch.onnx.name_scopes` metadata: `['', 'encoder', 'encoder.layer.0', ...]`.
+    """
+    for prop in proto.metadata_props:
+        if prop.key == "pkg.torch.onnx.name_scopes":
+            paths = re.findall(r"'([^']*)'", prop.value)
+            # The last entry names the node itself; the one before it is the innermost module.
+            return tuple(paths[-2].split(".")) if len(paths) > 1 and paths[-2] else ()
+    if proto.name.startswith("/"):
+        parts = proto.name.split("/")[1:-1]
+        return tuple(piece for part in parts for piece in part.split(".") if piece)
+    return ()

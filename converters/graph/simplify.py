@@ -1,0 +1,234 @@
+"""Smaller graphs that compute the same: each rule with its before and after.
+
+    fold        every input known                 -> the result, known
+    identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
+    branch      If with a known condition         -> the branch taken
+    host        Shape arithmetic on known sizes   -> the numbers, known
+    dead        nodes that nothing reads          -> gone
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from converters.graph.infer import infer
+from converters.graph.model import Array, Graph, Node, Value, node_reads, subgraphs
+
+# A folded result may not be larger than this or than what it is made from (elements).
+LARGEST_FOLD = 1 << 16
+# Folding these would hide that they differ at each run, or would turn weights into other weights.
+NEVER_FOLD = {
+    "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
+    "Bernoulli", "Dropout", "If", "Loop", "Scan",
+}  # fmt: skip
+# Operators whose result can be far larger than their inputs: the size is worked out first.
+GROWING: dict[str, Callable[[list[Array]], float]] = {
+    "ConstantOfShape": lambda a: _count(a[0]),
+    "Expand": lambda a: a[0].size * _count(a[1]),
+    "Range": lambda a: abs(float(a[1]) - float(a[0])) / max(abs(float(a[2])), 1e-30),
+    "Tile": lambda a: a[0].size * _count(a[1]),
+    "OneHot": lambda a: a[0].size * abs(float(a[1].ravel()[0])),
+    "Pad": lambda a: math.inf,
+    "Resize": lambda a: math.inf,
+    "MatMul": lambda a: math.inf,
+    "Conv": lambda a: math.inf,
+    "Gemm": lambda a: math.inf,
+}
+
+
+def simplify(graph: Graph) -> None:
+    """Apply every rule until nothing changes, in place."""
+    while True:
+        before = len(graph.nodes), sum(v.const is not None for n in graph.nodes for v in n.inputs if v)
+        _take_known_branches(graph)
+        _fold(graph)
+        _drop_identities(graph)
+        _number_known_sizes(graph)
+        _drop_dead(graph)
+        for node in graph.nodes:
+            for inner in subgraphs(node):
+                simplify(inner)
+        after = len(graph.nodes), sum(v.const is not None for n in graph.nodes for v in n.inputs if v)
+        if after == before:
+            return
+
+
+def _count(shape: Array) -> float:
+    return math.prod(float(abs(int(size))) for size in shape.ravel())
+
+
+def _fold(graph: Graph) -> None:
+    kept = []
+    for node in graph.nodes:
+        if not _folded(node, graph.opset):
+            kept.append(node)
+    graph.nodes = kept
+
+
+def _folded(node: Node, opset: int) -> bool:
+    if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
+        return False
+    inputs = [None if value is None else value.const for value in node.inputs]
+    if any(v is not None and v.const is None for v in node.inputs) or not any(
+        data is not None for data in inputs
+    ):
+        return False
+    arrays = [data for data in inputs if data is not None]
+    size = sum(data.size for data in arrays)
+    limit = max(LARGEST_FOLD, size)
+    if node.key in GROWING and not GROWING[node.key](arrays) <= LARGEST_FOLD:
+        return False
+    if any(v.trainable for v in node.inputs if v is not None) and node.key not in (
+        "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity",
+    ):  # fmt: skip
+        return False
+    results = evaluate(node, inputs, opset)
+    if results is None or any(result.size > limit for result in results):
+        return False
+    for value, result in zip(node.outputs, results, strict=False):
+        if value is not None:
+            value.const, value.dtype, value.shape = result, result.dtype, tuple(result.shape)
+            source = next((v for v in node.inputs if v is not None and v.trainable), None)
+            if source is not None and result.dtype.kind in "fV":
+                value.trainable, value.name = True, source.name
+    return True
+
+
+def evaluate(node: Node, inputs: list[Array | None], opset: int) -> list[Array] | None:
+    """Run one node in the standard's reference implementation; None where that cannot."""
+    names = [f"i{k}" if data is not None else "" for k, data in enumerate(inputs)]
+    outputs = [f"o{k}" if value is not None else "" for k, value in enumerate(node.outputs)]
+    try:
+        proto = helper.make_node(
+            node.key, names, outputs, **{k: _attribute(v) for k, v in node.attributes.items()}
+        )
+        feeds = {n: data for n, data in zip(names, inputs, strict=True) if data is not None}
+        graph = helper.make_graph(
+            [proto],
+            "fold",
+            [
+                helper.make_tensor_value_info(
+                    n, helper.np_dtype_to_tensor_dtype(data.dtype), data.shape
+                )
+                for n, data in feeds.items()
+            ],
+            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in outputs if n],
+        )
+        # `upgrade` has brought the node into the newest form.
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+        results = ReferenceEvaluator(model).run(None, feeds)
+    except Exception:  # noqa: BLE001 - whatever it is, the node simply stays in the graph
+        return None
+    if not all(isinstance(result, np.ndarray | np.generic) for result in results):
+        return None
+    arrays = iter(np.asarray(result) for result in results)
+    return [next(arrays) if name else np.zeros(0) for name in outputs]
+
+
+def _attribute(value: Any) -> Any:
+    return numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+
+
+def _drop_identities(graph: Graph) -> None:
+    kept = []
+    for node in graph.nodes:
+        source = _same_as(node)
+        if source is None or source.dtype != node.output.dtype and node.output.dtype is not None:
+            kept.append(node)
+            continue
+        if source.shape is None:
+            source.shape = node.output.shape
+        graph.replace(node.output, source)
+    graph.nodes = kept
+
+
+def _same_as(node: Node) -> Value | None:
+    """The input that a node's only used output is equal to, if it is."""
+    x = node.inputs[0] if node.inputs else None
+    if x is None or any(value is not None for value in node.outputs[1:]):
+        return None
+    if node.key == "Identity":
+        return x
+    if node.key == "Dropout" and not _is_true(node.inputs[2:3]):
+        return x
+    if node.key == "Cast" and x.dtype is not None and x.dtype == node.output.dtype:
+        return x
+    if node.key == "Transpose" and x.rank is not None:
+        order = node.attributes.get("perm") or list(reversed(range(x.rank)))
+        return x if order == list(range(x.rank)) else None
+    if node.key in ("Concat", "Sum", "Max", "Min", "Mean") and len(node.inputs) == 1:
+        return x
+    if node.key in ("Mul", "Div", "Add", "Sub", "Pow"):
+        return _neutral(node)
+    return None
+
+
+def _is_true(values: list[Value | None]) -> bool:
+    return any(value is not None and (value.const is None or bool(value.const)) for value in values)
+
+
+NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0, "Pow": 1}
+
+
+def _neutral(node: Node) -> Value | None:
+    """`x * 1`, `x + 0` ...: x, where the constant does not broadcast x to another shape."""
+    a, b = node.inputs[:2]
+    pairs = [(a, b)] if node.key in ("Div", "Sub", "Pow") else [(a, b), (b, a)]
+    for x, other in pairs:
+        if x is None or other is None or other.const is None or other.trainable:
+            continue
+        rank_kept = other.const.ndim == 0 or (x.rank is not None and other.const.ndim <= x.rank)
+        if x.const is None and other.const.size == 1 and rank_kept:
+            if other.const.ravel()[0] == NEUTRAL[node.key] and x.dtype == other.const.dtype:
+                return x
+    return None
+
+
+def _take_known_branches(graph: Graph) -> None:
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        condition = node.inputs[0] if node.key == "If" else None
+        if condition is None or condition.const is None or condition.const.size != 1:
+            nodes.append(node)
+            continue
+        name = "then_branch" if bool(condition.const.ravel()[0]) else "else_branch"
+        branch: Graph = node.attributes[name]
+        nodes.extend(branch.nodes)
+        for outer, inner in zip(node.outputs, branch.outputs, strict=True):
+            if outer is not None:
+                nodes.append(Node("Identity", [inner], [outer], {}, node.name, node.scope))
+    graph.nodes = nodes
+
+
+def _number_known_sizes(graph: Graph) -> None:
+    for value, host in infer(graph).items():
+        numbers = host.static
+        if numbers is not None and value.const is None and value.dtype is not None:
+            data = np.asarray(numbers[0] if host.scalar else numbers, value.dtype)
+            value.const, value.shape = data, tuple(data.shape)
+
+
+def _drop_dead(graph: Graph) -> None:
+    alive = set(graph.outputs)
+    kept = []
+    for node in reversed(graph.nodes):
+        known = all(v is None or v.const is not None for v in node.outputs)
+        if known or not any(value in alive for value in node.outputs):
+            continue
+        alive.update(node_reads(node))
+        kept.append(node)
+    graph.nodes = kept[::-1]
+    if graph.nodes:
+        used = set(graph.outputs) | {v for node in graph.nodes for v in node_reads(node)}
+        for node in graph.nodes:
+            node.outputs = [
+                value if k == 0 or value in used else None for k, value in enumerate(node.outputs)
+            ]
+            while len(node.outputs) > 1 and node.outputs[-1] is None:
+                node.outputs.pop()

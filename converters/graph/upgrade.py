@@ -1,0 +1,150 @@
+"""Forms of older opsets -> the newest form, so that emitters see one form of every operator.
+
+Before: `Squeeze-11(x, axes=[0])`. After: `Squeeze(x, [0])`. Facts are the version notes of the
+standard: https://github.com/onnx/onnx/blob/main/docs/Changelog.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converters.graph.model import Graph, Node, Value, constant, subgraphs
+
+REDUCTIONS = (
+    "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+    "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare",
+)  # fmt: skip
+
+# operator: ((attribute, position of the input that replaced it, element type), ...)
+BECAME_INPUTS: dict[str, tuple[tuple[str, int, Any], ...]] = {
+    "Squeeze": (("axes", 1, np.int64),),
+    "Unsqueeze": (("axes", 1, np.int64),),
+    "ReduceSum": (("axes", 1, np.int64),),
+    **{name: (("axes", 1, np.int64),) for name in REDUCTIONS},
+    "Split": (("split", 1, np.int64),),
+    "Slice": (("starts", 1, np.int64), ("ends", 2, np.int64), ("axes", 3, np.int64)),
+    "TopK": (("k", 1, np.int64),),
+    "Clip": (("min", 1, None), ("max", 2, None)),
+    "Pad": (("pads", 1, np.int64), ("value", 2, None)),
+    "Dropout": (("ratio", 1, np.float32),),
+    "Upsample": (("scales", 1, np.float32),),
+}
+
+# operator: ((first opset with the new default, attribute, the default before it), ...)
+OLD_DEFAULTS: dict[str, tuple[tuple[int, str, Any], ...]] = {
+    "Hardmax": ((13, "axis", 1),),
+    "LogSoftmax": ((13, "axis", 1),),
+    "Softmax": ((13, "axis", 1),),
+    "RoiAlign": ((16, "coordinate_transformation_mode", "output_half_pixel"),),
+}
+
+COERCING = ("Softmax", "LogSoftmax", "Hardmax")
+RENAMED = {"Scatter": "ScatterElements"}
+RENAMED_MODES = {"bilinear": "linear", "bicubic": "cubic"}
+# Attributes that only said what is now always so.
+DROPPED = {"BatchNormalization": ("spatial", "is_test"), "Dropout": ("is_test", "seed")}
+
+
+def upgrade(graph: Graph) -> None:
+    """Bring every node of the graph and its sub-graphs into the newest form, in place."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        for inner in subgraphs(node):
+            upgrade(inner)
+        node.key = RENAMED.get(node.key, node.key)
+        for name in DROPPED.get(node.key, ()):
+            node.attributes.pop(name, None)
+        for since, name, value in OLD_DEFAULTS.get(node.key, ()):
+            if graph.opset < since:
+                node.attributes.setdefault(name, value)
+        _attributes_to_inputs(node)
+        nodes.extend(_reform(node, graph.opset))
+    graph.nodes = nodes
+
+
+def _attributes_to_inputs(node: Node) -> None:
+    for name, position, dtype in BECAME_INPUTS.get(node.key, ()):
+        if name not in node.attributes:
+            continue
+        data = np.asarray(node.attributes.pop(name), dtype or _dtype(node.inputs[0]))
+        while len(node.inputs) <= position:
+            node.inputs.append(None)
+        node.inputs[position] = constant(f"{node.name}.{name}", data)
+
+
+def _dtype(value: Value | None) -> Any:
+    return np.float32 if value is None or value.dtype is None else value.dtype
+
+
+def _reform(node: Node, opset: int) -> list[Node]:
+    """What an attribute table cannot say."""
+    if node.key == "Upsample" or (node.key == "Resize" and opset < 11):
+        x, scales = node.inputs[:2]
+        node.key = "Resize"
+        node.inputs = [x, None, scales]
+        node.attributes.update(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    elif node.key == "GridSample":
+        mode = node.attributes.get("mode", "linear")
+        node.attributes["mode"] = RENAMED_MODES.get(mode, mode)
+    elif node.key in COERCING and opset < 13:
+        node.key += "@1"
+    elif node.key == "GroupNormalization" and opset < 21:
+        return _per_group(node)
+    return [node]
+
+
+def settle(graph: Graph) -> None:
+    """Write what needed ranks, once they are inferred: the softmaxes from before opset 13, in place."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        for inner in subgraphs(node):
+            settle(inner)
+        nodes.extend(_coerced(node) if node.key.endswith("@1") else [node])
+    graph.nodes = nodes
+
+
+def _coerced(node: Node) -> list[Node]:
+    """Before opset 13 these worked on a matrix: all axes from `axis` on are one row.
+
+    Before: Softmax-11(x, axis=1), x of 4 dimensions. After: Reshape(Softmax(Flatten(x, 1)), shape(x)).
+    """
+    node.key = node.key.removesuffix("@1")
+    x = node.inputs[0]
+    axis = node.attributes.get("axis", 1)
+    rank = x.rank if x is not None else None
+    if rank is not None and axis % max(rank, 1) == rank - 1:
+        node.attributes["axis"] = -1
+        return [node]
+    dtype = node.output.dtype
+    flat = Value(f"{node.name}.flat", dtype, (None, None))
+    scores = Value(f"{node.name}.scores", dtype, (None, None))
+    shape = Value(f"{node.name}.shape", np.dtype(np.int64), (rank,))
+    attributes = {**node.attributes, "axis": -1}
+    return [
+        Node("Flatten", [x], [flat], {"axis": axis}, f"{node.name}.flatten", node.scope),
+        Node(node.key, [flat], [scores], attributes, node.name, node.scope),
+        Node("Shape", [x], [shape], {}, f"{node.name}.shape", node.scope),
+        Node("Reshape", [scores, shape], node.outputs, {}, f"{node.name}.reshape", node.scope),
+    ]
+
+
+def _per_group(node: Node) -> list[Node]:
+    """GroupNormalization-18 has a scale and bias for each group, -21 for each channel."""
+    x, scale, bias = node.inputs[:3]
+    groups = node.attributes["num_groups"]
+    channels = x.shape[1] if x is not None and x.shape is not None and len(x.shape) > 1 else None
+    if isinstance(channels, int) and scale is not None and bias is not None:
+        if scale.const is not None and bias.const is not None:
+            node.inputs = [
+                x,
+                *(
+                    constant(v.name, np.repeat(v.const, channels // groups), trainable=True)
+                    for v in (scale, bias)
+                    if v.const is not None
+                ),
+            ]
+            return [node]
+    node.key = "GroupNormalization@18"
+    return [node]
