@@ -3,3 +3,5 @@
 Nothing here knows of a registry or a server, and no framework is imported by this package itself:
 each framework runs in a process of its own (`converters.runtimes`).
 """
+
+__version__ = "0.1.0"

@@ -19,18 +19,18 @@ def expand_functions(model: onnx.ModelProto, native: Callable[[str], bool]) -> o
     if all(native(_key(node)) for node in model.graph.node):
         return model
     opsets = {imported.domain or "": imported.version for imported in model.opset_import}
-    for _ in range(8):
+    for depth in range(8):
         model = _inferred(model)
         types = _types(model.graph)
         functions: dict[tuple[str, str], onnx.FunctionProto] = {}
         for node in model.graph.node:
             if not native(_key(node)):
-                _expand(node, opsets, types, functions)
+                _expand(node, depth, opsets, types, functions)
         if not functions:
             break
         model.functions.extend(functions.values())
-        for function in functions.values():
-            model.opset_import.append(onnx.helper.make_opsetid(function.domain, 1))
+        for domain in {domain for domain, _ in functions}:
+            model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
         model = inliner.inline_local_functions(model)
     return model
 
@@ -49,6 +49,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _expand(
     node: onnx.NodeProto,
+    depth: int,
     opsets: dict[str, int],
     types: dict[str, onnx.TypeProto],
     functions: dict[tuple[str, str], onnx.FunctionProto],
@@ -64,7 +65,7 @@ def _expand(
         return
     # One function for each call: a body may depend on the types and attributes of its call.
     name = f"{node.op_type}_{len(functions)}"
-    body.domain, body.name = "polyzoo.expanded", name
+    body.domain, body.name = f"polyzoo.expanded{depth}", name
     functions[body.domain, name] = body
     present = {attribute.name for attribute in node.attribute}
     for attribute in schema.attributes.values():

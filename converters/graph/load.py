@@ -21,7 +21,7 @@ from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.graph.functions import expand_functions
 from converters.graph.model import Array, Dim, Graph, Node, Value
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 6
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 # Names that exporters make up for constants; anything else that is a float is a parameter.

@@ -1,0 +1,135 @@
+"""The hub graph -> an artifact directory: source, weights, inference script, manifest.
+
+`graph` goes through `lower` (operators of a framework), `outline` (modules), `write` (source).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from converters.emitters.framework import Framework
+from converters.emitters.lower import lower
+from converters.emitters.outline import outline
+from converters.emitters.signature import name_dimensions, signature
+from converters.emitters.write import format_source, write
+from converters.errors import UsageError
+from converters.graph import read_graph
+
+NATIVE = ("pytorch", "paddle", "mindspore")
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
+
+
+def framework(key: str) -> Framework:
+    """The record of a framework.
+
+    Raises:
+        UsageError: There is no emitter of that name.
+    """
+    if key not in NATIVE:
+        raise UsageError(f"unknown framework {key!r}", fix=f"choose from: {', '.join(NATIVE)}, onnx")
+    record: Framework = getattr(importlib.import_module(f"converters.emitters.{key}"), key.upper())
+    return record
+
+
+def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: str = "") -> None:
+    """Write an ONNX file as native source of a framework into a new folder.
+
+    Args:
+        model: The ONNX file.
+        key: `pytorch`, `paddle`, `mindspore` or `onnx`.
+        out: The folder; it must not exist.
+        source: What the manifest says of where the model comes from: `format`, `sha256`.
+        name: What to call the model in the header of its source.
+
+    Raises:
+        UnsupportedOperators: Some operators cannot be written in that framework; nothing is written.
+        UnsafeInput: The model is malformed.
+        UsageError: There is no such framework.
+    """
+    if key == "onnx":
+        from converters.emitters.onnx import emit_onnx  # noqa: PLC0415
+
+        emit_onnx(model, out, source=source)
+        return
+    target = framework(key)
+    graph = read_graph(model, native=target.table.__contains__)
+    name_dimensions(graph)
+    program = lower(graph, target.table, target.spelling, key)
+    written = write(program, outline(program), target, _header(name or model.stem, target, graph))
+    specs = signature(graph)
+    out.mkdir(parents=True)
+    (out / "model.py").write_text(written.text, encoding="utf-8")
+    weights = {name: value.const for name, value in written.weights.items() if value.const is not None}
+    target.write_weights(out / target.weights_file, weights)
+    script = inference_script(target.folder / "inference.py", specs)
+    (out / "infer.py").write_text(script, encoding="utf-8")
+    precision = _precision([value.dtype for value in weights.values()])
+    manifest = {
+        "schema": 1,
+        "framework": key,
+        "format": target.weights_format,
+        "precision": precision,
+        "targets": list(target.targets),
+        "entry": target.weights_file,
+        "inference": "infer.py",
+        "signature": specs,
+        "source": dict(source),
+        "route": ["onnx", key],
+        "parameters": {name: value.name for name, value in written.weights.items()},
+        "metadata": graph.metadata,
+    }
+    write_manifest(out, manifest)
+
+
+def inference_script(template: Path, specs: Mapping[str, Any]) -> str:
+    """The inference script of a framework for one signature."""
+    text = template.read_text(encoding="utf-8")
+    for side in ("inputs", "outputs"):
+        types = {spec["name"]: spec["dtype"] for spec in specs[side]}
+        text = text.replace(f"{side.upper()}: dict[str, str] = {{}}", f"{side.upper()} = {types!r}")
+    return format_source(text)
+
+
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Write manifest.json with the size and digest of every other file of the folder."""
+    from converters import __version__  # noqa: PLC0415
+
+    files = [
+        {"path": path.name, "size": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(out.iterdir())
+        if path.is_file() and path.name != "manifest.json"
+    ]
+    text = json.dumps(
+        {**manifest, "files": files, "converter": f"polyzoo {__version__}"},
+        ensure_ascii=False,
+        indent=2,
+    )
+    (out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _header(name: str, target: Framework, graph: Any) -> str:
+    inputs = ", ".join(f"{v.name} {list(v.shape or ())}" for v in graph.inputs)
+    outputs = ", ".join(f"{v.name} {list(v.shape or ())}" for v in graph.outputs)
+    return f"{name} in {target.title}.\n\nInputs: {inputs}\nOutputs: {outputs}\n".replace("'", "")
+
+
+def _precision(dtypes: list[Any]) -> str:
+    floats = [dtype.name for dtype in dtypes if dtype.name in PRECISIONS]
+    return PRECISIONS[max(set(floats), key=floats.count)] if floats else "fp32"
+
+
+__all__ = ["NATIVE", "emit", "framework"]

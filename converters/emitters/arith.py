@@ -1,0 +1,108 @@
+"""Arithmetic of windows and axes that is the same in every framework, done once.
+
+Formulas are those of the operator pages of the standard (Conv, ConvTranspose, AveragePool, MaxPool).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from converters.emitters.table import Refusal
+from converters.graph.model import Dim
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over the spatial axes, with every default filled in.
+
+    Attributes:
+        kernel, strides, dilations: For each spatial axis.
+        begin, end: Padding before and after each spatial axis; zero where `same` is set.
+        same: `upper` or `lower` where the padding depends on sizes that only the running model knows:
+            the output has ceil(size / stride) elements, the odd padding goes to the end or the start.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    same: str = ""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether both sides of every axis are padded alike, by sizes known now."""
+        return self.begin == self.end and not self.same
+
+    @property
+    def padded(self) -> bool:
+        """Whether there is any padding."""
+        return any(self.begin) or any(self.end) or bool(self.same)
+
+
+def window(
+    shape: tuple[Dim, ...] | None,
+    kernel: tuple[int, ...],
+    *,
+    auto_pad: str = "NOTSET",
+    strides: tuple[int, ...] | None = None,
+    dilations: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+) -> Window:
+    """Resolve the attributes of a convolution or a pooling.
+
+    Args:
+        shape: The shape of its input, [N, C, spatial...], where known.
+        kernel: The kernel's spatial sizes.
+        auto_pad, strides, dilations, pads: As in the standard.
+    """
+    n = len(kernel)
+    strides, dilations = strides or (1,) * n, dilations or (1,) * n
+    zero = (0,) * n
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        side = auto_pad.removeprefix("SAME_").lower()
+        sizes = shape[2:] if shape is not None else (None,) * n
+        totals = [
+            same_total(size, k, s, d)
+            for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True)
+        ]
+        if any(total is None for total in totals):
+            return Window(kernel, strides, dilations, zero, zero, side)
+        small = tuple((total or 0) // 2 for total in totals)
+        large = tuple((total or 0) - half for total, half in zip(totals, small, strict=True))
+        begin, end = (small, large) if side == "upper" else (large, small)
+        return Window(kernel, strides, dilations, begin, end)
+    if auto_pad == "VALID" or pads is None:
+        return Window(kernel, strides, dilations, zero, zero)
+    if any(pad < 0 for pad in pads):
+        raise Refusal(f"pads={pads}")
+    return Window(kernel, strides, dilations, tuple(pads[:n]), tuple(pads[n:]))
+
+
+def same_total(size: Dim, kernel: int, stride: int, dilation: int) -> int | None:
+    """Padding that gives ceil(size / stride) outputs; None where the size must be known and is not."""
+    reach = (kernel - 1) * dilation + 1
+    if stride == 1:
+        return reach - 1
+    if not isinstance(size, int):
+        return None
+    return max((-(-size // stride) - 1) * stride + reach - size, 0)
+
+
+def one(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
+    """Equal numbers as one, as people write kernel sizes: (3, 3) -> 3."""
+    return numbers[0] if len(set(numbers)) == 1 else numbers
+
+
+def arguments(**given: object) -> str:
+    """Keyword arguments that are not at the default given with them: `stride=(2, 1)` -> `, stride=2`.
+
+    Each is a pair of value and default; those that are equal are left out.
+    """
+    pairs = {name: pair for name, pair in given.items() if isinstance(pair, tuple)}
+    return "".join(f", {k}={value!r}" for k, (value, default) in pairs.items() if value != default)
+
+
+def axes_of(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Axes counted from the start, in order."""
+    return tuple(sorted(axis % rank for axis in axes))

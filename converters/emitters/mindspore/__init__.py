@@ -1,0 +1,55 @@
+"""MindSpore: its record; operators in `ops`, functions that are copied in `functions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converters.checkpoints import write_mindspore_ckpt
+from converters.emitters.framework import Framework
+from converters.emitters.lower import Spelling
+from converters.emitters.mindspore import ops
+from converters.emitters.table import Table
+
+DTYPES = {
+    **{
+        name: f"ms.{name}"
+        for name in (
+            "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
+            "uint16", "uint32", "uint64", "complex64", "complex128",
+        )
+    },
+    "bool": "ms.bool_",
+}  # fmt: skip
+
+MINDSPORE = Framework(
+    key="mindspore",
+    title="MindSpore",
+    table=Table.of(ops),
+    spelling=Spelling(
+        tolist="{}.asnumpy().tolist()", tensor="ms.Tensor({items}, {dtype})", dtypes=DTYPES
+    ),
+    imports={
+        "math": "import math",
+        "ms": "import mindspore as ms",
+        "nn": "from mindspore import nn",
+        "ops": "from mindspore import ops",
+    },
+    module="nn.Cell",
+    forward="construct",
+    tensor="ms.Tensor",
+    module_list="nn.CellList",
+    parameter="ms.Parameter(ops.zeros({shape}, {dtype}))",
+    buffer="ms.Parameter(ops.zeros({shape}, {dtype}), requires_grad=False)",
+    weights_file="model.ckpt",
+    weights_format="mindspore-ckpt",
+    targets=("cpu", "cuda", "ascend"),
+    write_weights=write_mindspore_ckpt,
+    arguments={
+        "nn.Dense": ("in_channels", "out_channels"),
+        "nn.Embedding": ("vocab_size", "embedding_size"),
+        **{f"nn.Conv{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+        **{f"nn.BatchNorm{n}d": ("num_features",) for n in (1, 2, 3)},
+        "nn.LayerNorm": ("normalized_shape",),
+    },
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,1 @@
+"""Source that is copied into an emitted module when it calls one of these functions."""

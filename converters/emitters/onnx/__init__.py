@@ -1,0 +1,51 @@
+"""ONNX: the graph as it came, with its inference script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from converters.graph.load import load, read_model
+
+
+def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
+    """Write a model as an ONNX artifact; see `converters.emitters.emit`."""
+    from converters.emitters import inference_script, write_manifest  # noqa: PLC0415
+    from converters.emitters.signature import name_dimensions, signature  # noqa: PLC0415
+
+    proto = read_model(model)
+    graph = load(model)
+    name_dimensions(graph)
+    specs = signature(graph)
+    large = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > 1 << 30
+    out.mkdir(parents=True)
+    if large:
+        onnx.save_model(
+            proto, out / "model.onnx", save_as_external_data=True, location="model.onnx.data"
+        )
+    else:
+        onnx.save_model(proto, out / "model.onnx")
+    script = inference_script(Path(__file__).with_name("inference.py"), specs)
+    (out / "infer.py").write_text(script, encoding="utf-8")
+    floats = {t.data_type for t in proto.graph.initializer}
+    half = onnx.TensorProto.FLOAT16 in floats and onnx.TensorProto.FLOAT not in floats
+    write_manifest(
+        out,
+        {
+            "schema": 1,
+            "framework": "onnx",
+            "format": "onnx",
+            "precision": "fp16" if half else "fp32",
+            "targets": ["cpu", "cuda"],
+            "entry": "model.onnx",
+            "inference": "infer.py",
+            "signature": specs,
+            "source": dict(source),
+            "route": ["onnx"],
+            "parameters": {},
+            "metadata": graph.metadata,
+        },
+    )

@@ -1,0 +1,52 @@
+"""PaddlePaddle: its record; operators in `ops`, functions that are copied in `functions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converters.checkpoints import write_pdparams
+from converters.emitters.framework import Framework
+from converters.emitters.lower import Spelling
+from converters.emitters.paddle import ops
+from converters.emitters.table import Table
+
+DTYPES = {
+    name: f"'{name}'"
+    for name in (
+        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
+        "bool", "complex64", "complex128",
+    )
+}  # fmt: skip
+
+PADDLE = Framework(
+    key="paddle",
+    title="PaddlePaddle",
+    table=Table.of(ops),
+    spelling=Spelling(
+        tolist="{}.tolist()", tensor="paddle.to_tensor({items}, dtype={dtype})", dtypes=DTYPES
+    ),
+    imports={
+        "math": "import math",
+        "paddle": "import paddle",
+        "F": "import paddle.nn.functional as F",
+        "nn": "from paddle import nn",
+    },
+    module="nn.Layer",
+    forward="forward",
+    tensor="paddle.Tensor",
+    module_list="nn.LayerList",
+    parameter="self.create_parameter({shape}, dtype={dtype})",
+    buffer="self.register_buffer('{name}', paddle.zeros({shape}, dtype={dtype}))",
+    weights_file="model.pdparams",
+    weights_format="pdparams",
+    targets=("cpu", "cuda", "ascend", "mlu", "xpu"),
+    write_weights=write_pdparams,
+    arguments={
+        "nn.Linear": ("in_features", "out_features"),
+        "nn.Embedding": ("num_embeddings", "embedding_dim"),
+        **{f"nn.Conv{n}D": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+        **{f"nn.BatchNorm{n}D": ("num_features",) for n in (1, 2, 3)},
+        "nn.LayerNorm": ("normalized_shape",),
+    },
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,3 @@
+"""ONNX operators; see converters.emitters.table."""
+
+PHRASES: dict[str, str] = {}

@@ -1,0 +1,57 @@
+"""PyTorch: its record; operators in `ops`, functions that are copied in `functions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converters.checkpoints import write_safetensors
+from converters.emitters.framework import Framework
+from converters.emitters.lower import Spelling
+from converters.emitters.pytorch import ops
+from converters.emitters.table import Table
+
+DTYPES = {
+    name: f"torch.{name}"
+    for name in (
+        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
+        "uint16", "uint32", "uint64", "bool", "complex64", "complex128",
+    )
+}  # fmt: skip
+
+PYTORCH = Framework(
+    key="pytorch",
+    title="PyTorch",
+    table=Table.of(ops),
+    spelling=Spelling(
+        tolist="{}.tolist()", tensor="torch.tensor({items}, dtype={dtype})", dtypes=DTYPES
+    ),
+    imports={
+        "math": "import math",
+        "torch": "import torch",
+        "F": "import torch.nn.functional as F",
+        "nn": "from torch import nn",
+    },
+    module="nn.Module",
+    forward="forward",
+    tensor="torch.Tensor",
+    module_list="nn.ModuleList",
+    parameter="nn.Parameter(torch.zeros({shape}, dtype={dtype}))",
+    buffer="self.register_buffer('{name}', torch.zeros({shape}, dtype={dtype}))",
+    weights_file="model.safetensors",
+    weights_format="safetensors",
+    targets=("cpu", "cuda", "ascend", "mlu", "musa", "xpu"),
+    write_weights=write_safetensors,
+    arguments={
+        "nn.Linear": ("in_features", "out_features"),
+        "nn.Embedding": ("num_embeddings", "embedding_dim"),
+        **{f"nn.Conv{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+        **{f"nn.ConvTranspose{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+        **{f"nn.BatchNorm{n}d": ("num_features",) for n in (1, 2, 3)},
+        **{f"nn.InstanceNorm{n}d": ("num_features",) for n in (1, 2, 3)},
+        "nn.LayerNorm": ("normalized_shape",),
+        "nn.GroupNorm": ("num_groups", "num_channels"),
+        "nn.LSTM": ("input_size", "hidden_size"),
+        "nn.GRU": ("input_size", "hidden_size"),
+    },
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,79 @@
+"""The signature of a graph: names, element types and shapes, with named dynamic dimensions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from converters.graph.model import Dim, Graph, Value
+
+# Names that exporters make up for sizes that they do not know.
+MADE_UP = re.compile(r"unk__|DynamicDimension|^dim_?\d+$|[^A-Za-z0-9_]|^\d|^s\d+$|^$")
+# What the axes of a float image are called.
+IMAGE = ("N", "C", "H", "W")
+
+
+def name_dimensions(graph: Graph) -> None:
+    """Give every dynamic dimension of the inputs and outputs a name that reads well, in place.
+
+    Equal names stay equal. Unknown sizes of inputs are different sizes; unknown sizes of outputs that
+    no input has are named after the output.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = {dim for v in graph.inputs for dim in v.shape or () if _is_good(dim)}
+    for value in (*graph.inputs, *graph.outputs):
+        if value.shape is None:
+            continue
+        shape: list[Dim] = []
+        for axis, dim in enumerate(value.shape):
+            if isinstance(dim, int) or _is_good(dim):
+                shape.append(dim)
+                continue
+            if dim in names:
+                shape.append(names[dim])
+                continue
+            fresh = _fresh(value, axis, taken)
+            taken.add(fresh)
+            if dim is not None:
+                names[dim] = fresh
+            shape.append(fresh)
+        value.shape = tuple(shape)
+    for node in graph.nodes:
+        for out in node.outputs:
+            if out is not None and out.shape is not None and out not in graph.outputs:
+                out.shape = tuple(
+                    names.get(d, d if _is_good(d) else None) if isinstance(d, str) else d
+                    for d in out.shape
+                )
+
+
+def _is_good(dim: Dim) -> bool:
+    return isinstance(dim, str) and not MADE_UP.search(dim)
+
+
+def _fresh(value: Value, axis: int, taken: set[str]) -> str:
+    rank = value.rank or 0
+    image = rank == 4 and value.dtype is not None and value.dtype.kind in "fV"
+    wanted = IMAGE[axis] if image or axis == 0 else "LTKJI"[min(axis - 1, 4)]
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}{number}"
+    return name
+
+
+def signature(graph: Graph) -> dict[str, list[dict[str, Any]]]:
+    """Inputs and outputs as the manifest lists them."""
+    return {"inputs": _specs(graph.inputs), "outputs": _specs(graph.outputs)}
+
+
+def _specs(values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": value.name,
+            "dtype": value.dtype.name if value.dtype is not None else "float32",
+            "shape": list(value.shape) if value.shape is not None else None,
+        }
+        for value in values
+    ]

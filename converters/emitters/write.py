@@ -1,0 +1,536 @@
+"""A tree of regions -> the source of model.py and the weights that go with it.
+
+Regions that differ in nothing but sizes become one class, made with those sizes; repeated ones in a
+row become a module list and a loop. Class and attribute names follow the source where it has names.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ruff.__main__ import find_ruff_bin
+
+from converters.emitters.forward import (
+    HINTS,
+    RESHAPING,
+    Forward,
+    Step,
+    identifier,
+    write_forward,
+)
+from converters.emitters.framework import Framework
+from converters.emitters.lower import Program, Statement
+from converters.emitters.outline import Region
+from converters.emitters.table import Refusal
+from converters.graph.model import Value
+
+# Names that every module class of some framework already uses.
+RESERVED = {
+    "add_module", "apply", "buffers", "children", "construct", "cpu", "cuda", "double", "eval", "float",
+    "forward", "half", "modules", "parameters", "size", "state_dict", "to", "train", "training", "type",
+    "name", "cls_name", "bfloat16", "full_name", "sublayers", "cells", "insert_child_to_cell",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is written for one model.
+
+    Attributes:
+        text: The source of model.py, formatted.
+        weights: The constants of the graph by their key in the framework's state dictionary.
+    """
+
+    text: str
+    weights: Mapping[str, Value]
+
+
+@dataclass(eq=False)
+class Member:
+    """An attribute of a module: a layer, a bare parameter or constant, or inner modules."""
+
+    attribute: str
+    made: ast.stmt | None = None
+    modules: list[Module] = field(default_factory=list)
+    listed: bool = False
+    weights: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Module:
+    """A region on its way to a class."""
+
+    region: Region
+    title: str
+    inputs: list[Value]
+    outputs: list[Value]
+    members: list[Member] = field(default_factory=list)
+    forward: Forward = field(default_factory=lambda: Forward([], []))
+    class_name: str = ""
+    sizes: dict[str, ast.expr] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """How many levels of modules are below it."""
+        inner = [module.height for member in self.members for module in member.modules]
+        return 1 + max(inner, default=-1)
+
+    def weights(self, prefix: str = "") -> dict[str, Value]:
+        """Its constants by state dictionary key."""
+        found: dict[str, Value] = {}
+        for member in self.members:
+            base = f"{prefix}{member.attribute}"
+            for name, value in member.weights.items():
+                found[f"{base}.{name}" if name else base] = value
+            for number, module in enumerate(member.modules):
+                inner = f"{base}.{number}." if member.listed else f"{base}."
+                found.update(module.weights(inner))
+        return found
+
+
+def write(program: Program, tree: Region, framework: Framework, header: str) -> Source:
+    """Write a program as a module of a framework."""
+    writer = _Writer(program, framework)
+    root = writer.module(tree, "Model")
+    classes = _Classes(framework).define(root)
+    body = "\n\n\n".join(classes)
+    parts = [f'"""{header}"""', "from __future__ import annotations"]
+    functions, used = _functions(framework, body)
+    parts.append(_imports(framework, functions + body, used))
+    parts += [functions] if functions else []
+    parts.append(body)
+    return Source(format_source("\n\n".join(parts)), root.weights())
+
+
+def format_source(text: str) -> str:
+    """Format Python source as `ruff format` does."""
+    done = subprocess.run(
+        [find_ruff_bin(), "format", "--isolated", "--line-length", "100", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+class _Writer:
+    def __init__(self, program: Program, framework: Framework) -> None:
+        self.program, self.framework = program, framework
+        self.token_of = {value: token for token, value in program.tokens.items()}
+        self.readers: dict[Value, set[Statement]] = {}
+        for s in program.statements:
+            for value in s.reads:
+                self.readers.setdefault(value, set()).add(s)
+        self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
+
+    def module(self, region: Region, title: str) -> Module:
+        """Write one region, inner ones included; classes are named later."""
+        is_root = title == "Model"
+        inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
+        outputs = list(self.program.graph.outputs) if is_root else self.results(region)
+        module = Module(region, title, inputs, outputs)
+        steps, held = self.steps(module, is_root)
+        named = [(v, self.inputs.get(v, "x" if k == 0 else "")) for k, v in enumerate(inputs)]
+        module.forward = write_forward(steps, named, outputs, self.program.tokens, held)
+        return module
+
+    def reads(self, region: Region) -> list[Value]:
+        """What a region reads from outside: values, and constants that others read too."""
+        written = region.written()
+        mine = set(region.statements())
+        found: dict[Value, None] = {}
+        for s in region.statements():
+            for value in sorted(set(s.reads), key=lambda v: s.reads.index(v)):
+                shared = value.const is not None and not self.readers[value] <= mine
+                if (value.const is None and value not in written) or shared:
+                    found[value] = None
+        return list(found)
+
+    def results(self, region: Region) -> list[Value]:
+        mine = set(region.statements())
+        outer = set(self.program.graph.outputs)
+        return [
+            value
+            for s in region.statements()
+            for value in s.outputs
+            if value is not None and (value in outer or not self.readers.get(value, set()) <= mine)
+        ]
+
+    def steps(self, module: Module, is_root: bool) -> tuple[list[Step], dict[Value, str]]:
+        names = _Names(module.region)
+        held: dict[Value, str] = {}
+        steps: list[Step] = []
+        given = set(module.inputs)
+        for value in module.outputs:
+            self.ensure_token(value)
+        for item in self.items(module.region):
+            if isinstance(item, Statement):
+                for value in item.reads:
+                    if value.const is not None and value not in held and value not in given:
+                        held[value] = self.hold(value, item, names, module)
+                steps.append(self.statement(item, names, module))
+            elif isinstance(item, Region):
+                inner = self.module(item, item.name)
+                attribute = names.take(identifier(item.name))
+                module.members.append(Member(attribute, modules=[inner]))
+                steps.append(self.call(inner, f"self.{attribute}"))
+            else:
+                steps.extend(self.repeated(item, names, module))
+            if not isinstance(item, Statement):
+                inners = module.members[-1].modules
+                for inner in inners:
+                    for value in inner.inputs:
+                        if value.const is not None and value not in held and value not in given:
+                            held[value] = self.hold(value, None, names, module)
+        for value in module.outputs:
+            if value.const is not None and value not in held:
+                held[value] = self.hold(value, None, names, module)
+        return steps, held
+
+    def ensure_token(self, value: Value) -> None:
+        if value not in self.token_of:
+            token = f"_v{len(self.program.tokens)}_"
+            self.program.tokens[token] = value
+            self.token_of[value] = token
+
+    def items(self, region: Region) -> list[Statement | Region | list[Region]]:
+        """The items of a region; inner regions that only hold numbered ones are lists of those."""
+        found: list[Statement | Region | list[Region]] = []
+        for item in region.items:
+            if isinstance(item, Region):
+                inner = [i for i in item.items if isinstance(i, Region)]
+                numbers = [i.name for i in inner]
+                if len(inner) == len(item.items) and numbers == [str(k) for k in range(len(inner))]:
+                    found.append(inner)
+                    self.list_names[id(inner)] = item.name
+                    continue
+            found.append(item)
+        return found
+
+    @property
+    def list_names(self) -> dict[int, str]:
+        """Names of the lists that `items` makes."""
+        return self.__dict__.setdefault("_list_names", {})
+
+    def repeated(self, regions: list[Region], names: _Names, module: Module) -> list[Step]:
+        """Numbered regions: a module list, called in a loop where each feeds the next."""
+        title = self.list_names[id(regions)]
+        inners = [self.module(region, title) for region in regions]
+        attribute = names.take(identifier(title))
+        module.members.append(Member(attribute, modules=inners, listed=True))
+        if _is_chain(inners):
+            first = self.call(inners[0], "_item_")
+            return [
+                Step(
+                    tuple(inners[-1].outputs),
+                    first.expression,
+                    comment=first.comment,
+                    loop=attribute,
+                )
+            ]
+        return [self.call(m, f"self.{attribute}[{k}]") for k, m in enumerate(inners)]
+
+    def call(self, module: Module, function: str) -> Step:
+        args: list[ast.expr] = []
+        for value in module.inputs:
+            self.ensure_token(value)
+            args.append(ast.Name(self.token_of[value], ast.Load()))
+        for value in module.outputs:
+            self.ensure_token(value)
+        expression = ast.Call(ast.Name(function, ast.Load()), args, [])
+        # Positions give the order in which the arguments are read.
+        for column, arg in enumerate(args):
+            arg.col_offset = column
+        return Step(tuple(module.outputs), expression, hint="", comment=len(module.outputs) == 1)
+
+    def statement(self, statement: Statement, names: _Names, module: Module) -> Step:
+        node = statement.node
+        hint = HINTS.get(node.key, "")
+        expression = statement.expression
+        if statement.layer is not None:
+            layer = statement.layer
+            attribute = names.layer(statement)
+            made = ast.parse(f"self.{attribute} = {layer.constructor}").body[0]
+            weights = {k: v for k, v in layer.weights.items() if v is not None}
+            module.members.append(Member(attribute, made, weights=weights))
+            expression = _LayerName(f"self.{attribute}").visit(expression)
+            if statement.leaf and re.fullmatch(r"[A-Za-z_]+", attribute):
+                hint = attribute
+        x = next((v for v in node.inputs if v is not None), None)
+        changed = x is None or x.shape != node.output.shape
+        return Step(statement.outputs, expression, hint, node.key in RESHAPING and changed)
+
+    def hold(
+        self, value: Value, reader: Statement | None, names: _Names, module: Module
+    ) -> str:
+        """Keep a constant in the module; returns its attribute."""
+        attribute = names.constant(value, reader.node.key if reader is not None else "")
+        form = self.framework.parameter if value.trainable else self.framework.buffer
+        shape = list(value.const.shape) if value.const is not None else []
+        made = form.format(
+            name=attribute, shape=shape, dtype=self.framework.spelling.dtype(value.dtype)
+        )
+        text = made if made.startswith("self.") else f"self.{attribute} = {made}"
+        module.members.append(Member(attribute, ast.parse(text).body[0], weights={"": value}))
+        return attribute
+
+
+class _LayerName(ast.NodeTransformer):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the name that ast asks for
+        if node.id != "layer":
+            return node
+        return ast.copy_location(ast.Name(self.name, ast.Load()), node)
+
+
+def _is_chain(modules: Sequence[Module]) -> bool:
+    """Whether each module's only output is the first input of the next, all else being shared."""
+    for module in modules:
+        if len(module.outputs) != 1 or not module.inputs:
+            return False
+    return len(modules) > 1 and all(
+        b.inputs[0] is a.outputs[0] and b.inputs[1:] == modules[0].inputs[1:]
+        for a, b in zip(modules, modules[1:], strict=False)
+    )
+
+
+class _Names:
+    """Attribute names of one module: unique, numbered only where there are several of a kind."""
+
+    def __init__(self, region: Region) -> None:
+        self.taken: set[str] = set()
+        own = [i for i in region.items if isinstance(i, Statement)]
+        self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
+        self.numbers: Counter[str] = Counter()
+
+    def take(self, wanted: str) -> str:
+        if wanted in RESERVED:
+            wanted += "_"
+        name, number = wanted, 1
+        while name in self.taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.taken.add(name)
+        return name
+
+    def layer(self, statement: Statement) -> str:
+        assert statement.layer is not None  # noqa: S101 - the caller has looked
+        if statement.leaf:
+            leaf = statement.leaf
+            return self.take(f"layer{leaf}" if leaf.isdigit() else identifier(leaf))
+        role = statement.layer.role
+        if self.roles[role] == 1:
+            return self.take(role)
+        self.numbers[role] += 1
+        return self.take(f"{role}{self.numbers[role]}")
+
+    def constant(self, value: Value, key: str) -> str:
+        last = re.split(r"[./:]", value.name.rstrip("_"))[-1]
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z_]*[A-Za-z]", last)
+        if plain and value.trainable and not last.startswith("onnx"):
+            return self.take(last)
+        kind = {"Mul": "scale", "Add": "shift", "Gather": "table", "MatMul": "matrix"}.get(key)
+        return self.take(kind or ("weight" if value.trainable else "constant"))
+
+
+class _Classes:
+    """Finds modules of the same form and writes one class for them."""
+
+    def __init__(self, framework: Framework) -> None:
+        self.framework = framework
+        self.names: set[str] = set()
+
+    def define(self, root: Module) -> list[str]:
+        every: list[Module] = []
+        self.collect(root, every)
+        texts: list[str] = []
+        for height in range(root.height + 1):
+            groups: dict[str, list[Module]] = {}
+            for module in (m for m in every if m.height == height):
+                groups.setdefault(self.form(module), []).append(module)
+            texts.extend(self.define_class(group) for group in groups.values())
+        return texts
+
+    def collect(self, module: Module, found: list[Module]) -> None:
+        for member in module.members:
+            for inner in member.modules:
+                self.collect(inner, found)
+        found.append(module)
+
+    def form(self, module: Module) -> str:
+        """Everything about a module but its sizes."""
+        made = [ast.unparse(_Hole().visit(stmt)) for _, stmt in self.made(module)]
+        return "\n".join([",".join(module.forward.parameters), *made, *module.forward.lines])
+
+    def made(self, module: Module) -> list[tuple[str, ast.stmt]]:
+        """The statements of a module's constructor."""
+        found = []
+        for member in module.members:
+            stmt = member.made if member.made is not None else self.inner(member)
+            found.append((member.attribute, ast.parse(ast.unparse(stmt)).body[0]))
+        return found
+
+    def inner(self, member: Member) -> ast.stmt:
+        """`self.blocks = nn.ModuleList([Block(16) for _ in range(6)])` or the like."""
+        calls = [self.construction(module) for module in member.modules]
+        if not member.listed:
+            text = calls[0]
+        elif len(calls) > 1 and len(set(calls)) == 1:
+            text = f"{self.framework.module_list}([{calls[0]} for _ in range({len(calls)})])"
+        else:
+            text = f"{self.framework.module_list}([{', '.join(calls)}])"
+        return ast.parse(f"self.{member.attribute} = {text}").body[0]
+
+    def construction(self, module: Module) -> str:
+        sizes = ", ".join(f"{name}={ast.unparse(value)}" for name, value in module.sizes.items())
+        return f"{module.class_name}({sizes})"
+
+    def define_class(self, group: list[Module]) -> str:
+        first = group[0]
+        name = self.name(first)
+        statements = [self.made(module) for module in group]
+        parameters = self.sizes(group, statements)
+        for module in group:
+            module.class_name = name
+        lines = [f"class {name}({self.framework.module}):"]
+        signature = "".join(f", {parameter}" for parameter in parameters)
+        lines.append(f"    def __init__(self{signature}):")
+        lines.append("        super().__init__()")
+        lines += [f"        {ast.unparse(stmt)}" for _, stmt in statements[0]]
+        lines.append("")
+        tensor = self.framework.tensor
+        arguments = "".join(f", {p}: {tensor}" for p in first.forward.parameters)
+        result = tensor if len(first.outputs) == 1 else f"tuple[{', '.join([tensor] * len(first.outputs))}]"
+        lines.append(f"    def {self.framework.forward}(self{arguments}) -> {result}:")
+        for k, line in enumerate(first.forward.lines):
+            said = {m.forward.comments[k] for m in group}
+            comment = said.pop() if len(said) == 1 else ""
+            lines.append(f"        {line}" + (f"  # {comment}" if comment else ""))
+        return "\n".join(lines)
+
+    def sizes(
+        self, group: list[Module], statements: list[list[tuple[str, ast.stmt]]]
+    ) -> dict[str, None]:
+        """Turn what differs between the modules of a group into parameters of the class."""
+        holes = [
+            [(attr, hole) for attr, stmt in made for hole in _holes(stmt, self.framework.arguments)]
+            for made in statements
+        ]
+        names: dict[tuple[str, ...], str] = {}
+        for position, (attribute, hole) in enumerate(holes[0]):
+            column = tuple(ast.unparse(row[position][1].value) for row in holes)
+            if len(set(column)) == 1:
+                continue
+            if column not in names:
+                taken = set(names.values())
+                name = hole.name
+                if name in taken:
+                    name = f"{attribute}_{hole.name}"
+                names[column] = name
+                for module, row in zip(group, holes, strict=True):
+                    module.sizes[name] = row[position][1].value
+            hole.replace(ast.Name(names[column], ast.Load()))
+        return dict.fromkeys(names.values())
+
+    def name(self, module: Module) -> str:
+        words = re.split(r"[_\W]+", module.title) or ["Block"]
+        base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
+        if base[0].isdigit():
+            base = f"Block{base}"
+        if module.title.endswith("s") and any(c.islower() for c in base) and not base.endswith("ss"):
+            base = base[:-1]
+        name, number = base, 1
+        while name in self.names:
+            number += 1
+            name = f"{base}{number}"
+        self.names.add(name)
+        return name
+
+
+@dataclass
+class _Size:
+    """A literal argument of a constructor and how to put something else in its place."""
+
+    name: str
+    value: ast.expr
+    owner: ast.Call
+    position: int
+    keyword: ast.keyword | None = None
+
+    def replace(self, by: ast.expr) -> None:
+        if self.keyword is not None:
+            self.keyword.value = by
+        else:
+            self.owner.args[self.position] = by
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return not any(isinstance(n, ast.Name | ast.Call | ast.Attribute) for n in ast.walk(node)) and not (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def _holes(stmt: ast.stmt, arguments: Mapping[str, tuple[str, ...]]) -> list[_Size]:
+    """The literal arguments of every constructor call in a statement."""
+    found = []
+    for call in (n for n in ast.walk(stmt) if isinstance(n, ast.Call)):
+        names = arguments.get(ast.unparse(call.func), ())
+        for position, arg in enumerate(call.args):
+            if _is_literal(arg):
+                name = names[position] if position < len(names) else "size"
+                found.append(_Size(name, arg, call, position))
+        for kw in call.keywords:
+            if kw.arg is not None and _is_literal(kw.value):
+                found.append(_Size(kw.arg, kw.value, call, 0, kw))
+    return found
+
+
+class _Hole(ast.NodeTransformer):
+    """Leaves a hole for every literal argument."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 - the name that ast asks for
+        self.generic_visit(node)
+        for size in _holes(ast.Expr(node), {}):
+            size.replace(ast.Name("_", ast.Load()))
+        return node
+
+
+def _functions(framework: Framework, body: str) -> tuple[str, set[str]]:
+    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
+    path = framework.folder / "functions.py"
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    defined = {
+        (stmt.name if isinstance(stmt, ast.FunctionDef | ast.ClassDef) else stmt.targets[0].id): stmt
+        for stmt in tree.body
+        if isinstance(stmt, ast.FunctionDef | ast.ClassDef)
+        or (isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name))
+    }
+    wanted: set[str] = set()
+    queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]
+    while queue:
+        name = queue.pop()
+        if name in defined and name not in wanted:
+            wanted.add(name)
+            queue += [n.id for n in ast.walk(defined[name]) if isinstance(n, ast.Name)]
+    pieces = [
+        ast.get_source_segment(text, stmt) or "" for name, stmt in defined.items() if name in wanted
+    ]
+    return "\n\n\n".join(pieces), wanted
+
+
+def _imports(framework: Framework, text: str, used: set[str]) -> str:
+    names = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+    lines = [line for name, line in framework.imports.items() if name in names]
+    return "\n".join(lines)
+
+
+__all__ = ["Refusal", "Source", "format_source", "write"]
