@@ -65,15 +65,19 @@ def _fresh(value: Value, axis: int, taken: set[str]) -> str:
 
 def signature(graph: Graph) -> dict[str, list[dict[str, Any]]]:
     """Inputs and outputs as the manifest lists them."""
-    return {"inputs": _specs(graph.inputs), "outputs": _specs(graph.outputs)}
+    names = [value.name for value in graph.inputs]
+    return {
+        "inputs": _specs(graph.inputs, names),
+        "outputs": _specs(graph.outputs, graph.output_names),
+    }
 
 
-def _specs(values: Sequence[Value]) -> list[dict[str, Any]]:
+def _specs(values: Sequence[Value], names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
-            "name": value.name,
+            "name": name,
             "dtype": value.dtype.name if value.dtype is not None else "float32",
             "shape": list(value.shape) if value.shape is not None else None,
         }
-        for value in values
+        for name, value in zip(names, values, strict=True)
     ]

@@ -67,6 +67,9 @@ def _expand(
     name = f"{node.op_type}_{len(functions)}"
     body.domain, body.name = f"polyzoo.expanded{depth}", name
     functions[body.domain, name] = body
+    # The body holds for every opset from its own on; the inliner leaves out those that differ.
+    for imported in body.opset_import:
+        imported.version = opsets.get(imported.domain, imported.version)
     present = {attribute.name for attribute in node.attribute}
     for attribute in schema.attributes.values():
         if attribute.name not in present and attribute.default_value.type:

@@ -132,7 +132,8 @@ class _Loader:
                 nodes.append(node)
         outputs = [self.read(info.name, "the graph's outputs") for info in proto.output]
         self.scopes.pop()
-        return Graph(proto.name, inputs, outputs, nodes, self.opset)
+        names_out = [info.name for info in proto.output]
+        return Graph(proto.name, inputs, outputs, nodes, self.opset, output_names=names_out)
 
     def read(self, name: str, reader: str) -> Value:
         for names in reversed(self.scopes):

@@ -92,7 +92,7 @@ class Graph:
 
     Attributes:
         opset: Version of the standard operators in the source.
-        scoped: Whether the scopes of nodes come from the source (names of modules).
+        output_names: What the source calls the outputs; an output may be an input or a constant too.
         metadata: The source's own key-value pairs (a character set, labels ...).
     """
 
@@ -102,6 +102,7 @@ class Graph:
     nodes: list[Node]
     opset: int
     metadata: dict[str, str] = field(default_factory=dict)
+    output_names: list[str] = field(default_factory=list)
 
     def producers(self) -> dict[Value, Node]:
         """Which node computes a value."""
