@@ -102,11 +102,14 @@ class UnsafeInput(ConversionError):
 class RuntimeFailed(ConversionError):
     """A framework's process raised, crashed, ran out of time or out of memory.
 
-    `detail` carries the traceback or the last lines of the process's standard error.
+    `detail` carries its traceback and the last lines that it printed. `reason` says what happened in
+    one word: the type of the exception that it raised, the signal that ended it (`SIGSEGV`),
+    `TimeLimit`, `MemoryLimit`, or `Ended`.
     """
 
     code = "runtime-failed"
 
-    def __init__(self, message: str, *, fix: str = "", detail: str = "") -> None:
+    def __init__(self, message: str, *, fix: str = "", detail: str = "", reason: str = "") -> None:
         super().__init__(message, fix=fix)
         self.detail = detail
+        self.reason = reason
