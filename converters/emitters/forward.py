@@ -13,7 +13,7 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from converters.graph.model import Dim, Value
 
@@ -49,6 +49,7 @@ class Step:
     """A line to be: an expression with tokens and the values that it gives.
 
     Attributes:
+        hint: What to call the value; used where no dead variable can be reused, or always if `strong`.
         loop: For a loop over repeated modules: the attribute that holds them.
     """
 
@@ -57,6 +58,7 @@ class Step:
     hint: str = ""
     comment: bool = False
     loop: str = ""
+    strong: bool = False
 
 
 @dataclass
@@ -159,7 +161,7 @@ def _nest(
                 break
             expression = merged
             done.pop()
-        done.append(Step(step.outputs, expression, step.hint, step.comment, step.loop))
+        done.append(replace(step, expression=expression))
     return done
 
 
@@ -259,7 +261,7 @@ class _Writer:
                 continue
             kind = value.dtype.kind if value.dtype is not None else "?"
             name = next((n for n, k in freed if k == kind and n not in found), "")
-            if not name or len(step.outputs) > 1:
+            if not name or step.strong or len(step.outputs) > 1:
                 name = self.fresh(step.hint)
             self.names[value] = name
             found.append(name)
@@ -284,4 +286,4 @@ class _Writer:
 
 
 def _shown_dim(dim: Dim) -> str:
-    return "?" if dim is None else str(dim)
+    return "?" if dim is None or str(dim).startswith("?") else str(dim)

@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedError, UnsupportedOperators
-from converters.graph.hosts import Expr, Host, Item, host_of
+from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, subgraphs
 
@@ -171,7 +171,7 @@ class _Lowering:
             raise Refusal("a sub-graph whose condition is computed by the model")
         wanted = HOST_INPUTS.get(node.key, frozenset())
         inputs = [
-            None if v is None else self.host(v) if k in wanted else self.operand(v, node)
+            None if v is None else self.host(v, node) if k in wanted else self.operand(v, node)
             for k, v in enumerate(node.inputs)
         ]
         attributes = {k: self.attribute(v) for k, v in node.attributes.items()}
@@ -217,12 +217,14 @@ class _Lowering:
             return ""
         return literal(data.ravel()[0])
 
-    def host(self, value: Value) -> Numbers:
+    def host(self, value: Value, node: Node) -> Numbers:
         host = host_of(value, self.hosts)
+        if host is not None and node.key == "Reshape" and not node.attributes.get("allowzero", 0):
+            host = _without_zeros(host, node.inputs[0])
         if host is None and value.const is not None:
             return Numbers(tuple(value.const.ravel().tolist()), scalar=value.const.ndim == 0)
         if host is not None:
-            return Numbers(tuple(self.item(item) for item in host.items), scalar=host.scalar)
+            return Numbers(tuple(self.item(item, node) for item in host.items), scalar=host.scalar)
         text = self.spelling.tolist.format(self.token(value))
         if value.shape == ():
             return Numbers((text,), scalar=True)
@@ -231,15 +233,16 @@ class _Lowering:
                 return Numbers((f"{text}[0]",))
         return Numbers(None, text)
 
-    def item(self, item: Item) -> int | float | str:
-        return self.expression(item) if isinstance(item, Expr) else item
+    def item(self, item: Item, node: Node) -> int | float | str:
+        return self.expression(item, node) if isinstance(item, Expr) else item
 
-    def expression(self, item: Item) -> str:
+    def expression(self, item: Item, node: Node | None = None) -> str:
         if not isinstance(item, Expr):
             return literal(item)
         if item.op == "dim":
-            return f"{self.token(item.args[0])}.shape[{item.args[1]}]"
-        args = [self.expression(arg) for arg in item.args]
+            value, axis = _nearest(item, node)
+            return f"{self.token(value)}.shape[{axis}]"
+        args = [self.expression(arg, node) for arg in item.args]
         if not item.op[0].isalpha():
             return f"(({args[0]}) {item.op} ({args[1]}))" if len(args) > 1 else f"({item.op}({args[0]}))"
         return f"{item.op}({', '.join(args)})"
@@ -262,6 +265,31 @@ class _Lowering:
 
     def scope_of(self, value: Value) -> tuple[str, ...]:
         return next((n.scope for n in self.graph.nodes if value in n.outputs), ())
+
+
+def _nearest(item: Expr, node: Node | None) -> tuple[Value, int]:
+    """The same dimension of one of the node's own inputs where there is one: it is at hand there."""
+    value, axis = item.args
+    tensors = [v for v in (node.inputs if node is not None else ()) if v is not None and v.const is None]
+    if value in tensors or item.symbol is None:
+        return value, axis
+    for tensor in tensors:
+        if tensor.shape is not None and item.symbol in tensor.shape and tensor.rank != 0:
+            return tensor, tensor.shape.index(item.symbol)
+    return value, axis
+
+
+def _without_zeros(host: Host, x: Value | None) -> Host:
+    """The target of a Reshape: a zero means that the size stays."""
+    if x is None or x.shape is None or host.scalar:
+        return host
+    size = len(x.shape)
+    return Host(
+        tuple(
+            dim(x, axis) if not isinstance(item, Expr) and item == 0 and axis < size else item
+            for axis, item in enumerate(host.items)
+        )
+    )
 
 
 def literal(number: Any) -> str:

@@ -264,7 +264,19 @@ class _Writer:
                 hint = attribute
         x = next((v for v in node.inputs if v is not None), None)
         changed = x is None or x.shape != node.output.shape
-        return Step(statement.outputs, expression, hint, node.key in RESHAPING and changed)
+        role = self.attention_role(node.output)
+        shown = node.key in RESHAPING and changed
+        return Step(statement.outputs, expression, role or hint, shown, strong=bool(role))
+
+    def attention_role(self, value: Value) -> str:
+        """`q`, `k` or `v` for what only an attention reads."""
+        readers = self.readers.get(value, set())
+        if len(readers) != 1:
+            return ""
+        node = next(iter(readers)).node
+        if node.key != "ScaledDotProductAttention" or value not in node.inputs[:3]:
+            return ""
+        return "qkv"[node.inputs.index(value)]
 
     def hold(
         self, value: Value, reader: Statement | None, names: _Names, module: Module

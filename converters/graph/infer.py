@@ -7,7 +7,8 @@ node by node; where a shape is itself computed in the graph (Reshape, Expand ...
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,15 +36,36 @@ def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, H
         Every computed value that is known on the host.
     """
     known: dict[Value, Host] = dict(outer or {})
+    taken = {
+        d for v in _values(graph) for d in v.shape or () if isinstance(d, str) and d.startswith("?")
+    }
+    fresh = (f"?{k}" for k in count() if f"?{k}" not in taken)
+    for value in graph.inputs:
+        _name_unknown(value, fresh)
     for node in graph.nodes:
         for inner in subgraphs(node):
             infer(inner, known)
         if any(v is not None and (v.shape is None or v.dtype is None) for v in node.outputs):
             _infer_node(node, known)
+            for value in node.outputs:
+                if value is not None:
+                    _name_unknown(value, fresh)
         host = host_value(node, known)
         if host is not None:
             known[node.output] = host
     return known
+
+
+def _values(graph: Graph) -> Iterator[Value]:
+    yield from graph.inputs
+    for node in graph.nodes:
+        yield from (value for value in node.outputs if value is not None)
+
+
+def _name_unknown(value: Value, fresh: Iterator[str]) -> None:
+    """Give unknown sizes names of their own (`?7`), so that equal ones are recognised later on."""
+    if value.shape is not None:
+        value.shape = tuple(next(fresh) if dim is None else dim for dim in value.shape)
 
 
 def _infer_node(node: Node, known: dict[Value, Host]) -> None:

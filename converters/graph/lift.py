@@ -44,7 +44,8 @@ class Match:
         """The constant that a name stands for, as a number."""
         data = self.values[name].const
         assert data is not None  # noqa: S101 - checked by the rule's `when`
-        return float(data.ravel()[0])
+        # As text in its own precision and back: 1e-05, not 9.999999747378752e-06.
+        return float(str(data.ravel()[0]))
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,24 @@ def _is_embedding(match: Match) -> bool:
     )
 
 
+def _is_one_index(match: Match) -> bool:
+    """A slice of length one whose axis is squeezed away."""
+    x = match.values["x"]
+    datas = [match.values[name].const for name in ("i", "j", "a", "a2")]
+    if x.rank is None or any(data is None or data.size != 1 for data in datas):
+        return False
+    start, end, axis, squeezed = (int(data.ravel()[0]) for data in datas if data is not None)
+    step = match.values["s"].const if "s" in match.values else np.ones(1)
+    if step is None or int(step.ravel()[0]) != 1 or axis % x.rank != squeezed % x.rank:
+        return False
+    return end == start + 1 or (start == -1 and end >= np.iinfo(np.int32).max)
+
+
+def _one_index(match: Match) -> dict[str, Any]:
+    axis = match.values["a"].const
+    return {"axis": int(axis.ravel()[0]) if axis is not None else 0}
+
+
 def _is_conv_bias(match: Match) -> bool:
     w, b = match.values["w"], match.values["b"]
     if w.const is None or b.const is None or not b.trainable or w.const.ndim < 3:
@@ -218,6 +237,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("Mul(x, Tanh(Softplus(x)))", "Mish(x)"),
     Rule("Add(Conv(x, w), b)", "Conv(x, w, b)", lambda m: m.covered[1].attributes, _is_conv_bias),
+    Rule("Squeeze(Slice(x, i, j, a, s), a2)", "Gather(x, i)", _one_index, _is_one_index),
+    Rule("Squeeze(Slice(x, i, j, a), a2)", "Gather(x, i)", _one_index, _is_one_index),
     Rule("Gather(w, i)", "Embedding(w, i)", when=_is_embedding),
     Rule("Add(MatMul(x, w), b)", "Linear(x, w, b)", when=_is_linear),
     Rule("MatMul(x, w)", "Linear(x, w)", when=_is_linear),
@@ -284,6 +305,10 @@ def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str
         w = match.values["w"]
         assert w.const is not None  # noqa: S101 - checked by the rule
         inputs[1] = constant(w.name, np.ascontiguousarray(w.const.T), trainable=True)
+    if key == "Gather":
+        i = match.values["i"]
+        assert i.const is not None  # noqa: S101 - checked by the rule
+        inputs[1] = constant(i.name, i.const.reshape(()).astype(np.int64))
     if key == "Conv":
         b = match.values["b"]
         assert b.const is not None  # noqa: S101 - checked by the rule

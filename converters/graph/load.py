@@ -175,6 +175,10 @@ class _Loader:
         value = helper.get_attribute_value(proto)
         if isinstance(value, bytes):
             return value.decode()
+        if proto.type == onnx.AttributeProto.FLOAT:
+            return shortest(value)
+        if proto.type == onnx.AttributeProto.FLOATS:
+            return [shortest(item) for item in value]
         if isinstance(value, list) or proto.type in (
             onnx.AttributeProto.INTS,
             onnx.AttributeProto.FLOATS,
@@ -182,6 +186,11 @@ class _Loader:
         ):
             return [item.decode() if isinstance(item, bytes) else item for item in value]
         return value
+
+
+def shortest(number: float) -> float:
+    """The shortest number that is the same in 32 bits: 9.999999747378752e-06 -> 1e-05."""
+    return float(str(np.float32(number)))
 
 
 def _constant_data(attributes: dict[str, Any]) -> Array | None:
