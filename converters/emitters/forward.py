@@ -286,4 +286,4 @@ class _Writer:
 
 
 def _shown_dim(dim: Dim) -> str:
-    return "?" if dim is None or str(dim).startswith("?") else str(dim)
+    return str(dim) if isinstance(dim, int) or str(dim).isidentifier() and dim is not None else "?"

@@ -35,6 +35,8 @@ class Framework:
         write_weights: Writes it, framework-free.
         arguments: Names of the positional arguments of constructors, for classes that are made with
             different sizes.
+        defaults: The keyword arguments of constructors that are left out where they are at these
+            values, so that a layer with `stride=2` and one without are of the same form.
         folder: Where `functions.py` and the inference script stand.
     """
 
@@ -54,4 +56,5 @@ class Framework:
     targets: tuple[str, ...]
     write_weights: Callable[[Path, Mapping[str, Array]], None]
     arguments: Mapping[str, tuple[str, ...]]
+    defaults: Mapping[str, Mapping[str, object]]
     folder: Path

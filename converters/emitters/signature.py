@@ -42,10 +42,14 @@ def name_dimensions(graph: Graph) -> None:
     for node in graph.nodes:
         for out in node.outputs:
             if out is not None and out.shape is not None and out not in graph.outputs:
-                out.shape = tuple(
-                    names.get(d, d if _is_good(d) else None) if isinstance(d, str) else d
-                    for d in out.shape
-                )
+                out.shape = tuple(_renamed(dim, names) for dim in out.shape)
+
+
+def _renamed(dim: Dim, names: dict[str, str]) -> Dim:
+    if not isinstance(dim, str) or _is_good(dim):
+        return dim
+    # A made-up name stays, to tell equal sizes, but is not shown.
+    return names.get(dim, f"?{dim.lstrip('?')}")
 
 
 def _is_good(dim: Dim) -> bool:

@@ -26,7 +26,6 @@ from converters.emitters.forward import (
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
 from converters.emitters.outline import Region
-from converters.emitters.table import Refusal
 from converters.graph.model import Value
 
 # Names that every module class of some framework already uses.
@@ -72,6 +71,7 @@ class Module:
     members: list[Member] = field(default_factory=list)
     forward: Forward = field(default_factory=lambda: Forward([], []))
     class_name: str = ""
+    listed: bool = False
     sizes: dict[str, ast.expr] = field(default_factory=dict)
 
     @property
@@ -100,8 +100,8 @@ def write(program: Program, tree: Region, framework: Framework, header: str) -> 
     classes = _Classes(framework).define(root)
     body = "\n\n\n".join(classes)
     parts = [f'"""{header}"""', "from __future__ import annotations"]
-    functions, used = _functions(framework, body)
-    parts.append(_imports(framework, functions + body, used))
+    functions = _functions(framework, body)
+    parts.append(_imports(framework, f"{functions}\n{body}"))
     parts += [functions] if functions else []
     parts.append(body)
     return Source(format_source("\n\n".join(parts)), root.weights())
@@ -222,6 +222,8 @@ class _Writer:
         """Numbered regions: a module list, called in a loop where each feeds the next."""
         title = self.list_names[id(regions)]
         inners = [self.module(region, title) for region in regions]
+        for inner in inners:
+            inner.listed = True
         attribute = names.take(identifier(title))
         module.members.append(Member(attribute, modules=inners, listed=True))
         if _is_chain(inners):
@@ -329,7 +331,7 @@ class _Names:
         name, number = wanted, 1
         while name in self.taken:
             number += 1
-            name = f"{wanted}_{number}"
+            name = f"{wanted}_{number}" if wanted[-1:].isdigit() else f"{wanted}{number}"
         self.taken.add(name)
         return name
 
@@ -359,6 +361,7 @@ class _Classes:
     def __init__(self, framework: Framework) -> None:
         self.framework = framework
         self.names: set[str] = set()
+        self.parameters: dict[str, dict[str, _Parameter]] = {}
 
     def define(self, root: Module) -> list[str]:
         every: list[Module] = []
@@ -383,12 +386,44 @@ class _Classes:
         return "\n".join([",".join(module.forward.parameters), *made, *module.forward.lines])
 
     def made(self, module: Module) -> list[tuple[str, ast.stmt]]:
-        """The statements of a module's constructor."""
+        """The statements of a module's constructor, with every default argument written out."""
         found = []
         for member in module.members:
             stmt = member.made if member.made is not None else self.inner(member)
-            found.append((member.attribute, ast.parse(ast.unparse(stmt)).body[0]))
+            copied = ast.parse(ast.unparse(stmt)).body[0]
+            for call in (n for n in ast.walk(copied) if isinstance(n, ast.Call)):
+                defaults = self.defaults_of(call)
+                given = {kw.arg: kw for kw in call.keywords}
+                extra = [kw for name, kw in given.items() if name not in defaults]
+                call.keywords = [
+                    given.get(name) or ast.keyword(name, ast.Constant(value))
+                    for name, value in defaults.items()
+                ] + extra
+            found.append((member.attribute, copied))
         return found
+
+    def defaults_of(self, call: ast.Call) -> Mapping[str, object]:
+        name = ast.unparse(call.func)
+        if name not in self.parameters:
+            return self.framework.defaults.get(name, {})
+        own = self.parameters[name].values()
+        return {p.name: ast.literal_eval(p.default) for p in own if p.default}
+
+    def arguments(self) -> dict[str, tuple[str, ...]]:
+        """Names of positional arguments: of the framework's classes and of those defined so far."""
+        own = {name: tuple(parameters) for name, parameters in self.parameters.items()}
+        return {**self.framework.arguments, **own}
+
+    def without_defaults(self, stmt: ast.stmt) -> ast.stmt:
+        """Leave out again what is at its default."""
+        for call in (n for n in ast.walk(stmt) if isinstance(n, ast.Call)):
+            defaults = self.defaults_of(call)
+            call.keywords = [
+                kw
+                for kw in call.keywords
+                if kw.arg not in defaults or ast.unparse(kw.value) != repr(defaults[kw.arg])
+            ]
+        return stmt
 
     def inner(self, member: Member) -> ast.stmt:
         """`self.blocks = nn.ModuleList([Block(16) for _ in range(6)])` or the like."""
@@ -402,21 +437,26 @@ class _Classes:
         return ast.parse(f"self.{member.attribute} = {text}").body[0]
 
     def construction(self, module: Module) -> str:
-        sizes = ", ".join(f"{name}={ast.unparse(value)}" for name, value in module.sizes.items())
-        return f"{module.class_name}({sizes})"
+        """The call that makes a module: sizes by position, those with a default by name."""
+        parameters = self.parameters[module.class_name]
+        args = [
+            f"{name}={ast.unparse(size)}" if parameters[name].default else ast.unparse(size)
+            for name, size in module.sizes.items()
+        ]
+        return f"{module.class_name}({', '.join(args)})"
 
     def define_class(self, group: list[Module]) -> str:
         first = group[0]
         name = self.name(first)
         statements = [self.made(module) for module in group]
-        parameters = self.sizes(group, statements)
+        parameters = self.parameters[name] = self.sizes(group, statements)
         for module in group:
             module.class_name = name
         lines = [f"class {name}({self.framework.module}):"]
-        signature = "".join(f", {parameter}" for parameter in parameters)
-        lines.append(f"    def __init__(self{signature}):")
+        signature = "".join(f", {parameter}" for parameter in parameters.values())
+        lines.append(f"    def __init__(self{signature}) -> None:")
         lines.append("        super().__init__()")
-        lines += [f"        {ast.unparse(stmt)}" for _, stmt in statements[0]]
+        lines += [f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]]
         lines.append("")
         tensor = self.framework.tensor
         arguments = "".join(f", {p}: {tensor}" for p in first.forward.parameters)
@@ -430,41 +470,73 @@ class _Classes:
 
     def sizes(
         self, group: list[Module], statements: list[list[tuple[str, ast.stmt]]]
-    ) -> dict[str, None]:
+    ) -> dict[str, _Parameter]:
         """Turn what differs between the modules of a group into parameters of the class."""
         holes = [
-            [(attr, hole) for attr, stmt in made for hole in _holes(stmt, self.framework.arguments)]
+            [(attr, hole) for attr, stmt in made for hole in _holes(stmt, self.arguments())]
             for made in statements
         ]
         names: dict[tuple[str, ...], str] = {}
+        parameters: dict[str, _Parameter] = {}
         for position, (attribute, hole) in enumerate(holes[0]):
             column = tuple(ast.unparse(row[position][1].value) for row in holes)
             if len(set(column)) == 1:
                 continue
             if column not in names:
-                taken = set(names.values())
-                name = hole.name
-                if name in taken:
-                    name = f"{attribute}_{hole.name}"
+                name = hole.name if hole.name not in parameters else f"{attribute}_{hole.name}"
+                while name in parameters:
+                    name += "_"
                 names[column] = name
+                usual, count = Counter(column).most_common(1)[0]
+                with_default = hole.keyword is not None and count > 1
+                parameters[name] = _Parameter(name, _type_of(column), usual if with_default else "")
                 for module, row in zip(group, holes, strict=True):
                     module.sizes[name] = row[position][1].value
             hole.replace(ast.Name(names[column], ast.Load()))
-        return dict.fromkeys(names.values())
+        order = sorted(parameters, key=lambda name: bool(parameters[name].default))
+        for module in group:
+            module.sizes = {name: module.sizes[name] for name in order}
+        return {name: parameters[name] for name in order}
 
     def name(self, module: Module) -> str:
-        words = re.split(r"[_\W]+", module.title) or ["Block"]
+        # A list is called after its blocks: `conv_blocks2` holds ConvBlocks.
+        title = re.sub(r"(?<=[a-z])s\d*$", "", module.title) if module.listed else module.title
+        words = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])\d+$", "", title))
         base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
         if base[0].isdigit():
             base = f"Block{base}"
-        if module.title.endswith("s") and any(c.islower() for c in base) and not base.endswith("ss"):
-            base = base[:-1]
         name, number = base, 1
         while name in self.names:
             number += 1
             name = f"{base}{number}"
         self.names.add(name)
         return name
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """A parameter of a class's constructor, as it is written there."""
+
+    name: str
+    type: str
+    default: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}" + (f" = {self.default}" if self.default else "")
+
+
+def _type_of(texts: Sequence[str]) -> str:
+    """The annotation for values with these texts: `int | tuple[int, ...]`."""
+    kinds: dict[str, None] = {}
+    for text in texts:
+        value = ast.literal_eval(text)
+        if isinstance(value, tuple | list):
+            inner = type(value[0]).__name__ if value else "int"
+            box = "tuple" if isinstance(value, tuple) else "list"
+            kinds[f"{box}[{inner}, ...]" if box == "tuple" else f"list[{inner}]"] = None
+        else:
+            kinds["None" if value is None else type(value).__name__] = None
+    return " | ".join(sorted(kinds))
 
 
 @dataclass
@@ -515,7 +587,7 @@ class _Hole(ast.NodeTransformer):
         return node
 
 
-def _functions(framework: Framework, body: str) -> tuple[str, set[str]]:
+def _functions(framework: Framework, body: str) -> str:
     """The functions of `functions.py` that a text calls, with those that they call, in file order."""
     path = framework.folder / "functions.py"
     text = path.read_text(encoding="utf-8")
@@ -536,13 +608,11 @@ def _functions(framework: Framework, body: str) -> tuple[str, set[str]]:
     pieces = [
         ast.get_source_segment(text, stmt) or "" for name, stmt in defined.items() if name in wanted
     ]
-    return "\n\n\n".join(pieces), wanted
+    return "\n\n\n".join(pieces)
 
 
-def _imports(framework: Framework, text: str, used: set[str]) -> str:
+def _imports(framework: Framework, text: str) -> str:
     names = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     lines = [line for name, line in framework.imports.items() if name in names]
     return "\n".join(lines)
 
-
-__all__ = ["Refusal", "Source", "format_source", "write"]

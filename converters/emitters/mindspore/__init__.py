@@ -51,5 +51,16 @@ MINDSPORE = Framework(
         **{f"nn.BatchNorm{n}d": ("num_features",) for n in (1, 2, 3)},
         "nn.LayerNorm": ("normalized_shape",),
     },
+    defaults={
+        **{
+            f"nn.Conv{n}d": {
+                "stride": 1, "padding": 0, "dilation": 1, "group": 1, "has_bias": False,
+            }
+            for n in (1, 2, 3)
+        },
+        **{f"nn.BatchNorm{n}d": {"eps": 1e-05, "momentum": 0.9} for n in (1, 2, 3)},
+        "nn.LayerNorm": {"epsilon": 1e-07},
+        "nn.Dense": {"has_bias": True},
+    },
     folder=Path(__file__).parent,
 )

@@ -48,5 +48,16 @@ PADDLE = Framework(
         **{f"nn.BatchNorm{n}D": ("num_features",) for n in (1, 2, 3)},
         "nn.LayerNorm": ("normalized_shape",),
     },
+    defaults={
+        **{
+            f"nn.Conv{n}D": {
+                "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias_attr": None,
+            }
+            for n in (1, 2, 3)
+        },
+        **{f"nn.BatchNorm{n}D": {"momentum": 0.9, "epsilon": 1e-05} for n in (1, 2, 3)},
+        "nn.LayerNorm": {"epsilon": 1e-05},
+        "nn.Linear": {"bias_attr": None},
+    },
     folder=Path(__file__).parent,
 )

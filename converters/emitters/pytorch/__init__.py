@@ -53,5 +53,21 @@ PYTORCH = Framework(
         "nn.LSTM": ("input_size", "hidden_size"),
         "nn.GRU": ("input_size", "hidden_size"),
     },
+    defaults={
+        **{
+            f"nn.Conv{n}d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
+            for n in (1, 2, 3)
+        },
+        **{
+            f"nn.ConvTranspose{n}d": {
+                "stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "bias": True, "dilation": 1,
+            }
+            for n in (1, 2, 3)
+        },
+        **{f"nn.BatchNorm{n}d": {"eps": 1e-05, "momentum": 0.1} for n in (1, 2, 3)},
+        "nn.LayerNorm": {"eps": 1e-05, "bias": True},
+        "nn.GroupNorm": {"eps": 1e-05},
+        "nn.Linear": {"bias": True},
+    },
     folder=Path(__file__).parent,
 )
