@@ -120,6 +120,11 @@ class Runtime:
     ) -> None:
         self.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there and can be asked."""
+        return self._process is not None and self._process.poll() is None
+
     def load(self, directory: Path, device: str = "auto") -> None:
         """Load the model of an artifact directory; it replaces the one before.
 
@@ -263,7 +268,7 @@ class Runtime:
         Raises:
             RuntimeFailed: The reply is an error, or there is none.
         """
-        if self._process is None or self._process.poll() is not None:
+        if not self.alive:
             raise self._failed(doing, "its process has ended", "Ended")
         reply = self._exchange({"op": op, **fields}, time.monotonic() + self.limits.seconds, doing)
         if "error" in reply:

@@ -1,0 +1,247 @@
+"""Two artifact directories over the same inputs, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ValidationError
+
+from converters.errors import RuntimeFailed, UnsafeInput, UsageError
+from converters.runtimes import Limits, Runtime, framework
+from converters.verify.compare import PRECISION_OF, Tolerance, compare, tolerance
+from converters.verify.inputs import Arrays, Case, TensorSpec, generate_cases
+from converters.verify.report import CaseReport, OutputReport, Report
+
+
+class _Spec(BaseModel):
+    name: str
+    dtype: str
+    shape: list[int | str | None] | None
+
+
+class _Signature(BaseModel):
+    inputs: list[_Spec] = []
+    outputs: list[_Spec] = []
+
+
+class _Head(BaseModel):
+    """The part of an artifact directory's manifest.json that matters here."""
+
+    framework: str
+    precision: str = "fp32"
+    signature: _Signature = _Signature()
+
+    def inputs(self) -> list[TensorSpec]:
+        return [
+            TensorSpec(s.name, s.dtype, None if s.shape is None else tuple(s.shape))
+            for s in self.signature.inputs
+        ]
+
+    def precisions(self) -> set[str]:
+        """Its own precision, and those of its outputs."""
+        types = (PRECISION_OF.get(spec.dtype) for spec in self.signature.outputs)
+        return {self.precision, *(name for name in types if name)}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one side made of a case: outputs, or why there are none."""
+
+    case: Case
+    outputs: Arrays | None = None
+    error: str = ""
+
+
+def verify(
+    reference: Path,
+    candidate: Path,
+    cases: Sequence[Case] | None = None,
+    limits: Limits | None = None,
+    *,
+    limit: Tolerance | None = None,
+    device: str = "cpu",
+) -> Report:
+    """Run two artifact directories on the same inputs and compare every output.
+
+    Where the reference refuses generated inputs, other sizes are tried and reported. Cases in which one
+    side fails are part of the report; a side that cannot be loaded at all is an error.
+
+    Args:
+        reference: Artifact directory whose outputs are the truth.
+        candidate: Artifact directory to check.
+        cases: Inputs; by default generated from the reference's signature.
+        limits: What each of the two processes may use; time is per run.
+        limit: How far floats may be apart; by default by the coarser precision of both.
+        device: Where both run, as `infer.py --device` names it.
+
+    Returns:
+        The report; the caller decides what a report that has not passed means.
+
+    Raises:
+        UsageError: A folder is no artifact directory, or no inputs can be generated.
+        UnsafeInput: A manifest.json is malformed.
+        MissingRuntime: A framework is not installed.
+        RuntimeFailed: A model cannot be loaded.
+    """
+    truth, claim = _head(reference), _head(candidate)
+    chosen = generate_cases(truth.inputs()) if cases is None else list(cases)
+    applied = limit or tolerance(truth.precisions() | claim.precisions())
+    with Runtime(truth.framework, limits=limits) as runtime:
+        runtime.load(reference, device)
+        expected = [_first_accepted(runtime, case) for case in chosen]
+        others = [_other_values(runtime, answer) for answer in expected[:1]]
+        versions = dict(runtime.versions)
+    with Runtime(claim.framework, limits=limits) as runtime:
+        runtime.load(candidate, device)
+        actual = [_run(runtime, answer.case) for answer in expected if answer.outputs is not None]
+        versions |= runtime.versions
+    names = [spec.name for spec in truth.signature.outputs]
+    reports = _case_reports(expected, actual, names, applied)
+    outputs = [answer.outputs for answer in expected if answer.outputs is not None]
+    problems, warnings = _worth(outputs, [pair for pair in others if pair is not None])
+    warnings += _extra(outputs, actual)
+    return Report(
+        reference=truth.framework,
+        candidate=claim.framework,
+        passed=bool(reports) and all(case.passed for case in reports) and not problems,
+        rtol=applied.rtol,
+        atol=applied.atol,
+        cases=tuple(reports),
+        problems=tuple(problems),
+        warnings=tuple(warnings),
+        versions=versions,
+    )
+
+
+def _head(folder: Path) -> _Head:
+    path = folder / "manifest.json"
+    try:
+        head = _Head.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: not an artifact directory: {error.strerror} (manifest.json)"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnsafeInput(f"{path}: {where or 'file'}: {first['msg']}") from None
+    framework(head.framework)
+    return head
+
+
+def _run(runtime: Runtime, case: Case) -> _Answer:
+    try:
+        return _Answer(case, runtime.run(case.inputs))
+    except RuntimeFailed as error:
+        return _Answer(case, error=error.message)
+
+
+def _first_accepted(runtime: Runtime, case: Case) -> _Answer:
+    """What the reference makes of a case, or of the first of its alternatives that it accepts."""
+    first = _run(runtime, case)
+    attempts = (_run(runtime, other) for other in case.alternatives() if runtime.alive)
+    if first.outputs is not None:
+        return first
+    refused = _Answer(case, error=f"the reference failed: {first.error}")
+    return next((attempt for attempt in attempts if attempt.outputs is not None), refused)
+
+
+def _other_values(runtime: Runtime, answer: _Answer) -> tuple[Arrays, Arrays] | None:
+    """Outputs of a case and of the same shapes with other values, for generated inputs."""
+    if answer.outputs is None or answer.case.seed is None or not answer.case.inputs:
+        return None
+    other = answer.case.made_again(seed=answer.case.seed + 1_000_003)
+    outputs = _run(runtime, other).outputs
+    return None if outputs is None else (answer.outputs, outputs)
+
+
+def _case_reports(
+    expected: list[_Answer], actual: list[_Answer], names: list[str], limit: Tolerance
+) -> list[CaseReport]:
+    found = iter(actual)
+    reports = []
+    outputs: tuple[OutputReport, ...]
+    for answer in expected:
+        shapes = {name: array.shape for name, array in answer.case.inputs.items()}
+        error, outputs = answer.error, ()
+        if answer.outputs is not None:
+            other = next(found)
+            error, outputs = other.error, _outputs(answer.outputs, other.outputs, names, limit)
+        reports.append(
+            CaseReport(inputs=shapes, seed=answer.case.seed, outputs=outputs, error=error)
+        )
+    return reports
+
+
+def _outputs(
+    expected: Arrays, actual: Arrays | None, names: list[str], limit: Tolerance
+) -> tuple[OutputReport, ...]:
+    if actual is None:
+        return ()
+    absent = [name for name in names if name not in expected]
+    return (
+        *(compare(name, array, actual.get(name), limit) for name, array in expected.items()),
+        *(
+            OutputReport(name=name, passed=False, reason="the reference does not give this output")
+            for name in absent
+        ),
+    )
+
+
+def _worth(
+    outputs: list[Arrays], pairs: list[tuple[Arrays, Arrays]]
+) -> tuple[list[str], list[str]]:
+    """What makes a comparison with these reference outputs worthless, and what makes it weaker."""
+    problems, warnings = [], []
+    for name in dict.fromkeys(name for case in outputs for name in case):
+        arrays = [case[name] for case in outputs if name in case]
+        if all(array.size == 0 for array in arrays):
+            problems.append(f"{name}: the reference's output is empty in every case")
+        elif not any(_finite(array).any() for array in arrays):
+            problems.append(f"{name}: the reference's output is never finite")
+        elif all(array.size > 1 and _constant(array) for array in arrays if array.size):
+            warnings.append(f"{name}: the reference's output is one value throughout")
+    compared = [*pairs, *((outputs[0], other) for other in outputs[1:])]
+    if pairs and not any(_tells_apart(a, b) for a, b in compared):
+        problems.append("the inputs have no effect on the reference's outputs")
+    elif pairs and not any(_tells_apart(a, b) for a, b in pairs):
+        warnings.append("the reference's outputs depend on the shapes of inputs only")
+    elif not any(_tells_apart(a, b) for a, b in compared):
+        warnings.append("nothing shows that the outputs depend on the inputs: give more inputs")
+    return problems, warnings
+
+
+def _finite(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if array.dtype.kind in "biu":
+        return np.ones(array.shape, bool)
+    wide = array if array.dtype.kind in "fc" else array.astype(np.float32)
+    return np.asarray(np.isfinite(wide))
+
+
+def _constant(array: npt.NDArray[Any]) -> bool:
+    flat = array.ravel()
+    return bool((flat == flat[0]).all())
+
+
+def _tells_apart(one: Arrays, other: Arrays) -> bool:
+    """Whether two runs differ by more than the shapes of constant outputs."""
+    for name in one.keys() & other.keys():
+        a, b = one[name], other[name]
+        if a.shape == b.shape and a.tobytes() != b.tobytes():
+            return True
+        if a.shape != b.shape and a.size and b.size and not (_constant(a) and _constant(b)):
+            return True
+    return False
+
+
+def _extra(outputs: list[Arrays], actual: list[_Answer]) -> list[str]:
+    known = {name for case in outputs for name in case}
+    found = dict.fromkeys(name for answer in actual for name in answer.outputs or {})
+    return [
+        f"{name}: an output that the reference does not have" for name in found if name not in known
+    ]

@@ -1,0 +1,273 @@
+"""A signature -> inputs: seeded, deterministic, at two or more sizes for every dynamic dimension."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.dtypes import element_type
+from converters.errors import UnsafeInput, UsageError
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Sizes: TypeAlias = Mapping[str, Sequence[int]]
+Bounds: TypeAlias = Mapping[str, tuple[float, float]]
+
+BATCH = re.compile(r"n|b|bs|batch.*", re.IGNORECASE)
+# Sizes that are tried for a dimension that nothing is known of; the second is no multiple of anything.
+BATCH_SIZES = (1, 3)
+IMAGE_SIZES = (64, 109)
+OTHER_SIZES = (16, 7)
+# Dimensions of other names get other sizes, so that swapped axes cannot look right.
+STEP_BETWEEN_NAMES = 2
+
+MASK = re.compile("mask", re.IGNORECASE)
+# Integers below this are tokens of most vocabularies.
+HIGHEST_INTEGER = 100
+# ... and below this, members of the smallest set that can be told apart.
+LOWEST_HIGHEST = 2
+# What else a model may ask of its sizes: sizes are rounded up to a multiple, then multiplied.
+SHAPE_RULES = ((1, 1), (8, 1), (32, 1), (32, 4), (32, 32))
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a signature.
+
+    Attributes:
+        name: Its name.
+        dtype: Name of its element type, as numpy and ml_dtypes have it.
+        shape: Sizes, names of dynamic dimensions, None where a dimension has no name; None as a whole
+            where not even the rank is known.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...] | None
+
+    def dimensions(self) -> tuple[int | str, ...]:
+        """The shape with a name for every dynamic dimension.
+
+        Raises:
+            UsageError: The rank is not known.
+        """
+        if self.shape is None:
+            raise UsageError(
+                f"input {self.name!r} has no known shape, so no inputs can be generated",
+                fix="give test vectors",
+            )
+        named = (f"{self.name}.{axis}" for axis in range(len(self.shape)))
+        return tuple(n if d is None else d for d, n in zip(self.shape, named, strict=True))
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs for one run.
+
+    Attributes:
+        inputs: Arrays by name.
+        seed: What they were generated from; None where they were given.
+        dims: Sizes by name of dynamic dimension.
+        specs: The signature that they were generated from.
+        fixed: Names of dimensions whose sizes the caller chose.
+        bounds: Lowest and highest value, the latter excluded, by input name.
+        highest: Bound of integers that have no bounds of their own.
+    """
+
+    inputs: Arrays
+    seed: int | None = None
+    dims: Mapping[str, int] = field(default_factory=dict)
+    specs: tuple[TensorSpec, ...] = ()
+    fixed: frozenset[str] = frozenset()
+    bounds: Bounds = field(default_factory=dict)
+    highest: int = HIGHEST_INTEGER
+
+    def made_again(self, **changes: Any) -> Case:
+        """The same case from another seed, with other sizes or other bounds."""
+        case = replace(self, **changes)
+        return replace(case, inputs=_arrays(case))
+
+    def alternatives(self) -> Iterator[Case]:
+        """Other generated inputs, for a model that refuses these: other sizes, then smaller integers.
+
+        Sizes that the caller chose and given inputs stay; a batch becomes one at the very end.
+        """
+        if self.seed is None:
+            return
+        seen = [(dict(self.dims), self.highest)]
+        rules = [(*rule, None) for rule in SHAPE_RULES] + [(*SHAPE_RULES[2], 1)]
+        for multiple, factor, batch in rules:
+            dims = {name: self._other(name, multiple, factor, batch) for name in self.dims}
+            for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
+                if (dims, highest) not in seen:
+                    seen.append((dims, highest))
+                    yield self.made_again(dims=dims, highest=highest)
+
+    def _other(self, name: str, multiple: int, factor: int, batch: int | None) -> int:
+        size = self.dims[name]
+        if name in self.fixed:
+            return size
+        if _is_batch(name, self.specs):
+            return batch or size
+        # Dimensions of different names may have to be equal after all.
+        plain = min(
+            d for n, d in self.dims.items() if _kind(n, self.specs) == _kind(name, self.specs)
+        )
+        return -(-plain // multiple) * multiple * factor
+
+
+def generate_cases(
+    specs: Sequence[TensorSpec],
+    *,
+    sizes: Sizes | None = None,
+    bounds: Bounds | None = None,
+    seed: int = 0,
+) -> list[Case]:
+    """Make inputs for a signature: two cases or more, so that every dynamic dimension has two sizes.
+
+    Floats are normal, 8-bit integers of any value, other integers from 0 to 99, masks 0 and 1.
+
+    Args:
+        specs: The inputs; equal names of dimensions are equal sizes.
+        sizes: Sizes to use by name of dimension, for models that accept some only.
+        bounds: Lowest and highest value, the latter excluded, by input name.
+        seed: The first case's; each further case has the next one.
+
+    Raises:
+        UsageError: A shape that is not known, or a hint for a name that does not exist.
+    """
+    specs, sizes, bounds = tuple(specs), dict(sizes or {}), dict(bounds or {})
+    _refuse_unknown("dimension", sizes, _dynamic(specs))
+    _refuse_unknown("input", bounds, [spec.name for spec in specs])
+    for name, values in sizes.items():
+        if not values or min(values) < 1:
+            raise UsageError(f"sizes of dimension {name!r} must be positive, not {list(values)}")
+    choices = {name: sizes.get(name) or _usual(name, specs) for name in _dynamic(specs)}
+    count = max([2, *map(len, choices.values())])
+    empty = Case({}, seed, {}, specs, frozenset(sizes), bounds)
+    return [
+        empty.made_again(
+            seed=seed + index,
+            dims={name: values[index % len(values)] for name, values in choices.items()},
+        )
+        for index in range(count)
+    ]
+
+
+def read_case(path: Path) -> Case:
+    """Inputs that somebody gives, from an .npz file with one array for each input.
+
+    Raises:
+        UsageError: There is no such file.
+        UnsafeInput: It is no .npz file, or holds something else than plain arrays.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise UnsafeInput(f"{path}: a single array, not an .npz file")
+        with loaded as file:
+            return Case({name: file[name] for name in file.files})
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UnsafeInput(f"{path}: not an .npz file of plain arrays: {error}") from error
+
+
+def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := [name for name in given if name not in known]:
+        raise UsageError(
+            f"no {kind} is called {unknown[0]!r}", fix=f"it has: {', '.join(known) or 'none'}"
+        )
+
+
+def _dynamic(specs: Sequence[TensorSpec]) -> list[str]:
+    """Names of dynamic dimensions in the order of their first use."""
+    names = (d for spec in specs for d in spec.dimensions() if isinstance(d, str))
+    return list(dict.fromkeys(names))
+
+
+def _is_batch(name: str, specs: Sequence[TensorSpec]) -> bool:
+    if BATCH.fullmatch(name):
+        return True
+    axes = [s.dimensions().index(name) for s in specs if name in s.dimensions()]
+    ranks = [len(s.dimensions()) for s in specs if name in s.dimensions()]
+    # The only axis of a vector is its length.
+    return max(axes) == 0 and min(ranks) > 1
+
+
+def _kind(name: str, specs: Sequence[TensorSpec]) -> tuple[int, int]:
+    """The sizes that are usual for a dimension, by where it is used."""
+    if _is_batch(name, specs):
+        return BATCH_SIZES
+    image = any(
+        name in spec.dimensions()[2:] and len(spec.dimensions()) == 4 and _is_real(spec)
+        for spec in specs
+    )
+    return IMAGE_SIZES if image else OTHER_SIZES
+
+
+def _is_real(spec: TensorSpec) -> bool:
+    return spec.dtype == "uint8" or "float" in spec.dtype
+
+
+def _usual(name: str, specs: Sequence[TensorSpec]) -> tuple[int, ...]:
+    kind = _kind(name, specs)
+    if kind is BATCH_SIZES:
+        return kind
+    alike = [other for other in _dynamic(specs) if _kind(other, specs) is kind]
+    return tuple(size + STEP_BETWEEN_NAMES * alike.index(name) for size in kind)
+
+
+def _arrays(case: Case) -> Arrays:
+    random = np.random.default_rng(case.seed)
+    arrays: Arrays = {}
+    for spec in case.specs:
+        shape = tuple(case.dims[d] if isinstance(d, str) else d for d in spec.dimensions())
+        arrays[spec.name] = _array(random, spec, shape, case)
+    return arrays
+
+
+def _array(
+    random: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...], case: Case
+) -> npt.NDArray[Any]:
+    dtype = element_type(spec.dtype).numpy
+    bounds = case.bounds.get(spec.name)
+    if dtype.kind == "b":
+        return np.asarray(random.integers(0, 2, shape)).astype(dtype)
+    if dtype.kind not in "iu" and dtype.name not in ("int4", "uint4"):
+        return _floats(random, shape, dtype, bounds)
+    if bounds is None and MASK.search(spec.name):
+        mask = np.asarray(random.integers(0, 2, shape))
+        # A row that masks everything out has no answer.
+        np.atleast_1d(mask)[..., :1] = 1
+        return mask.astype(dtype)
+    low, high = bounds or _integer_bounds(dtype, case.highest)
+    return np.asarray(random.integers(int(low), int(high), shape)).astype(dtype)
+
+
+def _integer_bounds(dtype: np.dtype[Any], highest: int) -> tuple[int, int]:
+    if dtype.kind in "iu" and dtype.itemsize == 1:
+        info = np.iinfo(dtype)
+        return int(info.min), int(info.max) + 1
+    return (0, highest) if dtype.kind in "iu" else (0, 8)
+
+
+def _floats(
+    random: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    bounds: tuple[float, float] | None,
+) -> npt.NDArray[Any]:
+    if bounds is not None:
+        return np.asarray(random.uniform(*bounds, shape)).astype(dtype)
+    # A scalar would come as a Python float.
+    values = np.asarray(random.standard_normal(shape))
+    if dtype.kind == "c":
+        values = np.asarray(values + 1j * random.standard_normal(shape))
+    return np.asarray(values, dtype)
