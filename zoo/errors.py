@@ -2,6 +2,7 @@
 
     ZooError                    exit 1   http 500
     ├── InvalidManifest         exit 2   http 422   a field is missing or wrong: says file, field, expected
+    ├── InvalidSetting          exit 2   http 500   an environment variable holds nonsense
     ├── InvalidReference        exit 2   http 422   not `org/model[@version]`
     ├── NotFound                exit 1   http 404   unknown model, version, framework, file, blob, upload
     ├── Conflict                exit 1   http 409   a published version never changes; upload out of step
@@ -14,6 +15,9 @@
 `code` is stable and meant for programs (it is the last part of the problem+json `type`); `fix` is
 the next thing to do. The edge (CLI, API) renders them; nothing else catches them.
 """
+
+# Errors are named for what happened, as HTTP names them.
+# ruff: noqa: N818
 
 from __future__ import annotations
 
@@ -38,6 +42,12 @@ class InvalidManifest(ZooError):
     """A manifest does not follow the schema; the message names file, field and what was expected."""
 
     status, http, code, title = 2, 422, "invalid-manifest", "The manifest is not valid"
+
+
+class InvalidSetting(ZooError):
+    """An environment variable does not hold what its setting needs."""
+
+    status, http, code, title = 2, 500, "invalid-setting", "A setting is not valid"
 
 
 class InvalidReference(ZooError):

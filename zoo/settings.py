@@ -1,0 +1,98 @@
+"""Every environment variable of the zoo, each with its default and its unit.
+
+The variable of a setting is its name in capitals behind `POLYZOO_`; an empty one counts as not set.
+Which interpreter runs a framework is said by `POLYZOO_PYTHON_<FRAMEWORK>` and belongs to
+converters/runtimes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from zoo.errors import InvalidSetting
+
+PREFIX = "POLYZOO_"
+MEBIBYTE = 1 << 20
+TEBIBYTE = 1 << 40
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("expected an address such as http://127.0.0.1:8000")
+    return text.rstrip("/")
+
+
+Directory = Annotated[Path, AfterValidator(Path.expanduser)]
+Address = Annotated[str, AfterValidator(_address)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """What can be set from outside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Directory = Field(
+        default_factory=lambda: user_data_path("polyzoo", appauthor=False),
+        description="directory of the local zoo: blobs, uploads and catalogue",
+    )
+    cache: Directory = Field(
+        default_factory=lambda: user_cache_path("polyzoo", appauthor=False),
+        description="directory of what can be fetched again",
+    )
+    server: Address = Field(
+        default="http://127.0.0.1:8000", description="address of the zoo that the client talks to"
+    )
+    timeout: Seconds = Field(
+        default=30.0, description="seconds without a byte after which a connection is given up"
+    )
+    attempts: PositiveInt = Field(
+        default=5, description="times that a request is tried before it counts as failed"
+    )
+    connections: PositiveInt = Field(
+        default=4, description="connections that one transfer uses at a time"
+    )
+    part: PositiveInt = Field(
+        default=16 * MEBIBYTE, description="bytes that one request of a transfer carries"
+    )
+    workers: PositiveInt = Field(default=1, description="processes that serve requests")
+    largest_blob: PositiveInt = Field(
+        default=TEBIBYTE, description="bytes of the largest file that is accepted"
+    )
+    upload_lifetime: Seconds = Field(
+        default=7 * 24 * 3600.0,
+        description="seconds without a byte after which an unfinished upload is removed",
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        Args:
+            environment: Variables by name; by default those of this process.
+
+        Raises:
+            InvalidSetting: A variable does not hold what its setting needs.
+        """
+        found = os.environ if environment is None else environment
+        texts = {name: found.get(variable(name), "").strip() for name in cls.model_fields}
+        try:
+            return cls.model_validate({name: text for name, text in texts.items() if text})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise InvalidSetting(
+                f'{variable(name)} is "{texts[name]}": {first["msg"]}',
+                fix=f"set it to: {cls.model_fields[name].description}; or unset it",
+            ) from error
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
