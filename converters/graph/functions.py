@@ -84,7 +84,7 @@ def _body(
         versions = [v for v in schema.function_opset_versions if v <= opset]
         if versions:
             body = onnx.FunctionProto()
-            body.CopyFrom(schema.get_function_with_opset_version(max(versions)))
+            body.ParseFromString(schema.get_function_with_opset_version(max(versions)))
             return body
     if schema.has_context_dependent_function:
         versions = [v for v in schema.context_dependent_function_opset_versions if v <= opset]

@@ -23,10 +23,14 @@ OPSET = 21
 LARGEST_DATA = 1 << 10
 # Operators of other domains (and our own) whose first output is like their first input.
 LIKE_FIRST_INPUT = {
-    "Softmax@1", "LogSoftmax@1", "Hardmax@1", "Silu", "ScaledDotProductAttention", "GroupNormalization@18", "com.microsoft::Gelu",
+    "GroupNormalization", "MeanVarianceNormalization", "Softmax@1", "LogSoftmax@1", "Hardmax@1", "Silu", "ScaledDotProductAttention", "GroupNormalization@18", "com.microsoft::Gelu",
     "com.microsoft::FastGelu", "com.microsoft::QuickGelu", "com.microsoft::BiasGelu",
     "com.microsoft::SkipLayerNormalization",
 }  # fmt: skip
+
+
+# The standard gives these a function body and no inference of their own.
+LIKE_OPERATOR = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
 
 
 def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, Host]:
@@ -45,7 +49,7 @@ def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, H
     for node in graph.nodes:
         for inner in subgraphs(node):
             infer(inner, known)
-        if any(v is not None and (v.shape is None or v.dtype is None) for v in node.outputs):
+        if any(v is not None and not _is_inferred(v) for v in node.outputs):
             _infer_node(node, known)
             for value in node.outputs:
                 if value is not None:
@@ -54,6 +58,10 @@ def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, H
         if host is not None:
             known[node.output] = host
     return known
+
+
+def _is_inferred(value: Value) -> bool:
+    return value.dtype is not None and value.shape is not None and None not in value.shape
 
 
 def _values(graph: Graph) -> Iterator[Value]:
@@ -72,10 +80,11 @@ def _infer_node(node: Node, known: dict[Value, Host]) -> None:
     for value, (dtype, shape) in zip(node.outputs, _standard(node, known), strict=False):
         if value is not None:
             value.dtype = value.dtype or dtype
-            value.shape = value.shape if value.shape is not None else shape
+            value.shape = _merged(value.shape, shape)
     x = node.inputs[0] if node.inputs else None
     if node.key in LIKE_FIRST_INPUT and x is not None:
-        node.output.dtype, node.output.shape = node.output.dtype or x.dtype, x.shape
+        node.output.dtype = node.output.dtype or x.dtype
+        node.output.shape = _merged(node.output.shape, x.shape)
     branches = list(subgraphs(node)) if node.key == "If" else []
     for branch in branches[:1]:
         for value, inner in zip(node.outputs, branch.outputs, strict=True):
@@ -107,7 +116,8 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
     if "::" in node.key or "@" in node.key or any(True for _ in subgraphs(node)):
         return []
     try:
-        schema = defs.get_schema(node.key, OPSET)
+        key = LIKE_OPERATOR.get(node.key, node.key)
+        schema = defs.get_schema(key, OPSET)
     except defs.SchemaError:
         return []
     inputs = [f"i{k}" if value is not None else "" for k, value in enumerate(node.inputs)]
@@ -129,7 +139,7 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
     try:
         found = shape_inference.infer_node_outputs(
             schema,
-            helper.make_node(node.key, inputs, outputs, **attributes),
+            helper.make_node(key, inputs, outputs, **attributes),
             types,
             data,
             opset_imports=[helper.make_opsetid("", OPSET)],

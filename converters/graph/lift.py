@@ -107,7 +107,8 @@ def _layer_norm_attributes(match: Match) -> dict[str, Any]:
 
 def _is_linear(match: Match) -> bool:
     x, w = match.values["x"], match.values["w"]
-    if w.const is None or w.const.ndim != 2 or w.const.dtype.kind not in "fV" or not w.trainable:
+    # Exporters rename transposed weights (`onnx::MatMul_717`), so the name says nothing here.
+    if w.const is None or w.const.ndim != 2 or w.const.dtype.kind not in "fV" or w.const.size < 2:
         return False
     if x.const is not None or x.rank is None or x.rank < 2:
         return False
@@ -121,7 +122,7 @@ def _is_plain_gemm(match: Match) -> bool:
     given = match.root.attributes
     plain = not given.get("transA", 0) and given.get("alpha", 1.0) == given.get("beta", 1.0) == 1.0
     w, bias = match.values["w"], match.values.get("b")
-    if not plain or w.const is None or not w.trainable or w.const.ndim != 2:
+    if not plain or w.const is None or w.const.dtype.kind not in "fV" or w.const.ndim != 2:
         return False
     out = w.const.shape[0 if given.get("transB", 0) else 1]
     return bias is None or (bias.const is not None and bias.trainable and bias.const.shape == (out,))
@@ -272,8 +273,33 @@ def _is_hard_swish_gate(node: Node) -> bool:
     return bool(np.isclose(alpha, 1 / 6) and np.isclose(beta, 0.5))
 
 
+def _split_key_transposes(graph: Graph) -> None:
+    """Keys that were transposed in one go, as attention patterns want them: first heads, then k^T.
+
+    Before: MatMul(q, Transpose(k, [0, 2, 3, 1])). After: MatMul(q, Transpose(Transpose(k, [0, 2, 1, 3]),
+    [0, 1, 3, 2])).
+    """
+    producers, uses = graph.producers(), graph.uses()
+    for node in [n for n in graph.nodes if n.key == "MatMul"]:
+        k = node.inputs[1]
+        transpose = producers.get(k) if k is not None else None
+        if transpose is None or k is None or k in graph.outputs or len(uses[k]) != 1:
+            continue
+        if transpose.key != "Transpose" or transpose.attributes.get("perm") != [0, 2, 3, 1]:
+            continue
+        shape = None if k.shape is None else (k.shape[0], k.shape[1], k.shape[3], k.shape[2])
+        heads = Value(f"{k.name}.heads", k.dtype, shape)
+        first = Node(
+            "Transpose", transpose.inputs, [heads], {"perm": [0, 2, 1, 3]}, transpose.name, transpose.scope
+        )
+        transpose.inputs, transpose.attributes = [heads], {"perm": [0, 1, 3, 2]}
+        graph.nodes.insert(graph.nodes.index(transpose), first)
+
+
 def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> None:
     """Apply every rule whose replacement is native to the emitter, in place."""
+    if native("ScaledDotProductAttention"):
+        _split_key_transposes(graph)
     for rule in RULES:
         replacement = _call(ast.parse(rule.replacement, mode="eval").body)
         if not native(replacement[0]):
@@ -301,10 +327,12 @@ def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> N
 def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str, Any]) -> Node:
     key, names = call
     inputs: list[Value | None] = [match.values[name] for name in names]
-    if key == "Linear" and match.root.attributes.get("transB", 0):
+    if key == "Linear":
         w = match.values["w"]
         assert w.const is not None  # noqa: S101 - checked by the rule
-        inputs[1] = constant(w.name, np.ascontiguousarray(w.const.T), trainable=True)
+        w.trainable = True
+        if match.root.attributes.get("transB", 0):
+            inputs[1] = constant(w.name, np.ascontiguousarray(w.const.T), trainable=True)
     if key == "Gather":
         i = match.values["i"]
         assert i.const is not None  # noqa: S101 - checked by the rule

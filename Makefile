@@ -1,0 +1,35 @@
+# make demo    the main job on a real model       make test    what CI runs
+# Both set up .venv first; a second run is quick.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: install demo test lint suite docs clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt tools/install.py
+	@test -n "$(PYTHON)" || { echo "make: Python 3.10, 3.11 or 3.12 is needed; set PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) tools/install.py $(VENV)
+
+demo: install
+	$(BIN)/zoo demo $(ARGS)
+
+test: install lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The ONNX backend suite on emitted source, every case that does not pass with its reason.
+suite: install
+	for f in pytorch paddle mindspore; do $(BIN)/python tests/emitters/onnx_suite.py $$f || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
