@@ -93,8 +93,7 @@ def verify(
     applied = limit or tolerance(truth.precisions() | claim.precisions())
     with Runtime(truth.framework, limits=limits) as runtime:
         runtime.load(reference, device)
-        expected = [_first_accepted(runtime, case) for case in chosen]
-        others = [_other_values(runtime, answer) for answer in expected[:1]]
+        expected, pairs = _ask_reference(runtime, chosen)
         versions = dict(runtime.versions)
     with Runtime(claim.framework, limits=limits) as runtime:
         runtime.load(candidate, device)
@@ -103,7 +102,8 @@ def verify(
     names = [spec.name for spec in truth.signature.outputs]
     reports = _case_reports(expected, actual, names, applied)
     outputs = [answer.outputs for answer in expected if answer.outputs is not None]
-    problems, warnings = _worth(outputs, [pair for pair in others if pair is not None])
+    problems, warnings = _worth(outputs, pairs)
+    warnings += _single_sizes(expected)
     warnings += _extra(outputs, actual)
     return Report(
         reference=truth.framework,
@@ -141,23 +141,50 @@ def _run(runtime: Runtime, case: Case) -> _Answer:
         return _Answer(case, error=error.message)
 
 
-def _first_accepted(runtime: Runtime, case: Case) -> _Answer:
+def _ask_reference(
+    runtime: Runtime, cases: list[Case]
+) -> tuple[list[_Answer], list[tuple[Arrays, Arrays]]]:
+    """What the reference makes of every case, and its answers to inputs that differ in values only."""
+    answers: list[_Answer] = []
+    pairs: list[tuple[Arrays, Arrays]] = []
+    accepted: Case | None = None
+    for case in cases:
+        answer = _first_accepted(runtime, case, accepted)
+        answers.append(answer)
+        if accepted is None and answer.outputs is not None:
+            accepted = answer.case
+            other = _other_values(runtime, answer.case)
+            pairs += [(answer.outputs, other)] if other is not None else []
+    return answers, pairs
+
+
+def _first_accepted(runtime: Runtime, case: Case, accepted: Case | None) -> _Answer:
     """What the reference makes of a case, or of the first of its alternatives that it accepts."""
     first = _run(runtime, case)
-    attempts = (_run(runtime, other) for other in case.alternatives() if runtime.alive)
+    alternatives = case.alternatives(accepted)
+    attempts = (_run(runtime, other) for other in alternatives if runtime.alive)
     if first.outputs is not None:
         return first
     refused = _Answer(case, error=f"the reference failed: {first.error}")
     return next((attempt for attempt in attempts if attempt.outputs is not None), refused)
 
 
-def _other_values(runtime: Runtime, answer: _Answer) -> tuple[Arrays, Arrays] | None:
-    """Outputs of a case and of the same shapes with other values, for generated inputs."""
-    if answer.outputs is None or answer.case.seed is None or not answer.case.inputs:
+def _other_values(runtime: Runtime, case: Case) -> Arrays | None:
+    """Outputs for other values in the same shapes, where inputs are generated."""
+    if case.seed is None or not case.inputs:
         return None
-    other = answer.case.made_again(seed=answer.case.seed + 1_000_003)
-    outputs = _run(runtime, other).outputs
-    return None if outputs is None else (answer.outputs, outputs)
+    return _run(runtime, case.made_again(seed=case.seed + 1_000_003)).outputs
+
+
+def _single_sizes(answers: list[_Answer]) -> list[str]:
+    """Dynamic dimensions that were compared at one size only."""
+    dims = [answer.case.dims for answer in answers if answer.outputs is not None]
+    sizes = {name: {case[name] for case in dims} for name in (dims[0] if dims else ())}
+    return [
+        f"dimension {name} was compared at one size only, {min(found)}"
+        for name, found in sizes.items()
+        if len(found) == 1
+    ]
 
 
 def _case_reports(
@@ -211,7 +238,7 @@ def _worth(
         problems.append("the inputs have no effect on the reference's outputs")
     elif pairs and not any(_tells_apart(a, b) for a, b in pairs):
         warnings.append("the reference's outputs depend on the shapes of inputs only")
-    elif not any(_tells_apart(a, b) for a, b in compared):
+    elif outputs and not any(_tells_apart(a, b) for a, b in compared):
         warnings.append("nothing shows that the outputs depend on the inputs: give more inputs")
     return problems, warnings
 

@@ -32,8 +32,11 @@ MASK = re.compile("mask", re.IGNORECASE)
 HIGHEST_INTEGER = 100
 # ... and below this, members of the smallest set that can be told apart.
 LOWEST_HIGHEST = 2
-# What else a model may ask of its sizes: sizes are rounded up to a multiple, then multiplied.
-SHAPE_RULES = ((1, 1), (8, 1), (32, 1), (32, 4), (32, 32))
+# What a model may ask of its sizes: that they are a multiple of something, or large. Sizes are rounded up
+# to the first number, and multiplied by the second.
+ROUNDING = ((1, 1), (8, 1), (32, 1))
+SCALING = ((32, 4), (32, 32))
+LARGEST = {IMAGE_SIZES: 512, OTHER_SIZES: 4096}
 
 
 @dataclass(frozen=True)
@@ -93,33 +96,42 @@ class Case:
         case = replace(self, **changes)
         return replace(case, inputs=_arrays(case))
 
-    def alternatives(self) -> Iterator[Case]:
-        """Other generated inputs, for a model that refuses these: other sizes, then smaller integers.
+    def alternatives(self, accepted: Case | None = None) -> Iterator[Case]:
+        """Other generated inputs, for a model that refuses these: other sizes and smaller integers.
 
         Sizes that the caller chose and given inputs stay; a batch becomes one at the very end.
+
+        Args:
+            accepted: A case that the model took. Where rounded sizes do not help, some of its sizes are
+                kept: one, then all but one.
         """
         if self.seed is None:
             return
+        rounded = [{n: self._other(n, *rule) for n in self.dims} for rule in ROUNDING]
+        scaled = [{n: self._other(n, *rule) for n in self.dims} for rule in SCALING]
+        single = [{n: self._other(n, *ROUNDING[-1], batch=1) for n in self.dims}]
+        kept: list[dict[str, int]] = []
+        if accepted is not None:
+            kept += [{**self.dims, name: size} for name, size in accepted.dims.items()]
+            kept += [{**accepted.dims, name: size} for name, size in self.dims.items()]
+            kept = [dims for dims in kept if dims != accepted.dims]
         seen = [(dict(self.dims), self.highest)]
-        rules = [(*rule, None) for rule in SHAPE_RULES] + [(*SHAPE_RULES[2], 1)]
-        for multiple, factor, batch in rules:
-            dims = {name: self._other(name, multiple, factor, batch) for name in self.dims}
+        for dims in (dict(self.dims), *rounded, *kept, *scaled, *single):
             for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
                 if (dims, highest) not in seen:
                     seen.append((dims, highest))
                     yield self.made_again(dims=dims, highest=highest)
 
-    def _other(self, name: str, multiple: int, factor: int, batch: int | None) -> int:
+    def _other(self, name: str, multiple: int, factor: int, batch: int = 0) -> int:
         size = self.dims[name]
         if name in self.fixed:
             return size
         if _is_batch(name, self.specs):
             return batch or size
         # Dimensions of different names may have to be equal after all.
-        plain = min(
-            d for n, d in self.dims.items() if _kind(n, self.specs) == _kind(name, self.specs)
-        )
-        return -(-plain // multiple) * multiple * factor
+        kind = _kind(name, self.specs)
+        plain = min(d for n, d in self.dims.items() if _kind(n, self.specs) == kind)
+        return min(-(-plain // multiple) * multiple * factor, max(plain, LARGEST[kind]))
 
 
 def generate_cases(
