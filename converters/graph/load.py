@@ -125,12 +125,19 @@ class _Loader:
             if info.name not in names:
                 names[info.name] = _typed(Value(info.name), info)
                 inputs.append(names[info.name])
+        # What an exporter calls the sizes of outputs says nothing unless an input has that size too.
+        dims = {dim for value in inputs for dim in value.shape or ()}
         nodes = []
         for proto_node in proto.node:
             node = self.node(proto_node, infos)
             if node is not None:
                 nodes.append(node)
         outputs = [self.read(info.name, "the graph's outputs") for info in proto.output]
+        for value in outputs:
+            if value.shape is not None and value not in inputs:
+                value.shape = tuple(
+                    d if isinstance(d, int) or d in dims else None for d in value.shape
+                )
         self.scopes.pop()
         names_out = [info.name for info in proto.output]
         return Graph(proto.name, inputs, outputs, nodes, self.opset, output_names=names_out)
