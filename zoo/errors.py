@@ -6,6 +6,7 @@
     ├── InvalidReference        exit 2   http 422   not `org/model[@version]`
     ├── NotFound                exit 1   http 404   unknown model, version, framework, file, blob, upload
     ├── Conflict                exit 1   http 409   a published version never changes; upload out of step
+    ├── MissingBlobs            exit 1   http 422   a manifest names files that were not uploaded
     ├── DigestMismatch          exit 5   http 422   bytes are not what their digest says
     ├── SourceUnavailable       exit 1   http 502   a source (pypi:, https: ...) cannot be fetched
     ├── ServerUnavailable       exit 1   http 503   no answer from the zoo's server
@@ -21,7 +22,8 @@ the next thing to do. The edge (CLI, API) renders them; nothing else catches the
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class ZooError(Exception):
@@ -32,10 +34,20 @@ class ZooError(Exception):
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "The zoo failed"
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
+    def __init__(
+        self, message: str, *, fix: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say what was wrong and where.
+
+        Args:
+            message: One clear line; more only where several problems are named at once.
+            fix: The next thing to do.
+            details: Facts for programs: further members of the problem+json.
+        """
         super().__init__(message)
         self.message = message
         self.fix = fix
+        self.details = dict(details or {})
 
 
 class InvalidManifest(ZooError):
@@ -66,6 +78,12 @@ class Conflict(ZooError):
     """The request contradicts what is there: a published version never changes."""
 
     http, code, title = 409, "conflict", "Conflict with what is published"
+
+
+class MissingBlobs(ZooError):
+    """A manifest names files that the store does not have; `details` lists them."""
+
+    http, code, title = 422, "missing-blobs", "Files of the manifest are missing"
 
 
 class DigestMismatch(ZooError):

@@ -50,7 +50,7 @@ from zoo.reference import (
     shown,
 )
 
-LARGEST_MANIFEST = 1 << 20  # bytes, of YAML or JSON
+LARGEST_MANIFEST = 4 << 20  # bytes, of YAML or JSON
 DEEPEST_MANIFEST = 32  # levels of nesting
 LARGEST_FILE = 1 << 50  # bytes
 DTYPES = tuple(BY_NAME)
@@ -524,6 +524,7 @@ def validate_manifest(data: object, where: str) -> Manifest:
         raise InvalidManifest(
             "\n".join(f"{where}: {problem}" for problem in problems),
             fix="correct the fields that are named; docs/architecture.md has the schema",
+            details={"problems": problems},
         ) from error
 
 

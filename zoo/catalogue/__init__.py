@@ -1,0 +1,1 @@
+"""What is published, in a database: tables, engine, queries, migrations."""

@@ -1,0 +1,326 @@
+"""What is asked of the catalogue, and the one thing that is written to it: a publication."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import unicodedata
+from datetime import datetime, timezone
+
+from sqlalchemy import Engine, func
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from zoo.catalogue.engine import reading, writing
+from zoo.catalogue.records import (
+    ModelDetail,
+    ModelPage,
+    ModelSummary,
+    Publication,
+    VersionDetail,
+    VersionSummary,
+)
+from zoo.catalogue.tables import Artifact, File, Model, Version
+from zoo.errors import Conflict, InvalidReference, NotFound
+from zoo.manifest import Manifest
+from zoo.reference import LATEST, latest_version, print_digest, shown, version_order
+
+LARGEST_PAGE = 1000
+
+
+def publish(engine: Engine, manifest: Manifest, now: datetime | None = None) -> Publication:
+    """Add a version to the catalogue, in one transaction.
+
+    Args:
+        engine: The catalogue.
+        manifest: With the size of every file.
+        now: When; the present by default.
+
+    Returns:
+        The publication; `created` is False if the very same version was there.
+
+    Raises:
+        Conflict: The version is there with another manifest, or its name differs in case only.
+    """
+    when = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).replace(tzinfo=None)
+    with writing(engine) as session:
+        model = session.exec(select(Model).where(Model.name == manifest.name)).first()
+        if model is not None:
+            _same_case("model", model.name, manifest.name)
+            found = _find(session, model, manifest.version)
+            if found is not None:
+                _same_case("version", found.version, manifest.version)
+                _same_manifest(found, manifest)
+                return _publication(manifest, found, created=False)
+        version = _add(session, model, manifest, when)
+        return _publication(manifest, version, created=True)
+
+
+def models(
+    engine: Engine,
+    *,
+    q: str = "",
+    framework: str | None = None,
+    task: str | None = None,
+    licence: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> ModelPage:
+    """Search the models, by name.
+
+    Args:
+        engine: The catalogue.
+        q: Words that must all be in the name, summary, task or tags; case does not matter.
+        framework: One that the latest version must have an artifact for.
+        task: The task.
+        licence: An SPDX expression, or one licence of it.
+        limit: At most so many.
+        cursor: `next_cursor` of the page before.
+
+    Raises:
+        InvalidReference: The cursor is not one that was given out.
+    """
+    wanted = min(max(limit, 1), LARGEST_PAGE)
+    query = select(Model).order_by(col(Model.name)).limit(wanted + 1)
+    for word in _folded(q).split():
+        query = query.where(col(Model.words).contains(word, autoescape=True))
+    if framework is not None:
+        lines = "\n" + col(Model.frameworks) + "\n"
+        query = query.where(lines.contains(f"\n{framework}\n", autoescape=True))
+    if task is not None:
+        query = query.where(Model.task == task)
+    if licence is not None:
+        query = _licensed(query, licence)
+    if cursor is not None:
+        query = query.where(col(Model.name) > _read_cursor(cursor))
+    with reading(engine) as session:
+        rows = list(session.exec(query))
+    more = len(rows) > wanted
+    return ModelPage(
+        items=tuple(map(_summary, rows[:wanted])),
+        next_cursor=_write_cursor(rows[wanted - 1].name) if more else None,
+    )
+
+
+def model(engine: Engine, name: str) -> ModelDetail:
+    """One model with the names of its versions, the highest first.
+
+    Raises:
+        NotFound: There is no such model.
+    """
+    with reading(engine) as session:
+        row = _model(session, name)
+        names = session.exec(select(Version.version).where(Version.model_id == row.id))
+        versions = sorted(names, key=version_order, reverse=True)
+        return ModelDetail(**dict(_summary(row)), versions=tuple(versions))
+
+
+def versions(engine: Engine, name: str) -> tuple[VersionSummary, ...]:
+    """The versions of a model, the highest first.
+
+    Raises:
+        NotFound: There is no such model.
+    """
+    with reading(engine) as session:
+        row = _model(session, name)
+        found = session.exec(select(Version).where(Version.model_id == row.id))
+        ordered = sorted(found, key=lambda v: version_order(v.version), reverse=True)
+        return tuple(_version_summary(v, _manifest(v)) for v in ordered)
+
+
+def version(engine: Engine, name: str, wanted: str) -> VersionDetail:
+    """One version; `latest` means the highest.
+
+    Raises:
+        NotFound: There is no such model, or it has no such version.
+    """
+    with reading(engine) as session:
+        row = _model(session, name)
+        found = _find(session, row, row.latest if wanted == LATEST else wanted)
+        if found is None or wanted not in (LATEST, found.version):
+            names = session.exec(select(Version.version).where(Version.model_id == row.id))
+            known = ", ".join(sorted(names, key=version_order, reverse=True)[:10])
+            raise NotFound(
+                f"{row.name} has no version {shown(wanted)}", fix=f"published are: {known}"
+            )
+        manifest = _manifest(found)
+        summary = _version_summary(found, manifest)
+        return VersionDetail(**dict(summary), name=row.name, manifest=manifest)
+
+
+def is_published(engine: Engine, sha256: str) -> bool:
+    """Whether a published version needs this blob."""
+    with reading(engine) as session:
+        return session.exec(select(File.id).where(File.sha256 == sha256)).first() is not None
+
+
+def _add(session: Session, model: Model | None, manifest: Manifest, when: datetime) -> Version:
+    row = model or Model(name=manifest.name, **_searchable(manifest), updated_at=when)
+    if model is not None:
+        known = session.exec(select(Version.version).where(Version.model_id == model.id))
+        if latest_version([*known, manifest.version]) == manifest.version:
+            for field, value in _searchable(manifest).items():
+                setattr(row, field, value)
+        row.updated_at = when
+    session.add(row)
+    session.flush()
+    version = Version(
+        model_id=row.id,
+        version=manifest.version,
+        digest=manifest.digest,
+        published_at=when,
+        manifest=manifest.canonical().decode(),
+    )
+    session.add(version)
+    session.flush()
+    for item in manifest.artifacts:
+        artifact = Artifact(
+            version_id=version.id,
+            framework=item.framework,
+            format=item.format,
+            precision=item.precision,
+        )
+        session.add(artifact)
+        session.flush()
+        session.add_all(
+            File(artifact_id=artifact.id, path=file.path, sha256=file.sha256, size=file.size)
+            for file in item.files
+        )
+    session.flush()
+    return version
+
+
+def _searchable(manifest: Manifest) -> dict[str, str]:
+    tags = "\n".join(manifest.tags)
+    return {
+        "task": manifest.task,
+        "summary": manifest.summary,
+        "tags": tags,
+        "licence": manifest.licence.expression,
+        "latest": manifest.version,
+        "frameworks": "\n".join(artifact.framework for artifact in manifest.artifacts),
+        "words": _folded("\n".join((manifest.name, manifest.task, manifest.summary, tags))),
+    }
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _licensed(query: SelectOfScalar[Model], licence: str) -> SelectOfScalar[Model]:
+    expression = func.replace(func.replace(Model.licence, "(", " "), ")", " ")
+    words = " " + func.lower(expression) + " "
+    whole = func.lower(Model.licence) == licence.lower()
+    found: SelectOfScalar[Model] = query.where(
+        whole | words.contains(f" {licence.lower()} ", autoescape=True)
+    )
+    return found
+
+
+def _model(session: Session, name: str) -> Model:
+    row: Model | None = session.exec(select(Model).where(Model.name == name)).first()
+    if row is None or row.name != name:
+        fix = f"its name is {row.name}" if row else "search for it; names are org/model"
+        raise NotFound(f"there is no model {shown(name)}", fix=fix)
+    return row
+
+
+def _find(session: Session, model: Model, version: str) -> Version | None:
+    query = select(Version).where(Version.model_id == model.id, Version.version == version)
+    found: Version | None = session.exec(query).first()
+    return found
+
+
+def _manifest(row: Version) -> Manifest:
+    return Manifest.model_validate_json(row.manifest)
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=timezone.utc)
+
+
+def _summary(row: Model) -> ModelSummary:
+    return ModelSummary(
+        name=row.name,
+        summary=row.summary,
+        task=row.task,
+        tags=tuple(row.tags.splitlines()),
+        licence=row.licence,
+        frameworks=tuple(row.frameworks.splitlines()),
+        latest=row.latest,
+        updated_at=_utc(row.updated_at),
+    )
+
+
+def _version_summary(row: Version, manifest: Manifest) -> VersionSummary:
+    files = {file.sha256: file.size or 0 for item in manifest.artifacts for file in item.files}
+    return VersionSummary(
+        version=row.version,
+        digest=print_digest(row.digest),
+        published_at=_utc(row.published_at),
+        frameworks=tuple(artifact.framework for artifact in manifest.artifacts),
+        size=sum(files.values()),
+    )
+
+
+def _publication(manifest: Manifest, row: Version, *, created: bool) -> Publication:
+    return Publication(
+        name=manifest.name,
+        version=row.version,
+        digest=print_digest(row.digest),
+        published_at=_utc(row.published_at),
+        created=created,
+    )
+
+
+def _same_case(what: str, found: str, given: str) -> None:
+    if found != given:
+        raise Conflict(
+            f"{what} {given} differs from {found}, which is published, in the case of letters only",
+            fix=f"write {found}, or choose another name",
+        )
+
+
+def _same_manifest(found: Version, manifest: Manifest) -> None:
+    if found.digest == manifest.digest:
+        return
+    before, after = _manifest(found).model_dump(), manifest.model_dump()
+    fields = differences(before, after)
+    raise Conflict(
+        f"{manifest.reference} is published and never changes, but differs in: "
+        + ", ".join(fields[:10])
+        + (" …" if len(fields) > 10 else ""),
+        fix="publish the change as a new version",
+        details={"fields": fields[:100]},
+    )
+
+
+def differences(before: object, after: object, where: str = "") -> list[str]:
+    """The fields in which two manifests differ, as `artifacts[0].files[1].sha256`."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        dot = "." if where else ""
+        return [
+            difference
+            for key in dict.fromkeys((*before, *after))
+            for difference in differences(before.get(key), after.get(key), f"{where}{dot}{key}")
+        ]
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        if len(before) != len(after):
+            return [where]
+        pairs = enumerate(zip(before, after, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
+    return [] if before == after else [where]
+
+
+def _write_cursor(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError) as error:
+        raise InvalidReference(
+            f"{shown(cursor)} is not a cursor", fix="use the next_cursor of the page before"
+        ) from error

@@ -1,0 +1,92 @@
+"""The tables. What they hold besides manifests is there to be searched, and follows from manifests.
+
+A change here needs a migration in migrations/versions; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# Names for constraints, so that migrations can speak of them.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(SQLModel):
+    """What all tables share."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+def _name(length: int) -> Column[str]:
+    # Names that differ in the case of letters only would collide on some disks.
+    return Column(String(length, collation="NOCASE"), nullable=False)
+
+
+class Model(Table, table=True):
+    """A model; all but its name is copied from its latest version at publication."""
+
+    __tablename__ = "model"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(sa_column=_name(193))
+    task: str = Field(index=True)
+    summary: str
+    tags: str = Field(sa_column=Column(Text, nullable=False))  # one a line
+    licence: str
+    latest: str
+    frameworks: str  # one a line
+    updated_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    words: str = Field(sa_column=Column(Text, nullable=False))  # what a search looks through
+
+
+class Version(Table, table=True):
+    """A published version. A trigger refuses every later change."""
+
+    __tablename__ = "version"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    model_id: int = Field(foreign_key="model.id")
+    version: str = Field(sa_column=_name(64))
+    digest: str = Field(index=True)
+    published_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    manifest: str = Field(sa_column=Column(Text, nullable=False))  # the canonical form
+
+
+class Artifact(Table, table=True):
+    """An artifact of a version."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (UniqueConstraint("version_id", "framework"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    version_id: int = Field(foreign_key="version.id")
+    framework: str = Field(index=True)
+    format: str
+    precision: str
+
+
+class File(Table, table=True):
+    """A file of an artifact: who needs which blob."""
+
+    __tablename__ = "file"
+    __table_args__ = (UniqueConstraint("artifact_id", "path"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    artifact_id: int = Field(foreign_key="artifact.id")
+    path: str
+    sha256: str = Field(index=True)
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+# Whose rows never change and never go.
+IMMUTABLE = (Version, Artifact, File)

@@ -1,0 +1,175 @@
+"""The use cases of a zoo: publish, find, resolve, over the store and the catalogue of one directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.catalogue import queries
+from zoo.catalogue.engine import open_engine
+from zoo.catalogue.records import (
+    ModelDetail,
+    ModelPage,
+    Publication,
+    VersionDetail,
+    VersionSummary,
+)
+from zoo.errors import InvalidManifest, MissingBlobs, NotFound
+from zoo.manifest import Artifact, File, Manifest
+from zoo.reference import shown
+from zoo.settings import Settings
+from zoo.store import Store, explained
+from zoo.uploads import Uploads
+
+
+class Registry:
+    """A zoo on this machine: `blobs/`, `uploads/` and `zoo.db` in one directory."""
+
+    def __init__(self, data: Path, settings: Settings | None = None) -> None:
+        """Open a zoo, and make it if it is missing.
+
+        Args:
+            data: Its directory.
+            settings: Limits; the environment's by default.
+
+        Raises:
+            ZooError: The directory cannot be used.
+        """
+        self.settings = settings or Settings.from_environment()
+        self.data = data.absolute()
+        with explained(self.data):
+            self.data.mkdir(parents=True, exist_ok=True)
+        self.store = Store(self.data / "blobs")
+        self.uploads = Uploads(
+            self.data / "uploads",
+            self.store,
+            largest=self.settings.largest_blob,
+            lifetime=self.settings.upload_lifetime,
+        )
+        self._engine = open_engine(self.data / "zoo.db")
+
+    def close(self) -> None:
+        """Let go of the catalogue."""
+        self._engine.dispose()
+
+    def publish(self, manifest: Manifest) -> Publication:
+        """Publish a version: it is there afterwards, whole, or nothing has changed.
+
+        Args:
+            manifest: Sizes that are left out are filled in from the store.
+
+        Returns:
+            The publication; `created` is False if the very same version was there.
+
+        Raises:
+            MissingBlobs: Files of the manifest are not in the store.
+            InvalidManifest: A size is not that of the blob.
+            Conflict: The version is there with another manifest.
+        """
+        files = {file.sha256: file for item in manifest.artifacts for file in item.files}
+        missing = [digest for digest in files if not self.store.has(digest)]
+        if missing:
+            raise MissingBlobs(
+                f"{manifest.reference} names {len(missing)} files that are not in the store, "
+                f"first {files[missing[0]].path} (sha256:{missing[0]})",
+                fix="upload them, then publish again",
+                details={"missing": [f"sha256:{digest}" for digest in missing]},
+            )
+        sizes = {digest: self.store.size(digest) for digest in files}
+        problems = [
+            f"artifacts[{i}].files[{j}].size: expected {sizes[file.sha256]}, got {file.size}"
+            for i, artifact in enumerate(manifest.artifacts)
+            for j, file in enumerate(artifact.files)
+            if file.size not in (None, sizes[file.sha256])
+        ]
+        if problems:
+            raise InvalidManifest(
+                "\n".join(f"{manifest.reference}: {problem}" for problem in problems),
+                fix="correct the sizes, or leave them out where a source is named",
+                details={"problems": problems},
+            )
+        return queries.publish(self._engine, manifest.with_sizes(sizes))
+
+    def models(
+        self,
+        *,
+        q: str = "",
+        framework: str | None = None,
+        task: str | None = None,
+        licence: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ModelPage:
+        """Search the models; see `zoo.catalogue.queries.models`."""
+        return queries.models(
+            self._engine,
+            q=q,
+            framework=framework,
+            task=task,
+            licence=licence,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    def model(self, name: str) -> ModelDetail:
+        """One model.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return queries.model(self._engine, name)
+
+    def versions(self, name: str) -> tuple[VersionSummary, ...]:
+        """The versions of a model, the highest first.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return queries.versions(self._engine, name)
+
+    def version(self, name: str, version: str) -> VersionDetail:
+        """One version; `latest` means the highest.
+
+        Raises:
+            NotFound: There is no such model or version.
+        """
+        return queries.version(self._engine, name, version)
+
+    def artifact(self, name: str, version: str, framework: str) -> Artifact:
+        """The artifact of a version for one framework.
+
+        Raises:
+            NotFound: There is no such model, version or artifact.
+        """
+        manifest = self.version(name, version).manifest
+        artifact = manifest.artifact(framework)
+        if artifact is None:
+            known = ", ".join(item.framework for item in manifest.artifacts)
+            raise NotFound(
+                f"{manifest.reference} has no artifact for {shown(framework)}",
+                fix=f"it has: {known}",
+            )
+        return artifact
+
+    def file(self, name: str, version: str, framework: str, path: str) -> File:
+        """One file of an artifact.
+
+        Raises:
+            NotFound: There is no such model, version, artifact or file.
+        """
+        artifact = self.artifact(name, version, framework)
+        file = artifact.file(path)
+        if file is None:
+            known = ", ".join(item.path for item in artifact.files[:10])
+            raise NotFound(
+                f"{name}@{version} has no file {shown(path)} for {framework}",
+                fix=f"it has: {known}",
+            )
+        return file
+
+    def blob(self, sha256: str) -> Path:
+        """Where the bytes of a digest are.
+
+        Raises:
+            NotFound: There is no such blob.
+        """
+        return self.store.path(sha256)
