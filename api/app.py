@@ -1,0 +1,68 @@
+"""The application: routes, errors and limits around one registry."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import problems
+from api.limits import BodyLimit
+from api.routes import artifacts, blobs, health, models, uploads, versions
+from zoo.registry import Registry
+
+ROUTERS = (models, versions, artifacts, blobs, uploads, health)
+DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.
+
+Bytes are named by their SHA-256 and never change; neither does a published version. Every error is
+`application/problem+json` (RFC 9457) with a stable `code` and a `fix`."""
+
+
+def create_app(registry: Registry) -> FastAPI:
+    """Make the application.
+
+    Args:
+        registry: What it serves.
+
+    Returns:
+        An ASGI application.
+    """
+    app = FastAPI(
+        title="Polyzoo",
+        version=_version(),
+        description=DESCRIPTION,
+        # The pages of FastAPI fetch scripts from elsewhere: no use inside a closed network.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.registry = registry
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    for resource in ROUTERS:
+        app.include_router(resource.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"]["Problem"] = schema
+        app.openapi_schema = json.loads(json.dumps(document))
+    return app.openapi_schema
+
+
+def _version() -> str:
+    try:
+        return version("polyzoo")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,124 @@
+"""A file as a response: whole by the server's own `pathsend`, or a range of it in large pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+import anyio
+from anyio import to_thread
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.problems import problem
+from api.ranges import Span, Unsatisfiable, entity_tag, parse_range, tag_listed
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
+PIECE = 1 << 20  # bytes
+
+
+class FileResponse(Response):
+    """The bytes of a blob, with everything that HTTP has for fetching them in parts and only once."""
+
+    def __init__(
+        self,
+        path: Path,
+        digest: str,
+        *,
+        cache_control: str = IMMUTABLE,
+        name: str | None = None,
+    ) -> None:
+        """Prepare a response.
+
+        Args:
+            path: The blob.
+            digest: Its SHA-256 in hex, which is its entity tag.
+            cache_control: How long it may be kept.
+            name: What a browser should call it.
+        """
+        self._path = path
+        self._tag = entity_tag(digest)
+        self._size = path.stat().st_size
+        self.status_code = 200
+        self.background = None
+        self._common = {
+            "ETag": self._tag,
+            "Cache-Control": cache_control,
+            "Accept-Ranges": "bytes",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if name is not None:
+            self._common["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, '')}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = Headers(scope=scope)
+        if "if-match" in headers and not tag_listed(headers["if-match"], self._tag):
+            refusal = problem(scope["path"], 412, f"the entity tag is {self._tag}")
+            await refusal(scope, receive, send)
+            return
+        if "if-none-match" in headers and tag_listed(headers["if-none-match"], self._tag):
+            await Response(status_code=304, headers=self._common)(scope, receive, send)
+            return
+        try:
+            span = self._asked(headers)
+        except Unsatisfiable:
+            refusal = problem(
+                scope["path"],
+                416,
+                f"the file has {self._size} bytes",
+                headers={"Content-Range": f"bytes */{self._size}", "Accept-Ranges": "bytes"},
+            )
+            await refusal(scope, receive, send)
+            return
+        if span is None:
+            await self._start(send, 200, {"Content-Length": str(self._size)})
+        else:
+            place = f"bytes {span.start}-{span.stop - 1}/{self._size}"
+            length = str(len(span))
+            await self._start(send, 206, {"Content-Range": place, "Content-Length": length})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        elif span is None and "http.response.pathsend" in scope.get("extensions", {}):
+            await send({"type": "http.response.pathsend", "path": str(self._path)})
+        else:
+            await self._send(send, span or Span(0, self._size))
+
+    def _asked(self, headers: Headers) -> Span | None:
+        asked, condition = headers.get("range"), headers.get("if-range")
+        if asked is None or (condition is not None and condition.strip() != self._tag):
+            return None
+        return parse_range(asked, self._size)
+
+    async def _start(self, send: Send, status: int, more: Mapping[str, str]) -> None:
+        given = {"Content-Type": "application/octet-stream", **self._common, **more}
+        raw = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in given.items()
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _send(self, send: Send, span: Span) -> None:
+        file = await to_thread.run_sync(self._open, span.start)
+        try:
+            left = len(span)
+            while left:
+                piece = await to_thread.run_sync(file.read, min(PIECE, left))
+                if not piece:
+                    raise OSError(f"{self._path} is shorter than it was")
+                left -= len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": bool(left)})
+            if not len(span):
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(file.close)
+
+    def _open(self, start: int) -> BinaryIO:
+        file = self._path.open("rb", buffering=0)
+        file.seek(start)
+        return file

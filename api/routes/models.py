@@ -1,0 +1,56 @@
+"""Models: search and look up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.dependencies import Model, Org, Zoo
+from api.problems import documented
+from zoo.catalogue.records import ModelDetail, ModelPage
+from zoo.manifest import Framework
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("", operation_id="list_models", summary="Search models", responses=documented(422))
+def list_models(
+    zoo: Zoo,
+    q: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="Words that must all be in the name, summary, task or tags.",
+            examples=["chinese ocr"],
+        ),
+    ] = "",
+    framework: Annotated[
+        Framework | None, Query(description="The latest version has an artifact for it.")
+    ] = None,
+    task: Annotated[str | None, Query(max_length=64, examples=["text-recognition"])] = None,
+    licence: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="An SPDX expression, or one licence of it.",
+            examples=["Apache-2.0"],
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=400, description="`next_cursor` of the page before.")
+    ] = None,
+) -> ModelPage:
+    """Models in the order of their names, a page at a time."""
+    return zoo.models(
+        q=q, framework=framework, task=task, licence=licence, limit=limit, cursor=cursor
+    )
+
+
+@router.get(
+    "/{org}/{model}", operation_id="get_model", summary="One model", responses=documented(404, 422)
+)
+def get_model(zoo: Zoo, org: Org, model: Model) -> ModelDetail:
+    """What the latest version says of a model, and the names of all versions."""
+    return zoo.model(f"{org}/{model}")

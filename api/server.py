@@ -1,0 +1,147 @@
+"""The server process: `python -m api.server --data DIR --host HOST --port PORT`.
+
+Prints one line, the address, once it can be reached; everything else is the log, on stderr. Granian's
+worker processes find their directory in POLYZOO_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from fastapi import FastAPI
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from api.app import create_app
+from zoo.errors import ZooError
+from zoo.registry import Registry
+from zoo.settings import Settings, variable
+
+# How long downloads that have begun may take to end, once the server is told to stop.
+GRACE_SECONDS = 60
+
+
+class CannotServe(ZooError):
+    """The server cannot start here."""
+
+    code, title = "cannot-serve", "The server cannot start"
+
+
+def application() -> FastAPI:
+    """The application of a worker process."""
+    settings = Settings.from_environment()
+    return create_app(Registry(settings.data, settings))
+
+
+def serve(
+    data: Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    workers: int | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a zoo until this process is told to stop; requests that have begun are answered.
+
+    Args:
+        data: Directory of the zoo; made if it is missing.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free one.
+        workers: Processes that serve requests; the setting by default.
+        ready: Called with the server's address once it can be reached.
+
+    Raises:
+        ZooError: The directory cannot be used, or the address is taken or not ours.
+    """
+    settings = Settings.from_environment()
+    Registry(data, settings).close()
+    os.environ[variable("data")] = str(data.absolute())
+    with closing(_reserve(host, port)) as reserved:
+        bound = reserved.getsockname()[1]
+        server = Granian(
+            "api.server:application",
+            factory=True,
+            address=host,
+            port=bound,
+            interface=Interfaces.ASGI,
+            workers=workers or settings.workers,
+            workers_kill_timeout=GRACE_SECONDS,
+            websockets=False,
+            log_level=LogLevels.warning,
+        )
+        if ready is not None:
+            threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()
+        server.serve()
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # The workers share their port among themselves, which would let a second server join them.
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        if hasattr(socket, "SO_REUSEPORT"):
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
+    except (OSError, OverflowError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise CannotServe(
+            f"cannot listen on {host} port {port}: "
+            + ("the port is in use" if taken else getattr(error, "strerror", None) or str(error)),
+            fix="stop the other program, or choose another port (0 picks a free one)"
+            if taken
+            else "choose an address of this machine and a port from 0 to 65535",
+        ) from error
+    return reserved
+
+
+def _announce(host: str, port: int, ready: Callable[[str], None]) -> None:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a table
+    shown = f"[{reachable}]" if ":" in reachable else reachable
+    while True:
+        with suppress(OSError), socket.create_connection((reachable, port), timeout=1):
+            break
+        time.sleep(0.02)
+    ready(f"http://{shown}:{port}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server from the command line.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m api.server", description="Serve a zoo.")
+    parser.add_argument("--data", type=Path, required=True, help="directory of the zoo")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port; 0 picks a free one")
+    parser.add_argument("--workers", type=int, help="processes that serve requests")
+    options = parser.parse_args(arguments)
+    try:
+        serve(
+            options.data,
+            options.host,
+            options.port,
+            workers=options.workers,
+            ready=lambda address: print(address, flush=True),
+        )
+    except ZooError as error:
+        print(f"error: {error.message}; {error.fix}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A real server on loopback, for every test that speaks HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        url: Its address, without a slash at the end.
+        data: Its directory.
+        process: Its main process.
+    """
+
+    url: str
+    data: Path
+    process: subprocess.Popen[str]
+
+    def stop(self) -> None:
+        """End it, and wait."""
+        self.process.terminate()
+        self.process.wait(START_SECONDS)
+
+
+def start_server(data: Path, *, port: int = 0, **environment: str) -> Server:
+    """Start a server and wait until it can be reached."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.server", "--data", str(data), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    if not url:
+        process.wait(START_SECONDS)
+        raise RuntimeError(f"the server did not start: exit status {process.returncode}")
+    return Server(url, data, process)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the whole run; tests choose model names of their own."""
+    running = start_server(tmp_path_factory.mktemp("zoo"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test, which may break it."""
+    running = start_server(tmp_path / "zoo")
+    yield running
+    if running.process.poll() is None:
+        running.stop()
