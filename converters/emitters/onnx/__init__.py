@@ -8,7 +8,8 @@ from typing import Any
 
 import onnx
 
-from converters.graph.load import load, read_model
+from converters.graph import read_graph
+from converters.graph.load import read_model
 
 
 def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
@@ -17,7 +18,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
     from converters.emitters.signature import name_dimensions, signature  # noqa: PLC0415
 
     proto = read_model(model)
-    graph = load(model)
+    graph = read_graph(model)
     name_dimensions(graph)
     specs = signature(graph)
     large = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > 1 << 30

@@ -1,0 +1,58 @@
+"""The command `zoo`: parse, call one function, print. One file for each family of verbs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import click
+import typer
+
+from converters.errors import ConversionError
+from zoo import present
+from zoo.cli import convert, demo, models, serve
+from zoo.cli.common import root
+from zoo.errors import ZooError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A model zoo that speaks every stack: fetch, convert and verify models for PyTorch, "
+    "PaddlePaddle, MindSpore and ONNX.",
+)
+app.callback()(root)
+for family in (demo, convert, models, serve):
+    family.add_to(app)
+
+
+def main() -> None:
+    """Run the command; errors become one line, a hint and an exit status."""
+    # Retries announce themselves; the user wants to hear of the end only.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+    sys.exit(status_of(sys.argv[1:]))
+
+
+def status_of(arguments: list[str]) -> int:
+    """Run the command with arguments; returns its exit status."""
+    try:
+        result = app(args=arguments, prog_name="zoo", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        present.notes().print("interrupted")
+        return present.STATUS_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ZooError, ConversionError) as error:
+        if present.debugging():
+            raise
+        present.failure(error.message, error.fix)
+        return error.status
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,157 @@
+"""Verbs for model files: convert, verify, inspect. None of them needs a zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo import present
+from zoo.cli.common import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("convert")(convert)
+    app.command("verify")(verify)
+    app.command("inspect")(inspect)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="The model file.", metavar="SRC")],
+    to: Annotated[str, typer.Option(help="Frameworks, with commas: pytorch,paddle,mindspore,onnx.")],
+    out: Annotated[Path, typer.Option(help="Directory that gets one for each framework.")],
+    inputs: Annotated[
+        Path | None, typer.Option(help=".npz file to verify with.", show_default="made up")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="Sizes to verify with for a dynamic dimension: W=320,191. May be repeated."),
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Run the results beside the source.")] = True,
+    name: Annotated[str, typer.Option(help="What to call the model in its source.")] = "",
+    json: Json = False,
+) -> None:
+    """Convert a model file into native source and weights, each verified against it."""
+    from converters.convert import convert as convert_model  # noqa: PLC0415
+
+    targets = [target.strip() for target in to.split(",") if target.strip()]
+    with present.steps(quiet=json) as step:
+        results = convert_model(
+            source,
+            targets,
+            out,
+            inputs=inputs,
+            sizes=sizes(size or []),
+            check=verify,
+            name=name,
+            progress=step,
+        )
+    rows = []
+    for result in results:
+        files = [path for path in sorted(result.directory.iterdir()) if path.is_file()]
+        report = result.report
+        rows.append(
+            {
+                "framework": result.framework,
+                "directory": str(result.directory),
+                "files": [path.name for path in files],
+                "bytes": sum(path.stat().st_size for path in files),
+                "max_abs_error": report.max_abs if report is not None else None,
+                "verification": report.to_json() if report is not None else None,
+            }
+        )
+    if json:
+        present.document({"results": rows})
+        return
+    present.table(
+        ("framework", "files", "size", "max error", "warnings", "directory"),
+        [
+            (
+                row["framework"],
+                len(row["files"]),
+                present.size(row["bytes"]),
+                "" if row["max_abs_error"] is None else f"{row['max_abs_error']:.1e}",
+                "; ".join((row["verification"] or {}).get("warnings", [])),
+                row["directory"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def sizes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """Read `W=320,191`.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    from converters.errors import UsageError  # noqa: PLC0415
+
+    found = {}
+    for text in texts:
+        name, equals, numbers = text.partition("=")
+        parts = numbers.split(",")
+        if not equals or not name or not all(part.strip().isdigit() for part in parts):
+            raise UsageError(f"--size {text}: expected a name and sizes", fix="write --size W=320,191")
+        found[name.strip()] = tuple(int(part) for part in parts)
+    return found
+
+
+def verify(
+    reference: Annotated[Path, typer.Argument(help="Artifact directory that is the truth.")],
+    candidate: Annotated[Path, typer.Argument(help="Artifact directory to check.")],
+    inputs: Annotated[
+        Path | None, typer.Option(help=".npz file to run both with.", show_default="made up")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare two artifacts on the same inputs; exit status 4 when they differ."""
+    from converters.errors import MismatchError  # noqa: PLC0415
+    from converters.verify import read_case  # noqa: PLC0415
+    from converters.verify import verify as compare  # noqa: PLC0415
+
+    cases = None if inputs is None else [read_case(inputs)]
+    report = compare(reference, candidate, cases)
+    if json:
+        present.document(report.to_json())
+    else:
+        rows = [
+            (
+                output.name,
+                list(output.shape),
+                "" if output.max_abs is None else f"{output.max_abs:.1e}",
+                "" if output.max_rel is None else f"{output.max_rel:.1e}",
+                "passed" if output.passed else output.reason,
+            )
+            for case in report.cases
+            for output in case.outputs
+        ]
+        present.table(("output", "shape", "max error", "relative", "result"), rows)
+    if not report.passed:
+        failures = report.failures()
+        raise MismatchError(f"{candidate} differs from {reference}: {failures[0]}")
+
+
+def inspect(
+    source: Annotated[Path, typer.Argument(help="The model file.", metavar="SRC")],
+    json: Json = False,
+) -> None:
+    """Say what a file is: format, signature, operators, parameters. Runs nothing of it."""
+    from converters.inspect import inspect as describe  # noqa: PLC0415
+
+    facts: dict[str, Any] = describe(source)
+    if json:
+        present.document(facts)
+        return
+    print(f"{source.name}: {facts['format']}, opset {facts['opset']}, {facts['producer']}")
+    print(f"{facts['parameters']:,} parameters, {present.size(facts['parameter_bytes'])}")
+    signature = facts["signature"]
+    rows = [
+        (side[:-1], spec["name"], spec["dtype"], spec["shape"])
+        for side in ("inputs", "outputs")
+        for spec in signature[side]
+    ]
+    present.table(("", "name", "type", "shape"), rows)
+    present.table(("operator", "count"), list(facts["operators"].items()), right="c")

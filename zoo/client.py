@@ -1,0 +1,376 @@
+"""A zoo's client: find models, pull an artifact into a directory, push a conversion.
+
+A pulled directory is finished beside its place and moved there whole; what is there already is only
+replaced on request. Nothing that a server says is believed: manifests are validated and compared with
+their digest, paths are checked, and every byte is hashed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import httpx
+
+from zoo.download import Download
+from zoo.errors import Conflict, DigestMismatch, InvalidManifest, NotFound, ServerUnavailable
+from zoo.manifest import FRAMEWORKS, Artifact, Manifest, parse_manifest, validate_manifest
+from zoo.reference import LATEST, Reference, parse_reference
+from zoo.settings import Settings
+from zoo.store import explained, file_digest
+from zoo.transport import Transport
+
+# What is being moved, and by how many bytes of how many it has come further.
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def no_progress(what: str, count: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a manifest names, and where it is."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+class Client:
+    """Talks to one zoo.
+
+    Args:
+        endpoint: Address of the server; by default what the settings say.
+        settings: By default those of the environment.
+    """
+
+    def __init__(self, endpoint: str | None = None, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.from_environment()
+        self.transport = Transport(endpoint or self.settings.server, self.settings)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.transport.close()
+
+    def models(
+        self, q: str | None = None, framework: str | None = None, task: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Summaries of the models that fit, as the server lists them, page by page.
+
+        Args:
+            q: Words that must occur in name, summary, task or tags.
+            framework: Only models that have a form for it.
+            task: Only models for this task.
+        """
+        cursor: str | None = None
+        while True:
+            page = self.transport.get(
+                "/v1/models", q=q, framework=framework, task=task, cursor=cursor
+            ).json()
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def model(self, reference: str | Reference) -> dict[str, Any]:
+        """A model with its versions, as the server describes it.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        found = _reference(reference)
+        answer: dict[str, Any] = self.transport.get(f"/v1/models/{found.name}").json()
+        return answer
+
+    def manifest(self, reference: str | Reference) -> Manifest:
+        """The manifest of a version, of the latest where none is named.
+
+        Raises:
+            NotFound: There is no such model or version.
+            DigestMismatch: The server's manifest is not the one that its digest names.
+        """
+        found = _reference(reference)
+        version = quote(found.version or LATEST, safe="")
+        path = f"/v1/models/{found.name}/versions/{version}/manifest"
+        response = self.transport.get(path)
+        manifest = parse_manifest(response.content, f"{self.transport.endpoint}{path}")
+        named = response.headers.get("ETag", "").removeprefix("W/").strip('"').removeprefix("sha256:")
+        if named and named != manifest.digest:
+            raise DigestMismatch(
+                f"the manifest of {found} is not the one that its digest names",
+                fix="try again; if it stays, tell whoever runs the server",
+            )
+        if manifest.name != found.name:
+            raise InvalidManifest(f"asked for {found.name}, got the manifest of {manifest.name}")
+        return manifest
+
+    def artifact(self, reference: str | Reference, framework: str) -> tuple[Manifest, Artifact]:
+        """The form of a model for a framework.
+
+        Raises:
+            NotFound: There is no such model, version, or form.
+        """
+        manifest = self.manifest(reference)
+        artifact = manifest.artifact(framework)
+        if artifact is None:
+            there = ", ".join(a.framework for a in manifest.artifacts)
+            raise NotFound(
+                f"{manifest.reference} has no form for {framework!r}",
+                fix=f"choose from: {there}; `zoo convert` makes others",
+            )
+        return manifest, artifact
+
+    def pull(
+        self,
+        reference: str | Reference,
+        framework: str,
+        out: Path | None = None,
+        *,
+        force: bool = False,
+        progress: Progress = no_progress,
+    ) -> Path:
+        """Fetch a model's form for a framework into a directory.
+
+        Args:
+            reference: `org/model` or `org/model@version`.
+            framework: `onnx`, `pytorch`, `paddle` or `mindspore`.
+            out: The directory; by default `MODEL/FRAMEWORK` below the working directory.
+            force: Whether a directory with other content may be replaced.
+            progress: Told of bytes as they arrive.
+
+        Returns:
+            The directory.
+
+        Raises:
+            NotFound: No such model, version or form.
+            Conflict: The directory is there and has other content.
+            DigestMismatch: The server sent wrong bytes; nothing was placed.
+            ServerUnavailable: No answer; what has arrived is kept and the next pull goes on from there.
+            NoSpace: The disk is full.
+        """
+        _, artifact = self.artifact(reference, framework)
+        target = out or Path(_reference(reference).model) / framework
+        state = _state(target, artifact)
+        if state == "same":
+            return target
+        if state == "different" and not force:
+            raise Conflict(
+                f"{target} is there and has other content",
+                fix="choose another --out, or replace it with --force",
+            )
+        download = Download(self.transport, self.settings.cache)
+        with explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(
+                prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+            ) as scratch:
+                made = Path(scratch, "new")
+                made.mkdir()
+                for file in artifact.files:
+                    size = file.size or 0
+                    blob = download.blob(
+                        file.sha256, size, lambda n, p=file.path, s=size: progress(p, n, s)
+                    )
+                    place = made / file.path
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(blob, place)
+                if state == "different":
+                    os.replace(target, Path(scratch, "old"))
+                os.replace(made, target)
+        return target
+
+    def push(
+        self, source: Path, head: Mapping[str, Any], *, progress: Progress = no_progress
+    ) -> Manifest:
+        """Upload the artifact directories of a conversion and publish them as one version.
+
+        Args:
+            source: A directory with `pytorch/`, `paddle/` ... in it, or one artifact directory.
+            head: Everything of the manifest but its artifacts: name, version, task, summary, licence,
+                lineage ...
+            progress: Told of bytes as they leave.
+
+        Returns:
+            The published manifest.
+
+        Raises:
+            InvalidManifest: The head or an artifact's manifest.json is not valid.
+            Conflict: The version is there with other content.
+            ServerUnavailable: No answer; what has arrived stays, and the next push goes on from there.
+        """
+        manifest, uploads = collect(source, head)
+        for upload in uploads:
+            self._upload(upload, progress)
+        self.publish(manifest)
+        return manifest
+
+    def publish(self, manifest: Manifest) -> None:
+        """Publish a manifest whose blobs are all there; publishing the same again changes nothing."""
+        self.transport.request(
+            "POST",
+            f"/v1/models/{manifest.name}/versions",
+            content=manifest.canonical(),
+            headers={"Content-Type": "application/json"},
+        )
+
+    def _upload(self, upload: Upload, progress: Progress) -> None:
+        name = upload.path.name
+        answer = self.transport.request(
+            "POST", "/v1/uploads", json={"sha256": upload.sha256, "size": upload.size}
+        )
+        if answer.status_code == 200:
+            progress(name, upload.size, upload.size)
+            return
+        place = httpx.URL(answer.headers["Location"]).path
+        at = int(answer.headers.get("Upload-Offset", 0))
+        progress(name, at, upload.size)
+        with upload.path.open("rb") as file:
+            while True:
+                file.seek(at)
+                part = file.read(self.settings.part)
+                after = self._send(place, at, part)
+                progress(name, after - at, upload.size)
+                at = after
+                if at >= upload.size:
+                    return
+
+    def _send(self, place: str, at: int, part: bytes) -> int:
+        """Send a part; returns the offset that the server has reached."""
+        url = self.transport.url(place)
+        failure: Exception | None = None
+        for _ in range(self.settings.attempts):
+            try:
+                headers = {
+                    "Upload-Offset": str(at),
+                    "Content-Type": "application/octet-stream",
+                }
+                response = self.transport.request(
+                    "PATCH", place, again=False, content=part, headers=headers
+                )
+            except ServerUnavailable as error:
+                failure = error
+                reached = int(self.transport.request("HEAD", place).headers["Upload-Offset"])
+                if reached >= at + len(part):
+                    return reached
+                part, at = part[reached - at :], reached
+                continue
+            return int(response.headers.get("Upload-Offset", at + len(part)))
+        raise failure or ServerUnavailable(f"no answer from {url}")
+
+
+def collect(source: Path, head: Mapping[str, Any]) -> tuple[Manifest, list[Upload]]:
+    """The manifest that a directory of artifacts makes, and the files that it names.
+
+    Raises:
+        NotFound: There is no artifact in the directory.
+        InvalidManifest: The head or an artifact's manifest.json is not valid.
+    """
+    folders = [source] if (source / "manifest.json").is_file() else []
+    folders += [source / name for name in FRAMEWORKS if (source / name / "manifest.json").is_file()]
+    if not folders:
+        raise NotFound(
+            f"{source}: no artifact in it", fix="push the --out directory of `zoo convert`"
+        )
+    artifacts, uploads, signature = [], [], None
+    for folder in folders:
+        artifact, files, found = _read_artifact(folder)
+        artifacts.append(artifact)
+        uploads += files
+        signature = signature or found
+    fields = {**head, "artifacts": artifacts}
+    if signature is not None:
+        fields.setdefault("signature", signature)
+    return validate_manifest(fields, str(source)), uploads
+
+
+# The fields of an artifact's own manifest.json that a version's manifest repeats.
+REPEATED = (
+    "framework", "format", "precision", "targets", "entry", "inference", "source", "converter", "route",
+)  # fmt: skip
+
+
+def _read_artifact(folder: Path) -> tuple[dict[str, Any], list[Upload], dict[str, Any] | None]:
+    path = folder / "manifest.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        fields = {name: said[name] for name in REPEATED if name in said}
+    except (ValueError, TypeError) as error:
+        raise InvalidManifest(f"{path}: expected a JSON object: {error}") from None
+    uploads = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_symlink():
+            raise InvalidManifest(f"{file}: a link cannot be pushed", fix="put the file in its place")
+        if file.is_file() and "__pycache__" not in file.parts:
+            uploads.append(Upload(file, file_digest(file), file.stat().st_size))
+    fields["files"] = [
+        {"path": u.path.relative_to(folder).as_posix(), "sha256": u.sha256, "size": u.size}
+        for u in uploads
+    ]
+    if said.get("verification"):
+        fields["verification"] = _evidence(said["verification"])
+    signature = said.get("signature")
+    known = signature and all(
+        spec.get("shape") is not None for side in signature.values() for spec in side
+    )
+    return fields, uploads, signature if known else None
+
+
+def _evidence(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a verification report that a version's manifest repeats; all of it is in the file."""
+    outputs = ("name", "shape", "max_abs", "max_rel", "cosine", "passed")
+    cases = [
+        {
+            "inputs": case["inputs"],
+            "seed": case.get("seed"),
+            "outputs": [
+                {name: output.get(name, [] if name == "shape" else None) for name in outputs}
+                for output in case.get("outputs", ())
+            ],
+        }
+        for case in report["cases"]
+    ]
+    kept = {name: report[name] for name in ("reference", "passed", "rtol", "atol")}
+    return {**kept, "cases": cases}
+
+
+def _state(target: Path, artifact: Artifact) -> str:
+    """Whether a directory is `absent`, the `same` as an artifact, or `different`."""
+    if not target.exists() and not target.is_symlink():
+        return "absent"
+    if not target.is_dir():
+        return "different"
+    found = {
+        path.relative_to(target).as_posix()
+        for path in target.rglob("*")
+        if not path.is_dir() and "__pycache__" not in path.parts
+    }
+    if not found:
+        return "absent" if not any(target.iterdir()) and _removed(target) else "different"
+    same = found == {file.path for file in artifact.files} and all(
+        file_digest(target / file.path) == file.sha256 for file in artifact.files
+    )
+    return "same" if same else "different"
+
+
+def _removed(empty: Path) -> bool:
+    """Remove an empty directory, so that the new one can take its place."""
+    empty.rmdir()
+    return True
+
+
+def _reference(reference: str | Reference) -> Reference:
+    return parse_reference(reference) if isinstance(reference, str) else reference
