@@ -39,8 +39,8 @@ def create_app(registry: Registry) -> FastAPI:
         redoc_url=None,
     )
     app.state.registry = registry
-    problems.install(app)
     app.add_middleware(BodyLimit)
+    problems.install(app)
     for resource in ROUTERS:
         app.include_router(resource.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says

@@ -30,6 +30,21 @@ from zoo.settings import Settings, variable
 # How long downloads that have begun may take to end, once the server is told to stop.
 GRACE_SECONDS = 60
 
+# Standard output belongs to whoever started the server.
+LOGGING = {
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "generic",
+            "stream": "ext://sys.stderr",
+        }
+    },
+    "loggers": {
+        "_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "polyzoo": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
+}
+
 
 class CannotServe(ZooError):
     """The server cannot start here."""
@@ -78,6 +93,7 @@ def serve(
             workers_kill_timeout=GRACE_SECONDS,
             websockets=False,
             log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
         )
         if ready is not None:
             threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()

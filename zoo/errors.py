@@ -4,6 +4,7 @@
     ├── InvalidManifest         exit 2   http 422   a field is missing or wrong: says file, field, expected
     ├── InvalidSetting          exit 2   http 500   an environment variable holds nonsense
     ├── InvalidReference        exit 2   http 422   not `org/model[@version]`
+    ├── NotSupported            exit 3   http 501   a kind of source that cannot be fetched yet
     ├── NotFound                exit 1   http 404   unknown model, version, framework, file, blob, upload
     ├── Conflict                exit 1   http 409   a published version never changes; upload out of step
     ├── MissingBlobs            exit 1   http 422   a manifest names files that were not uploaded
@@ -16,9 +17,6 @@
 `code` is stable and meant for programs (it is the last part of the problem+json `type`); `fix` is
 the next thing to do. The edge (CLI, API) renders them; nothing else catches them.
 """
-
-# Errors are named for what happened, as HTTP names them.
-# ruff: noqa: N818
 
 from __future__ import annotations
 
@@ -66,6 +64,12 @@ class InvalidReference(ZooError):
     """Text that should name a model, a version or a digest does not."""
 
     status, http, code, title = 2, 422, "invalid-reference", "The name is not valid"
+
+
+class NotSupported(ZooError):
+    """Understood, and not possible yet."""
+
+    status, http, code, title = 3, 501, "not-supported", "Not supported"
 
 
 class NotFound(ZooError):

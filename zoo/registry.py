@@ -89,6 +89,14 @@ class Registry:
             )
         return queries.publish(self._engine, manifest.with_sizes(sizes))
 
+    def published(self, manifest: Manifest) -> Publication | None:
+        """How this very manifest is published; None if the version is not.
+
+        Raises:
+            Conflict: The version is there with another manifest.
+        """
+        return queries.published(self._engine, manifest)
+
     def models(
         self,
         *,

@@ -98,6 +98,7 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     operation_id="get_file",
     summary="A file of an artifact",
     response_class=FileResponse,
+    status_code=200,
     responses=FILE_RESPONSES,
 )
 @router.head(
@@ -105,6 +106,7 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     operation_id="head_file",
     summary="Length and entity tag of a file",
     response_class=FileResponse,
+    status_code=200,
     responses=FILE_RESPONSES,
 )
 def get_file(

@@ -19,6 +19,7 @@ router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
     operation_id="get_blob",
     summary="A blob",
     response_class=FileResponse,
+    status_code=200,
     responses=FILE_RESPONSES,
 )
 @router.head(
@@ -26,6 +27,7 @@ router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
     operation_id="head_blob",
     summary="Length of a blob",
     response_class=FileResponse,
+    status_code=200,
     responses=FILE_RESPONSES,
 )
 def get_blob(

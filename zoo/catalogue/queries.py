@@ -44,16 +44,25 @@ def publish(engine: Engine, manifest: Manifest, now: datetime | None = None) -> 
     """
     when = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).replace(tzinfo=None)
     with writing(engine) as session:
-        model = session.exec(select(Model).where(Model.name == manifest.name)).first()
-        if model is not None:
-            _same_case("model", model.name, manifest.name)
-            found = _find(session, model, manifest.version)
-            if found is not None:
-                _same_case("version", found.version, manifest.version)
-                _same_manifest(found, manifest)
-                return _publication(manifest, found, created=False)
-        version = _add(session, model, manifest, when)
-        return _publication(manifest, version, created=True)
+        model, found = _same(session, manifest)
+        if found is not None:
+            return _publication(manifest, found, created=False)
+        return _publication(manifest, _add(session, model, manifest, when), created=True)
+
+
+def published(engine: Engine, manifest: Manifest) -> Publication | None:
+    """How this very manifest is published; None if the version is not.
+
+    Args:
+        engine: The catalogue.
+        manifest: Sizes may be left out.
+
+    Raises:
+        Conflict: The version is there with another manifest, or its name differs in case only.
+    """
+    with reading(engine) as session:
+        _, found = _same(session, manifest)
+        return None if found is None else _publication(manifest, found, created=False)
 
 
 def models(
@@ -152,6 +161,18 @@ def is_published(engine: Engine, sha256: str) -> bool:
     """Whether a published version needs this blob."""
     with reading(engine) as session:
         return session.exec(select(File.id).where(File.sha256 == sha256)).first() is not None
+
+
+def _same(session: Session, manifest: Manifest) -> tuple[Model | None, Version | None]:
+    model = session.exec(select(Model).where(Model.name == manifest.name)).first()
+    if model is None:
+        return None, None
+    _same_case("model", model.name, manifest.name)
+    found = _find(session, model, manifest.version)
+    if found is not None:
+        _same_case("version", found.version, manifest.version)
+        _same_manifest(found, manifest)
+    return model, found
 
 
 def _add(session: Session, model: Model | None, manifest: Manifest, when: datetime) -> Version:
@@ -284,8 +305,14 @@ def _same_case(what: str, found: str, given: str) -> None:
 def _same_manifest(found: Version, manifest: Manifest) -> None:
     if found.digest == manifest.digest:
         return
-    before, after = _manifest(found).model_dump(), manifest.model_dump()
-    fields = differences(before, after)
+    before = _manifest(found)
+    files = (file for artifact in before.artifacts for file in artifact.files)
+    filled = manifest.with_sizes(
+        {file.sha256: file.size for file in files if file.size is not None}
+    )
+    fields = differences(before.model_dump(), filled.model_dump())
+    if not fields:
+        return
     raise Conflict(
         f"{manifest.reference} is published and never changes, but differs in: "
         + ", ".join(fields[:10])
