@@ -6,14 +6,479 @@ differentiable where the operator is.
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone writes it
+from torch import nn
 
 
-def pad_same_upper(x: torch.Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], value: float = 0.0) -> torch.Tensor:
-    """Pad so that the output has ceil(size / stride) elements, the odd one at the end."""
+def pad_same(
+    x: torch.Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    side: str,
+    value: float = 0.0,
+) -> torch.Tensor:
+    """Pad so that the output has ceil(size / stride) elements; `side` gets the odd one."""
     pads: list[int] = []
-    for size, k, s, d in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), reversed(dilation)):
+    for size, k, s, d in reversed(list(zip(x.shape[2:], kernel, stride, dilation))):
         total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        pads += [total // 2, total - total // 2]
+        small, large = total // 2, total - total // 2
+        pads += [small, large] if side == "upper" else [large, small]
     return F.pad(x, pads, value=value)
+
+
+def shrink(x: torch.Tensor, bias: float, lambd: float) -> torch.Tensor:
+    """x + bias below -lambd, x - bias above lambd, else 0."""
+    return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, 0)).to(x.dtype)
+
+
+def hardmax(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """1 at the first largest element along an axis, else 0."""
+    first = x.argmax(dim=axis, keepdim=True)
+    return torch.zeros_like(x).scatter(axis, first, 1)
+
+
+def batch_norm_training(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    mean: torch.Tensor,
+    var: torch.Tensor,
+    epsilon: float,
+    momentum: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Normalise by the batch's statistics; also gives the running ones."""
+    axes = [axis for axis in range(x.dim()) if axis != 1]
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    now_mean, now_var = x.mean(dim=axes), x.var(dim=axes, unbiased=False)
+    y = (x - now_mean.reshape(shape)) / (now_var.reshape(shape) + epsilon).sqrt()
+    y = y * scale.reshape(shape) + bias.reshape(shape)
+    running = (mean * momentum + now_mean * (1 - momentum), var * momentum + now_var * (1 - momentum))
+    return y.to(x.dtype), *running
+
+
+def layer_norm_with_statistics(
+    x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None, axis: int, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Layer normalisation from `axis` on, with the mean and the inverse deviation."""
+    axes = list(range(axis, x.dim()))
+    mean = x.mean(dim=axes, keepdim=True)
+    inverse = 1 / (x.var(dim=axes, unbiased=False, keepdim=True) + epsilon).sqrt()
+    y = (x - mean) * inverse * scale
+    return (y if bias is None else y + bias), mean, inverse
+
+
+def mean_variance_normalize(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """(x - mean) / (deviation + 1e-9) over axes."""
+    mean = x.mean(dim=axes, keepdim=True)
+    deviation = ((x * x).mean(dim=axes, keepdim=True) - mean * mean).sqrt()
+    return (x - mean) / (deviation + 1e-9)
+
+
+def average_pool(
+    x: torch.Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[int, ...] | str,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> torch.Tensor:
+    """Average pooling with any padding, as a convolution with ones divided by the counts."""
+    n = len(kernel)
+    if isinstance(pads, str):
+        totals = [
+            max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+            for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation)
+        ]
+        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+        pads = tuple(small + large if pads == "upper" else large + small)
+    begin, end = list(pads[:n]), list(pads[n:])
+    rest = [0] * n
+    for k in range(n):
+        reach = (kernel[k] - 1) * dilation[k] + 1
+        size = x.shape[k + 2] + begin[k] + end[k]
+        if ceil_mode:
+            count = -(-(size - reach) // stride[k]) + 1
+            # A window may not start in the padding behind the input.
+            if (count - 1) * stride[k] >= x.shape[k + 2] + begin[k]:
+                count -= 1
+            rest[k] = max((count - 1) * stride[k] + reach - size, 0)
+    padding = [side for k in reversed(range(n)) for side in (begin[k], end[k])]
+    behind = [side for k in reversed(range(n)) for side in (0, rest[k])]
+    ones = torch.ones_like(x[:1, :1])
+    if count_include_pad:
+        counted = F.pad(F.pad(ones, padding, value=1.0), behind)
+    else:
+        counted = F.pad(F.pad(ones, padding), behind)
+    padded = F.pad(F.pad(x, padding), behind)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+    window = torch.ones(1, 1, *kernel, dtype=x.dtype, device=x.device)
+    flat = padded.reshape(-1, 1, *padded.shape[2:])
+    sums = convolve(flat, window, stride=stride, dilation=dilation)
+    counts = convolve(counted, window, stride=stride, dilation=dilation)
+    return sums.reshape(*x.shape[:2], *sums.shape[2:]) / counts
+
+
+def max_pool_with_indices(
+    x: torch.Tensor,
+    kernel: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+    ceil_mode: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Max pooling and where each maximum stands in the flattened input."""
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
+    y, inner = pool(x, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+    size = math.prod(x.shape[2:])
+    images = torch.arange(x.shape[0] * x.shape[1], device=x.device) * size
+    return y, inner + images.reshape(*x.shape[:2], *[1] * (x.dim() - 2))
+
+
+def reduce_prod(x: torch.Tensor, axes: tuple[int, ...], keepdim: bool) -> torch.Tensor:
+    """The product over several axes."""
+    for axis in sorted((axis % x.dim() for axis in axes), reverse=True):
+        x = x.prod(dim=axis, keepdim=keepdim)
+    return x
+
+
+def split_evenly(x: torch.Tensor, count: int, axis: int) -> tuple[torch.Tensor, ...]:
+    """Parts of one size, the last one smaller where it does not divide."""
+    return x.split(-(-x.shape[axis] // count), dim=axis)
+
+
+def depth_to_space(x: torch.Tensor, block: int) -> torch.Tensor:
+    """[N, C, H, W] -> [N, C / block^2, H * block, W * block], blocks outermost in C."""
+    n, c, h, w = x.shape
+    x = x.reshape(n, block, block, c // block**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return x.reshape(n, c // block**2, h * block, w * block)
+
+
+def space_to_depth(x: torch.Tensor, block: int) -> torch.Tensor:
+    """[N, C, H, W] -> [N, C * block^2, H / block, W / block], blocks outermost in C."""
+    n, c, h, w = x.shape
+    x = x.reshape(n, c, h // block, block, w // block, block).permute(0, 3, 5, 1, 2, 4)
+    return x.reshape(n, c * block**2, h // block, w // block)
+
+
+def gather_elements(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
+    """Elements along an axis; negative indices count from the end."""
+    indices = indices.long()
+    return x.gather(axis, torch.where(indices < 0, indices + x.shape[axis], indices))
+
+
+def gather_nd(x: torch.Tensor, indices: torch.Tensor, batch_dims: int) -> torch.Tensor:
+    """Slices of x at the coordinates in the last axis of `indices`."""
+    lead = x.shape[:batch_dims]
+    x = x.reshape(-1, *x.shape[batch_dims:])
+    indices = indices.long().reshape(x.shape[0], *indices.shape[batch_dims:])
+    batch = torch.arange(x.shape[0], device=x.device)
+    batch = batch.reshape(-1, *[1] * (indices.dim() - 2)).expand(indices.shape[:-1])
+    y = x[(batch, *indices.unbind(-1))]
+    return y.reshape(*lead, *y.shape[1:])
+
+
+REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
+def scatter_elements(
+    x: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, axis: int, reduction: str
+) -> torch.Tensor:
+    """x with elements along an axis replaced by, or combined with, updates."""
+    indices = indices.long()
+    indices = torch.where(indices < 0, indices + x.shape[axis], indices)
+    if reduction == "none":
+        return x.scatter(axis, indices, updates)
+    return x.scatter_reduce(axis, indices, updates, REDUCTIONS[reduction])
+
+
+def scatter_nd(
+    x: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, reduction: str
+) -> torch.Tensor:
+    """x with slices at coordinates replaced by, or combined with, updates."""
+    depth = indices.shape[-1]
+    sizes = torch.tensor(x.shape[:depth], device=x.device)
+    where = torch.where(indices < 0, indices + sizes, indices).reshape(-1, depth)
+    steps = [math.prod(x.shape[k + 1 : depth]) for k in range(depth)]
+    rows = (where * torch.tensor(steps, device=x.device)).sum(-1)
+    flat = x.reshape(math.prod(x.shape[:depth]), -1)
+    values = updates.reshape(rows.shape[0], -1)
+    rows = rows.unsqueeze(-1).expand_as(values)
+    if reduction == "none":
+        return flat.scatter(0, rows, values).reshape(x.shape)
+    return flat.scatter_reduce(0, rows, values, REDUCTIONS[reduction]).reshape(x.shape)
+
+
+def slice_backwards(x: torch.Tensor, axis: int, start: int, end: int, step: int) -> torch.Tensor:
+    """x[start:end:step] along an axis, for a negative step."""
+    size = x.shape[axis]
+    wanted = range(size)[slice(start, None if end < -size else end, step)]
+    return x.index_select(axis, torch.tensor(list(wanted), dtype=torch.int64, device=x.device))
+
+
+def compress(x: torch.Tensor, condition: torch.Tensor, axis: int | None) -> torch.Tensor:
+    """What stands along an axis (or in the flattened tensor) where a condition holds."""
+    if axis is None:
+        x, axis = x.flatten(), 0
+    return x.index_select(axis, condition.nonzero().flatten())
+
+
+def one_hot(indices: torch.Tensor, depth: int, values: torch.Tensor, axis: int) -> torch.Tensor:
+    """values[1] at each index along a new axis, values[0] elsewhere."""
+    off, on = values[0], values[1]
+    indices = indices.long() % int(depth)
+    numbers = torch.arange(int(depth), device=indices.device)
+    place = axis % (indices.dim() + 1)
+    hit = indices.unsqueeze(place) == numbers.reshape(-1, *[1] * (indices.dim() - place))
+    return torch.where(hit, on, off)
+
+
+def reverse_sequence(
+    x: torch.Tensor, lengths: torch.Tensor, batch_axis: int, time_axis: int
+) -> torch.Tensor:
+    """The first `lengths[b]` steps of each sequence backwards."""
+    y = x.movedim((batch_axis, time_axis), (0, 1))
+    steps = torch.arange(y.shape[1], device=x.device).unsqueeze(0)
+    ends = lengths.reshape(-1, 1)
+    order = torch.where(steps < ends, ends - 1 - steps, steps)
+    rows = torch.arange(y.shape[0], device=x.device).unsqueeze(1)
+    return y[rows, order].movedim((0, 1), (batch_axis, time_axis))
+
+
+def unique(
+    x: torch.Tensor, axis: int | None, ordered: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Unique slices with their first positions, the inverse and the counts."""
+    if axis is None:
+        x, axis = x.flatten(), 0
+    y, inverse, counts = x.unique(sorted=True, return_inverse=True, return_counts=True, dim=axis)
+    positions = torch.arange(inverse.shape[0], device=x.device)
+    first = torch.full_like(counts, inverse.shape[0]).scatter_reduce(0, inverse, positions, "amin")
+    if not ordered:
+        order = first.argsort()
+        rank = order.argsort()
+        y, first, counts, inverse = y.index_select(axis, order), first[order], counts[order], rank[inverse]
+    return y, first, inverse, counts
+
+
+def top_k(x: torch.Tensor, k: int, axis: int, largest: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k largest or smallest along an axis, sorted; of equal ones the first."""
+    values, places = x.sort(dim=axis, descending=largest, stable=True)
+    return values.narrow(axis, 0, int(k)), places.narrow(axis, 0, int(k))
+
+
+def non_max_suppression(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    most: int,
+    overlap: float,
+    least: float | None,
+    centered: bool,
+) -> torch.Tensor:
+    """[batch, class, box] of the boxes that are kept, best first; boxes are [N, boxes, 4]."""
+    if centered:
+        middle, half = boxes[..., :2], boxes[..., 2:] / 2
+        low, high = middle - half, middle + half
+    else:
+        low, high = boxes[..., :2].minimum(boxes[..., 2:]), boxes[..., :2].maximum(boxes[..., 2:])
+    area = (high - low).prod(-1)
+    kept: list[list[int]] = []
+    for n, c in itertools.product(range(scores.shape[0]), range(scores.shape[1])):
+        order = scores[n, c].argsort(descending=True, stable=True)
+        if least is not None:
+            order = order[scores[n, c][order] > least]
+        chosen: list[int] = []
+        for k in order.tolist():
+            if len(chosen) == most:
+                break
+            others = torch.tensor(chosen, dtype=torch.int64, device=boxes.device)
+            sides = (high[n, k].minimum(high[n, others]) - low[n, k].maximum(low[n, others])).clamp(min=0)
+            shared = sides.prod(-1)
+            if not (shared / (area[n, k] + area[n, others] - shared) > overlap).any():
+                chosen.append(k)
+        kept += [[n, c, k] for k in chosen]
+    return torch.tensor(kept, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+
+
+def pad_by_index(x: torch.Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> torch.Tensor:
+    """Pad (or crop, where negative) every axis by mirroring, repeating the edge, or wrapping."""
+    for axis, (before, after) in enumerate(pads):
+        if before == 0 and after == 0:
+            continue
+        size = x.shape[axis]
+        places = torch.arange(-before, size + after, device=x.device)
+        if mode == "edge":
+            places = places.clamp(0, size - 1)
+        elif mode == "wrap":
+            places = places % size
+        elif size > 1:
+            places = places % (2 * size - 2)
+            places = torch.where(places < size, places, 2 * size - 2 - places)
+        else:
+            places = places * 0
+        x = x.index_select(axis, places)
+    return x
+
+
+def resize(
+    x: torch.Tensor,
+    axes: tuple[int, ...],
+    scales: tuple[float, ...] | None = None,
+    sizes: tuple[int, ...] | None = None,
+    mode: str = "nearest",
+    coordinates: str = "half_pixel",
+    nearest: str = "round_prefer_floor",
+    cubic_a: float = -0.75,
+    exclude_outside: bool = False,
+    antialias: bool = False,
+    extrapolation: float = 0.0,
+    policy: str = "stretch",
+    roi: tuple[float, ...] | None = None,
+) -> torch.Tensor:
+    """Resize axes one by one, each by a matrix of interpolation weights [new size, size].
+
+    Source: the operator page of Resize in the ONNX standard.
+    """
+    old = [x.shape[axis] for axis in axes]
+    if sizes is not None:
+        factors = [new / size for new, size in zip(sizes, old)]
+        if policy != "stretch":
+            factor = min(factors) if policy == "not_larger" else max(factors)
+            factors = [factor] * len(old)
+            sizes = tuple(math.floor(size * factor + 0.5) for size in old)
+        new_sizes = list(sizes)
+    else:
+        factors = list(scales or ())
+        new_sizes = [math.floor(size * factor) for size, factor in zip(old, factors)]
+    outside = None
+    for k, axis in enumerate(axes):
+        size, new, scale = old[k], new_sizes[k], factors[k]
+        if new == size and scale == 1 and coordinates != "tf_crop_and_resize":
+            continue
+        place = torch.arange(new, dtype=torch.float64, device=x.device)
+        if coordinates == "half_pixel":
+            place = (place + 0.5) / scale - 0.5
+        elif coordinates == "half_pixel_symmetric":
+            place = size / 2 * (1 - new / (scale * size)) + (place + 0.5) / scale - 0.5
+        elif coordinates == "pytorch_half_pixel":
+            place = (place + 0.5) / scale - 0.5 if new > 1 else place * 0
+        elif coordinates == "align_corners":
+            place = place * ((size - 1) / (scale * size - 1)) if scale * size > 1 else place * 0
+        elif coordinates == "asymmetric":
+            place = place / scale
+        elif coordinates == "tf_half_pixel_for_nn":
+            place = (place + 0.5) / scale
+        else:
+            begin, end = roi[k], roi[k + len(axes)]
+            step = (end - begin) * (size - 1) / (new - 1) if new > 1 else 0.0
+            start = begin * (size - 1) if new > 1 else 0.5 * (begin + end) * (size - 1)
+            place = start + place * step
+            beyond = (place < 0) | (place > size - 1)
+            beyond = beyond.reshape(-1, *[1] * (x.dim() - axis - 1))
+            outside = beyond if outside is None else outside | beyond
+        shrinking = min(scale, 1.0) if antialias else 1.0
+        if mode == "nearest":
+            if nearest == "round_prefer_floor":
+                taken = (place - 0.5).ceil()
+            elif nearest == "round_prefer_ceil":
+                taken = (place + 0.5).floor()
+            else:
+                taken = place.floor() if nearest == "floor" else place.ceil()
+            x = x.index_select(axis, taken.long().clamp(0, size - 1))
+            continue
+        reach = (1 if mode == "linear" else 2) / shrinking
+        first = (place - reach).floor()
+        offsets = torch.arange(int(math.ceil(2 * reach)) + 2, dtype=torch.float64, device=x.device)
+        taken = first.unsqueeze(1) + offsets
+        distance = ((taken - place.unsqueeze(1)) * shrinking).abs()
+        if mode == "linear":
+            weights = (1 - distance).clamp(min=0)
+        else:
+            a = cubic_a
+            near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+            far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+            weights = torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
+        if exclude_outside or antialias:
+            weights = torch.where((taken < 0) | (taken > size - 1), 0.0, weights)
+        weights = weights / weights.sum(1, keepdim=True)
+        matrix = torch.zeros(new, size, dtype=torch.float64, device=x.device)
+        matrix = matrix.scatter_add(1, taken.long().clamp(0, size - 1), weights)
+        dtype = x.dtype
+        wide = x.movedim(axis, -1).to(torch.float64) @ matrix.T
+        x = (wide if dtype.is_floating_point else wide.round()).to(dtype).movedim(-1, axis)
+    return x if outside is None else torch.where(outside, extrapolation, x).to(x.dtype)
+
+
+def center_crop_pad(x: torch.Tensor, sizes: tuple[int, ...], axes: tuple[int, ...]) -> torch.Tensor:
+    """Crop or pad axes to sizes, keeping the middle."""
+    for size, axis in zip(sizes, axes):
+        have = x.shape[axis]
+        if have > size:
+            x = x.narrow(axis, (have - size) // 2, size)
+        elif have < size:
+            before = (size - have) // 2
+            pads = [0, 0] * (x.dim() - 1 - axis % x.dim()) + [before, size - have - before]
+            x = F.pad(x, pads)
+    return x
+
+
+def along(x: torch.Tensor, values: torch.Tensor, axis: int) -> torch.Tensor:
+    """One value for all, or one for each place along an axis, ready to broadcast."""
+    return values if values.dim() == 0 or values.numel() == 1 else values.reshape(-1, *[1] * (x.dim() - axis % x.dim() - 1))
+
+
+def quantize(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero: torch.Tensor | None,
+    axis: int,
+    low: int,
+    high: int,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """round(x / scale) + zero point, saturated."""
+    y = (x / along(x, scale, axis)).round()
+    if zero is not None:
+        y = y + along(x, zero, axis).to(y.dtype)
+    return y.clamp(low, high).to(torch.int32).to(dtype)
+
+
+def dequantize(
+    x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None, axis: int
+) -> torch.Tensor:
+    """(x - zero point) * scale."""
+    y = x.to(torch.int32) if zero is None else x.to(torch.int32) - along(x, zero, axis).to(torch.int32)
+    return y.to(scale.dtype) * along(x, scale, axis)
+
+
+def lstm(
+    layer: nn.LSTM,
+    x: torch.Tensor,
+    h: torch.Tensor | None = None,
+    c: torch.Tensor | None = None,
+    batch_first: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run an LSTM; outputs are [steps, directions, batch, hidden] as in ONNX."""
+    if batch_first and h is not None and c is not None:
+        h, c = h.transpose(0, 1).contiguous(), c.transpose(0, 1).contiguous()
+    y, (h, c) = layer(x, None if h is None else (h, c))
+    y = y.reshape(*y.shape[:2], -1, layer.hidden_size)
+    if batch_first:
+        return y, h.transpose(0, 1), c.transpose(0, 1)
+    return y.transpose(1, 2), h, c
+
+
+def gru(
+    layer: nn.GRU, x: torch.Tensor, h: torch.Tensor | None = None, batch_first: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a GRU; outputs are [steps, directions, batch, hidden] as in ONNX."""
+    if batch_first and h is not None:
+        h = h.transpose(0, 1).contiguous()
+    y, h = layer(x, h)
+    y = y.reshape(*y.shape[:2], -1, layer.hidden_size)
+    return (y, h.transpose(0, 1)) if batch_first else (y.transpose(1, 2), h)

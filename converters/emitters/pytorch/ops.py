@@ -1,100 +1,1172 @@
 """ONNX operators in PyTorch; see `converters.emitters.table` for how to read and extend it.
 
 Semantics follow the standard, not PyTorch, where they differ. Sources: the operator pages of ONNX and
-the documentation of torch 2.13.
+the documentation of torch 2.13. Families and operators stand in the same order in every framework.
 """
+# ruff: noqa: N802, D103 - functions are named as the operators that they write, which the standard documents
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
+
+from converters.emitters.arith import arguments, one, window
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
     "Add": "{A:s} + {B:s}",
+    "Sub": "{A:s} - {B:s}",
     "Mul": "{A:s} * {B:s}",
+    "Neg": "-{X}",
+    "Abs": "{X}.abs()",
+    "Reciprocal": "1 / {X}",
+    "Sqrt": "{X}.sqrt()",
+    "Exp": "{X}.exp()",
+    "Log": "{input}.log()",
+    # ***** comparison and logic *****
+    "Equal": "{A:s} == {B:s}",
+    "Greater": "{A:s} > {B:s}",
+    "GreaterOrEqual": "{A:s} >= {B:s}",
+    "Less": "{A:s} < {B:s}",
+    "LessOrEqual": "{A:s} <= {B:s}",
+    "And": "{A} & {B}",
+    "Or": "{A} | {B}",
+    "Xor": "{A} ^ {B}",
+    "Not": "~{X}",
+    "BitwiseAnd": "{A:s} & {B:s}",
+    "BitwiseOr": "{A:s} | {B:s}",
+    "BitwiseXor": "{A:s} ^ {B:s}",
+    "BitwiseNot": "~{X}",
+    "IsNaN": "{X}.isnan()",
+    # ***** rounding, sign and elementwise functions *****
+    "Ceil": "{X}.ceil()",
+    "Floor": "{X}.floor()",
+    "Round": "{X}.round()",
+    "Sign": "{input}.sign()",
+    "Erf": "{input}.erf()",
+    # ***** trigonometry *****
+    "Sin": "{input}.sin()",
+    "Cos": "{input}.cos()",
+    "Tan": "{input}.tan()",
+    "Asin": "{input}.asin()",
+    "Acos": "{input}.acos()",
+    "Atan": "{input}.atan()",
+    "Sinh": "{input}.sinh()",
+    "Cosh": "{input}.cosh()",
+    "Asinh": "{input}.asinh()",
+    "Acosh": "{input}.acosh()",
+    "Atanh": "{input}.atanh()",
     # ***** activations *****
-    "HardSwish": "F.hardswish({X})",
     "Relu": "F.relu({X})",
+    "LeakyRelu": "F.leaky_relu({X}, {alpha})",
+    "Elu": "F.elu({X}, {alpha})",
+    "Celu": "F.celu({X}, {alpha})",
+    "Sigmoid": "{X}.sigmoid()",
+    "HardSwish": "F.hardswish({X})",
     "Silu": "F.silu({X})",
+    "Mish": "F.mish({X})",
+    "Tanh": "{input}.tanh()",
+    "Softplus": "F.softplus({X})",
+    "Softsign": "F.softsign({input})",
     "Softmax": "F.softmax({input}, dim={axis})",
-}
+    "LogSoftmax": "F.log_softmax({input}, dim={axis})",
+    # ***** matrices *****
+    "Det": "torch.linalg.det({X})",
+    # ***** indexing *****
+    "NonZero": "{X}.nonzero().T",
+}  # fmt: skip
+
+
+# ***** arithmetic *****
+
+
+def Div(a: Operand, b: Operand) -> str:
+    if a.typed().kind in "iu":
+        return f"torch.div({a}, {b:s}, rounding_mode='trunc')"
+    return f"{a:s} / {b:s}"
+
+
+def Mod(a: Operand, b: Operand, *, fmod: int) -> str:
+    return f"torch.fmod({a}, {b:s})" if fmod else f"torch.remainder({a}, {b:s})"
+
+
+def Pow(x: Operand, y: Operand) -> str:
+    if x.typed() != y.typed() and not y.number:
+        return f"({x} ** {y}).to({x}.dtype)"
+    if y.number:
+        exponent = float(y.number)
+        if exponent == 0.5 and x.typed().kind == "f":
+            return f"{x}.sqrt()"
+        if exponent == int(exponent):
+            return f"{x:s} ** {int(exponent)}"
+        return f"({x:s} ** {y:s}).to({x}.dtype)" if x.typed().kind in "iu" else f"{x:s} ** {y:s}"
+    return f"{x:s} ** {y}"
+
+
+def Sum(*xs: Operand) -> str:
+    return " + ".join(str(x) for x in xs)
+
+
+def Mean(*xs: Operand) -> str:
+    return f"({Sum(*xs)}) / {len(xs)}"
+
+
+def Max(*xs: Operand) -> str:
+    text = str(xs[0])
+    for x in xs[1:]:
+        text = f"torch.maximum({text}, {x})"
+    return text
+
+
+def Min(*xs: Operand) -> str:
+    text = str(xs[0])
+    for x in xs[1:]:
+        text = f"torch.minimum({text}, {x})"
+    return text
+
+
+def BitShift(x: Operand, y: Operand, *, direction: str) -> str:
+    sign = "<<" if direction == "LEFT" else ">>"
+    return f"(({x}.to(torch.int64) {sign} {y}.to(torch.int64))).to({x}.dtype)"
+
+
+def IsInf(x: Operand, *, detect_negative: int, detect_positive: int) -> str:
+    if detect_negative and detect_positive:
+        return f"{x}.isinf()"
+    if detect_negative:
+        return f"{x}.isneginf()"
+    return f"{x}.isposinf()" if detect_positive else f"torch.zeros_like({x}, dtype=torch.bool)"
+
+
+def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
+    if low is None and high is None:
+        return str(x)
+    if all(bound is None or bound.number for bound in (low, high)):
+        if low is not None and high is None and float(low.number) == 0 and x.typed().kind == "f":
+            return f"F.relu({x})"
+        first = f"{low:s}" if low is not None else "None"
+        return f"{x}.clamp({first}, {high:s})" if high is not None else f"{x}.clamp({first})"
+    # A tensor bound; the upper one wins where they cross.
+    text = f"torch.maximum({x}, {low})" if low is not None else str(x)
+    return f"torch.minimum({text}, {high})" if high is not None else text
+
+
+# ***** activations *****
+
+
+def Gelu(x: Operand, *, approximate: str) -> str:
+    return f"F.gelu({x}, approximate='tanh')" if approximate == "tanh" else f"F.gelu({x})"
+
+
+def HardSigmoid(x: Operand, *, alpha: float, beta: float) -> str:
+    if np.isclose(alpha, 1 / 6) and beta == 0.5:
+        return f"F.hardsigmoid({x})"
+    return f"({x} * {alpha} + {beta}).clamp(0, 1)"
+
+
+def Selu(x: Operand, *, alpha: float, gamma: float) -> str:
+    return f"torch.where({x} > 0, {gamma} * {x}, {gamma * alpha} * ({x}.exp() - 1))"
+
+
+def ThresholdedRelu(x: Operand, *, alpha: float) -> str:
+    return f"F.threshold({x}, {alpha}, 0.0)"
+
+
+def Shrink(x: Operand, *, bias: float, lambd: float) -> str:
+    return f"shrink({x}, {bias}, {lambd})"
+
+
+def Hardmax(x: Operand, *, axis: int) -> str:
+    return f"hardmax({x}, {axis})"
+
+
+def PRelu(x: Operand, slope: Operand) -> str | Layer:
+    data, rank = slope.weight, x.rank
+    if data is not None and rank is not None and rank > 1:
+        channels = data.reshape(-1).size
+        if data.size == 1 or data.shape in ((channels, *(1,) * (rank - 2)), (1, channels, *(1,) * (rank - 2))):
+            weight = slope.relaid(data.reshape(-1))
+            count = f"{channels}" if channels > 1 else ""
+            return Layer(f"nn.PReLU({count})", {"weight": weight}, f"layer({x})", "prelu")
+    return f"torch.where({x} < 0, {x} * {slope:s}, {x})"
+
+
+# ***** normalisation *****
+
+
+def BatchNormalization(
+    x: Operand, scale: Operand, b: Operand, mean: Operand, var: Operand, *, epsilon: float,
+    momentum: float, training_mode: int, node: Use,
+) -> str | Layer:  # fmt: skip
+    if training_mode:
+        outputs = "" if node.outputs > 1 else "[0]"
+        return f"batch_norm_training({x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}){outputs}"
+    weights = [scale.weight, b.weight, mean.weight, var.weight]
+    if all(w is not None for w in weights) and x.rank in (2, 3, 4, 5):
+        n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
+        return Layer(
+            f"nn.BatchNorm{n}d({scale.value.const.size if scale.value.const is not None else 0}"
+            f"{arguments(eps=(epsilon, 1e-05), momentum=(round(1 - momentum, 7), 0.1))})",
+            {"weight": scale.value, "bias": b.value, "running_mean": mean.value, "running_var": var.value},
+            f"layer({x})",
+            "bn",
+        )
+    return f"F.batch_norm({x}, {mean}, {var}, {scale}, {b}, eps={epsilon})"
+
+
+def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
+    if scale.weight is not None and b.weight is not None and x.rank in (3, 4, 5):
+        return Layer(
+            f"nn.InstanceNorm{(x.rank or 4) - 2}d({scale.weight.size}"
+            f"{arguments(eps=(epsilon, 1e-05))}, affine=True)",
+            {"weight": scale.value, "bias": b.value},
+            f"layer({x})",
+            "norm",
+        )
+    return f"F.instance_norm({x}, weight={scale}, bias={b}, eps={epsilon})"
+
+
+def LayerNormalization(
+    x: Operand, scale: Operand, b: Operand | None = None, *, axis: int, epsilon: float,
+    stash_type: int, node: Use,
+) -> str | Layer:  # fmt: skip
+    rank = x.ranked()
+    if node.outputs > 1:
+        return f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})"
+    if scale.weight is not None and (b is None or b.weight is not None):
+        if scale.weight.ndim == rank - axis % rank:
+            shape = one(scale.weight.shape) if scale.weight.ndim == 1 else scale.weight.shape
+            return Layer(
+                f"nn.LayerNorm({shape}{arguments(eps=(epsilon, 1e-05), bias=(b is not None, True))})",
+                {"weight": scale.value, "bias": b.value if b is not None else None},
+                f"layer({x})",
+                "norm",
+            )
+    return f"F.layer_norm({x}, {x}.shape[{axis % rank}:], {scale}, {b}, {epsilon})"
+
+
+def GroupNormalization(
+    x: Operand, scale: Operand, b: Operand, *, num_groups: int, epsilon: float, stash_type: int
+) -> str | Layer:
+    if scale.weight is not None and b.weight is not None:
+        return Layer(
+            f"nn.GroupNorm({num_groups}, {scale.weight.size}{arguments(eps=(epsilon, 1e-05))})",
+            {"weight": scale.value, "bias": b.value},
+            f"layer({x})",
+            "norm",
+        )
+    return f"F.group_norm({x}, {num_groups}, {scale}, {b}, {epsilon})"
+
+
+def LRN(x: Operand, *, alpha: float, beta: float, bias: float, size: int) -> str:
+    if size % 2 == 0:
+        raise Refusal(f"attribute size={size}")
+    return f"F.local_response_norm({x}, {size}, {alpha}, {beta}, {bias})"
+
+
+def LpNormalization(x: Operand, *, axis: int, p: int) -> str:
+    return f"{x} / {x}.norm({p}, dim={axis}, keepdim=True)"
+
+
+def MeanVarianceNormalization(x: Operand, *, axes: tuple[int, ...]) -> str:
+    return f"mean_variance_normalize({x}, {tuple(axes)})"
 
 
 # ***** convolution *****
 
 
 def Conv(
-    x: Operand, w: Operand, b: Operand | None = None, *, auto_pad: str, dilations: tuple[int, ...] | None = None,
-    group: int, kernel_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
-    strides: tuple[int, ...] | None = None,
+    x: Operand, w: Operand, b: Operand | None = None, *, auto_pad: str, group: int,
+    dilations: tuple[int, ...] | None = None, kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> str | Layer:  # fmt: skip
-    """torch.nn.Conv1d, 2d, 3d."""
     n = w.ranked() - 2
-    pads = pads or (0,) * 2 * n
-    if pads[:n] != pads[n:]:
-        raise Refusal(f"pads={pads}")
-    assert w.const is not None
-    out, into = w.const.shape[:2]
-    return Layer(
-        f"nn.Conv{n}d({into * group}, {out}, {one(kernel_shape)}, stride={one(strides)}, padding={one(pads[:n])}, groups={group}, bias={b is not None})",
-        {"weight": w.value, "bias": b.value if b else None},
-        f"layer({x})",
-        "conv",
+    kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
+    if len(kernel) != n or n not in (1, 2, 3):
+        raise Refusal(f"a kernel of {n} dimensions")
+    win = window(x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    source = _padded(x, win)
+    padding = one(win.begin) if win.symmetric else 0
+    common = arguments(
+        stride=(one(win.strides), 1), padding=(padding, 0), dilation=(one(win.dilations), 1), groups=(group, 1)
     )
+    if w.weight is not None and (b is None or b.weight is not None):
+        out, into = w.weight.shape[0], w.weight.shape[1] * group
+        bias = arguments(bias=(b is not None, True))
+        return Layer(
+            f"nn.Conv{n}d({into}, {out}, {one(kernel)}{common}{bias})",
+            {"weight": w.value, "bias": b.value if b is not None else None},
+            f"layer({source})",
+            "conv",
+        )
+    bias = f", {b}" if b is not None else ""
+    return f"F.conv{n}d({source}, {w}{bias}{common})"
 
 
-def one(numbers: tuple[int, ...]) -> object:
-    return numbers[0] if len(set(numbers)) == 1 else numbers
+def _padded(x: Operand, win: object, value: str = "") -> str:
+    """The input with the padding that PyTorch's own argument cannot say."""
+    from converters.emitters.arith import Window  # noqa: PLC0415
+
+    assert isinstance(win, Window)  # noqa: S101 - narrows the type
+    extra = f", {value}" if value else ""
+    if win.same:
+        return f"pad_same({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}{extra})"
+    if win.symmetric:
+        return str(x)
+    pairs = zip(reversed(win.begin), reversed(win.end), strict=True)
+    pads = tuple(side for pair in pairs for side in pair)
+    return f"F.pad({x}, {pads}{f', value={value}' if value else ''})"
 
 
-def BatchNormalization(x: Operand, scale: Operand, b: Operand, mean: Operand, var: Operand, *, epsilon: float, momentum: float, training_mode: int) -> Layer:
-    return Layer(f"nn.BatchNorm2d({scale.const.size}, eps={epsilon:g})", {"weight": scale.value, "bias": b.value, "running_mean": mean.value, "running_var": var.value}, f"layer({x})", "bn")
+def ConvTranspose(
+    x: Operand, w: Operand, b: Operand | None = None, *, auto_pad: str, group: int,
+    dilations: tuple[int, ...] | None = None, kernel_shape: tuple[int, ...] | None = None,
+    output_padding: tuple[int, ...] | None = None, output_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str | Layer:  # fmt: skip
+    n = w.ranked() - 2
+    kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
+    if len(kernel) != n or n not in (1, 2, 3):
+        raise Refusal(f"a kernel of {n} dimensions")
+    strides, dilations = strides or (1,) * n, dilations or (1,) * n
+    extra = output_padding or (0,) * n
+    begin, end = (0,) * n, (0,) * n
+    if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        sizes = (x.shape or ())[2:]
+        if len(sizes) != n or not all(isinstance(size, int) for size in sizes):
+            raise Refusal(f"attribute {'output_shape' if output_shape else f'auto_pad={auto_pad!r}'} with dynamic sizes")
+        totals = []
+        for k in range(n):
+            size = int(sizes[k] or 0)
+            full = strides[k] * (size - 1) + extra[k] + (kernel[k] - 1) * dilations[k] + 1
+            wanted = output_shape[-n:][k] if output_shape else size * strides[k]
+            totals.append(full - wanted)
+        if any(total < 0 for total in totals):
+            extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
+            totals = [max(t, 0) for t in totals]
+        small = tuple(t // 2 for t in totals)
+        large = tuple(t - s for t, s in zip(totals, small, strict=True))
+        begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
+    elif pads:
+        begin, end = tuple(pads[:n]), tuple(pads[n:])
+    symmetric = begin == end and all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
+    padding = begin if symmetric else (0,) * n
+    crop = ""
+    if not symmetric:
+        negative = tuple(
+            side for k in reversed(range(n)) for side in (-begin[k], extra[k] - end[k])
+        )
+        crop, extra = f"F.pad({{}}, {negative})", (0,) * n
+    common = arguments(
+        stride=(one(strides), 1), padding=(one(padding), 0), output_padding=(one(extra), 0),
+        groups=(group, 1),
+    )
+    if w.weight is not None and (b is None or b.weight is not None) and not crop:
+        into, out = w.weight.shape[0], w.weight.shape[1] * group
+        rest = arguments(bias=(b is not None, True), dilation=(one(dilations), 1))
+        return Layer(
+            f"nn.ConvTranspose{n}d({into}, {out}, {one(kernel)}{common}{rest})",
+            {"weight": w.value, "bias": b.value if b is not None else None},
+            f"layer({x})",
+            "up",
+        )
+    bias = f", {b}" if b is not None and not crop else ""
+    text = f"F.conv_transpose{n}d({x}, {w}{bias}{common}{arguments(dilation=(one(dilations), 1))})"
+    if not crop:
+        return text
+    text = crop.format(text)
+    return f"{text} + {b}.reshape({', '.join(['-1', *['1'] * n])})" if b is not None else text
 
 
-def LayerNormalization(x: Operand, scale: Operand, b: Operand, *, axis: int, epsilon: float, stash_type: int) -> Layer:
-    return Layer(f"nn.LayerNorm({scale.const.size}, eps={epsilon:g})", {"weight": scale.value, "bias": b.value}, f"layer({x})", "norm")
+# ***** pooling *****
 
 
-def Linear(x: Operand, w: Operand, b: Operand | None = None) -> Layer:
-    assert w.const is not None
-    return Layer(f"nn.Linear({w.const.shape[0]}, {w.const.shape[1]}, bias={b is not None})", {"weight": w.relaid(w.const.T), "bias": b.value if b else None}, f"layer({x})", "linear")
+def MaxPool(
+    x: Operand, *, auto_pad: str, ceil_mode: int, kernel_shape: tuple[int, ...], storage_order: int,
+    dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None, node: Use,
+) -> str:  # fmt: skip
+    n = len(kernel_shape)
+    if n not in (1, 2, 3) or (node.outputs > 1 and storage_order):
+        raise Refusal(f"attribute storage_order={storage_order}" if n in (1, 2, 3) else f"{n} dimensions")
+    win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    reach = tuple((k - 1) * d + 1 for k, d in zip(win.kernel, win.dilations, strict=True))
+    plain = win.symmetric and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True))
+    padding = one(win.begin) if plain else 0
+    lowest = "float('-inf')" if x.typed().kind == "f" else str(np.iinfo(x.typed()).min)
+    source = str(x) if plain else _padded(x, win, lowest)
+    if not plain and win.symmetric:
+        pads_ = tuple(p for pair in zip(reversed(win.begin), reversed(win.end), strict=True) for p in pair)
+        source = f"F.pad({x}, {pads_}, value={lowest})"
+    common = arguments(
+        padding=(padding, 0), dilation=(one(win.dilations), 1), ceil_mode=(bool(ceil_mode), False)
+    )
+    del reach
+    stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
+    if node.outputs > 1:
+        if not plain:
+            raise Refusal(f"indices with pads={pads}")
+        return f"max_pool_with_indices({x}, {one(win.kernel)}, {one(win.strides)}{common})"
+    if x.typed().kind in "iu":
+        return f"F.max_pool{n}d({source}.double(), {one(win.kernel)}{stride}{common}).to({x}.dtype)"
+    return f"F.max_pool{n}d({source}, {one(win.kernel)}{stride}{common})"
+
+
+def AveragePool(
+    x: Operand, *, auto_pad: str, ceil_mode: int, count_include_pad: int, kernel_shape: tuple[int, ...],
+    dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    n = len(kernel_shape)
+    if n not in (1, 2, 3):
+        raise Refusal(f"{n} dimensions")
+    win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    simple = win.symmetric and set(win.dilations) == {1} and not (ceil_mode and win.padded)
+    if simple and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True)):
+        include = bool(count_include_pad) or not win.padded
+        common = arguments(
+            padding=(one(win.begin), 0), ceil_mode=(bool(ceil_mode), False), count_include_pad=(include, True)
+        )
+        stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
+        return f"F.avg_pool{n}d({x}, {one(win.kernel)}{stride}{common})"
+    if win.same:
+        return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}, {bool(ceil_mode)}, {bool(count_include_pad)})"
+    pads_ = (*win.begin, *win.end)
+    return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {pads_}, {bool(ceil_mode)}, {bool(count_include_pad)})"
 
 
 def GlobalAveragePool(x: Operand) -> str:
-    return f"F.adaptive_avg_pool2d({x}, 1)"
+    n = x.ranked() - 2
+    return f"F.adaptive_avg_pool{n}d({x}, 1)" if n in (1, 2, 3) else f"{x}.mean(dim={tuple(range(2, n + 2))}, keepdim=True)"
 
 
-def HardSigmoid(x: Operand, *, alpha: float, beta: float) -> str:
-    return f"torch.clamp({x} * {alpha} + {beta}, 0, 1)"
+def GlobalMaxPool(x: Operand) -> str:
+    return f"{x}.amax(dim={tuple(range(2, x.ranked()))}, keepdim=True)"
 
 
-def Slice(x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None) -> str:
-    n = x.ranked()
-    items = [":"] * n
-    for k, s, e in zip(axes.known("axes"), starts.items, ends.items):
-        items[k % n] = f"{s}:{e}"
-    return f"{x}[{', '.join(items)}]"
+def LpPool(
+    x: Operand, *, auto_pad: str, kernel_shape: tuple[int, ...], p: int, ceil_mode: int,
+    dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    average = AveragePool(
+        x, auto_pad=auto_pad, ceil_mode=ceil_mode, count_include_pad=1, kernel_shape=kernel_shape,
+        dilations=dilations, pads=pads, strides=strides,
+    )  # fmt: skip
+    average = average.replace(str(x), f"({x}.abs() ** {p})", 1)
+    return f"({average} * {prod(kernel_shape)}) ** (1 / {p})"
 
 
-def Concat(*xs: Operand, axis: int) -> str:
-    return f"torch.cat(({', '.join(str(x) for x in xs)}), dim={axis})"
+def GlobalLpPool(x: Operand, *, p: int) -> str:
+    return f"({x}.abs() ** {p}).sum(dim={tuple(range(2, x.ranked()))}, keepdim=True) ** (1 / {p})"
 
 
-def Transpose(x: Operand, *, perm: tuple[int, ...]) -> str:
-    return f"{x}.permute({', '.join(str(p) for p in perm)})"
+# ***** matrices *****
 
 
-def Squeeze(x: Operand, axes: Numbers) -> str:
-    return f"{x}.squeeze({axes.known('axes')[0]})"
+def MatMul(a: Operand, b: Operand) -> str:
+    return f"{a} @ {b}"
+
+
+def Gemm(
+    a: Operand, b: Operand, c: Operand | None = None, *, alpha: float, beta: float, transA: int, transB: int  # noqa: N803
+) -> str:
+    left = f"{a}.T" if transA else str(a)
+    right = f"{b}.T" if transB else str(b)
+    text = f"{left} @ {right}"
+    if alpha != 1:
+        text = f"{alpha} * ({text})"
+    if c is None:
+        return text
+    return f"{text} + {c}" if beta == 1 else f"{text} + {beta} * {c}"
+
+
+def Linear(x: Operand, w: Operand, b: Operand | None = None) -> str | Layer:
+    if w.weight is not None and (b is None or b.weight is not None):
+        into, out = w.weight.shape
+        return Layer(
+            f"nn.Linear({into}, {out}{arguments(bias=(b is not None, True))})",
+            {"weight": w.relaid(w.weight.T), "bias": b.value if b is not None else None},
+            f"layer({x})",
+            "linear",
+        )
+    return f"{x} @ {w} + {b}" if b is not None else f"{x} @ {w}"
+
+
+def Einsum(*xs: Operand, equation: str) -> str:
+    return f"torch.einsum({equation.replace(' ', '')!r}, {', '.join(str(x) for x in xs)})"
+
+
+# ***** attention *****
+
+
+def ScaledDotProductAttention(
+    q: Operand, k: Operand, v: Operand, mask: Operand | None = None, *, scale: float
+) -> str:
+    width = (q.shape or (None,))[-1]
+    usual = isinstance(width, int) and np.isclose(scale, width**-0.5, rtol=1e-6)
+    rest = "" if usual else f", scale={scale}"
+    mask_text = f", attn_mask={mask}" if mask is not None else ""
+    return f"F.scaled_dot_product_attention({q}, {k}, {v}{mask_text}{rest})"
+
+
+# ***** embedding *****
+
+
+def Embedding(w: Operand, i: Operand) -> str | Layer:
+    if w.weight is not None:
+        rows, width = w.weight.shape
+        return Layer(f"nn.Embedding({rows}, {width})", {"weight": w.value}, f"layer({i})", "embedding")
+    return f"F.embedding({i}, {w})"
+
+
+# ***** reduction *****
+
+
+def _axes(axes: Numbers | None, noop: int) -> tuple[int, ...] | None:
+    """The axes to reduce: None for all of them, an empty tuple for none."""
+    found = None if axes is None else axes.known("axes")
+    if found:
+        return tuple(int(axis) for axis in found)
+    return () if noop else None
+
+
+def _reduced(x: str, method: str, axes: Numbers | None, keepdims: int, noop: int, rank: int | None) -> str:
+    chosen = _axes(axes, noop)
+    if chosen == ():
+        return x
+    if chosen is None:
+        if not keepdims:
+            return f"{x}.{method}()"
+        if rank is None:
+            raise Refusal("a reduction of all axes of unknown rank with keepdims=1")
+        chosen = tuple(range(rank))
+        if not chosen:
+            return x
+    dims = chosen[0] if len(chosen) == 1 else chosen
+    return f"{x}.{method}(dim={dims}{', keepdim=True' if keepdims else ''})"
+
+
+def _keep(x: Operand, text: str) -> str:
+    """Sums of small integers are 64 bits wide in PyTorch; the standard keeps the type."""
+    return text if x.typed().kind in "fc" or x.typed() == np.int64 else f"{text}.to({x}.dtype)"
+
+
+def ReduceSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return _keep(data, _reduced(str(data), "sum", axes, keepdims, noop_with_empty_axes, data.rank))
+
+
+def ReduceMean(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    source = str(data) if data.typed().kind == "f" else f"{data}.double()"
+    return _keep(data, _reduced(source, "mean", axes, keepdims, noop_with_empty_axes, data.rank))
+
+
+def ReduceMax(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return _extreme(data, "amax", axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceMin(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return _extreme(data, "amin", axes, keepdims, noop_with_empty_axes)
+
+
+def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
+    if 0 in (data.shape or ()):
+        limits = {"amax": "-inf", "amin": "inf"}
+        shape = f"{data}.sum(dim={_axes(axes, noop)}, keepdim={bool(keepdims)})"
+        return f"torch.full_like({shape}, float('{limits[method]}'))"
+    if data.typed().kind == "b":
+        text = _reduced(f"{data}.to(torch.uint8)", method, axes, keepdims, noop, data.rank)
+        return f"{text}.bool()"
+    return _reduced(str(data), method, axes, keepdims, noop, data.rank)
+
+
+def ReduceProd(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    chosen = _axes(axes, noop_with_empty_axes)
+    if chosen == ():
+        return str(data)
+    dims = tuple(range(data.ranked())) if chosen is None else chosen
+    return _keep(data, f"reduce_prod({data}, {dims}, {bool(keepdims)})")
+
+
+def ReduceL1(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return _keep(data, _reduced(f"{data}.abs()", "sum", axes, keepdims, noop_with_empty_axes, data.rank))
+
+
+def ReduceL2(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return f"{_reduced(f'({data} * {data})', 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.sqrt()"
+
+
+def ReduceSumSquare(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return _keep(data, _reduced(f"({data} * {data})", "sum", axes, keepdims, noop_with_empty_axes, data.rank))
+
+
+def ReduceLogSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    return f"{_reduced(str(data), 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.log()"
+
+
+def ReduceLogSumExp(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+    chosen = _axes(axes, noop_with_empty_axes)
+    if chosen == ():
+        return str(data)
+    dims = tuple(range(data.ranked())) if chosen is None else chosen
+    return f"torch.logsumexp({data}, {dims}, keepdim={bool(keepdims)})"
+
+
+def ArgMax(data: Operand, *, axis: int, keepdims: int, select_last_index: int) -> str:
+    return _arg(data, "argmax", axis, keepdims, select_last_index)
+
+
+def ArgMin(data: Operand, *, axis: int, keepdims: int, select_last_index: int) -> str:
+    return _arg(data, "argmin", axis, keepdims, select_last_index)
+
+
+def _arg(data: Operand, method: str, axis: int, keepdims: int, last: int) -> str:
+    keep = ", keepdim=True" if keepdims else ""
+    if last:
+        return f"{data}.shape[{axis}] - 1 - {data}.flip({axis}).{method}(dim={axis}{keep})"
+    return f"{data}.{method}(dim={axis}{keep})"
+
+
+def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
+    (dim,) = axis.known("axis")
+    text = f"{x}.flip({dim})" if reverse else str(x)
+    text = _keep(x, f"{text}.cumsum({dim})")
+    if exclusive:
+        text = f"({text} - {x}.flip({dim}))" if reverse else f"({text} - {x})"
+    return f"{text}.flip({dim})" if reverse else text
+
+
+# ***** shape *****
 
 
 def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
-    return f"{x}.reshape({shape.args})"
+    numbers = shape.items
+    if numbers is not None and x.rank and len(numbers) == 2 and numbers[1] == -1:
+        if numbers[0] == f"{x}.shape[0]" and x.rank > 2:
+            return f"{x}.flatten(1)"
+    return f"{x}.reshape({shape.args or '()'})"
 
 
-def ScaledDotProductAttention(q: Operand, k: Operand, v: Operand, mask: Operand | None = None, *, scale: float) -> str:
-    return f"F.scaled_dot_product_attention({q}, {k}, {v}, scale={scale})"
+def Transpose(x: Operand, *, perm: tuple[int, ...] | None = None) -> str:
+    order = tuple(perm) if perm is not None else tuple(reversed(range(x.ranked())))
+    moved = [k for k, axis in enumerate(order) if k != axis]
+    if len(moved) == 2:
+        a, b = moved
+        if b == len(order) - 1 and a == b - 1 and b > 1:
+            return f"{x}.transpose(-2, -1)"
+        return f"{x}.transpose({a}, {b})"
+    return f"{x}.permute({', '.join(str(axis) for axis in order)})"
 
 
-def AveragePool(x: Operand, *, auto_pad: str, ceil_mode: int, count_include_pad: int, dilations: tuple[int, ...] | None = None, kernel_shape: tuple[int, ...], pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None) -> str:
-    return f"F.avg_pool2d({x}, {kernel_shape}, stride={strides})"
+def Flatten(x: Operand, *, axis: int) -> str:
+    rank = x.ranked()
+    axis = axis % rank if axis < 0 else axis
+    if axis == 1 and rank > 1:
+        return f"{x}.flatten(1)"
+    if axis == 0:
+        return f"{x}.reshape(1, -1)"
+    if axis == rank:
+        return f"{x}.reshape(-1, 1)"
+    return f"{x}.flatten({axis}).flatten(0, {axis - 1})"
+
+
+def Squeeze(x: Operand, axes: Numbers | None = None) -> str:
+    if axes is None:
+        return f"{x}.squeeze()"
+    found = axes.known("axes")
+    return f"{x}.squeeze({found[0] if len(found) == 1 else found})"
+
+
+def Unsqueeze(x: Operand, axes: Numbers) -> str:
+    found = axes.known("axes")
+    rank = x.rank
+    if any(axis < 0 for axis in found) and len(found) > 1:
+        if rank is None:
+            raise Refusal(f"axes={found} of a tensor of unknown rank")
+        found = tuple(axis % (rank + len(found)) for axis in found)
+    return f"{x}" + "".join(f".unsqueeze({axis})" for axis in sorted(found))
+
+
+def Expand(x: Operand, shape: Numbers) -> str:
+    if shape.items is not None and shape.static and all(size == 1 for size in shape.static):
+        if x.rank is not None and x.rank >= len(shape.items):
+            return str(x)
+    return f"{x}.expand(torch.broadcast_shapes({x}.shape, {shape}))"
+
+
+def Tile(x: Operand, repeats: Numbers) -> str:
+    return f"{x}.repeat({repeats.args})" if x.rank != 0 else str(x)
+
+
+def Concat(*xs: Operand, axis: int) -> str:
+    return f"torch.cat(({', '.join(str(x) for x in xs)}{',' if len(xs) == 1 else ''}), dim={axis})"
+
+
+def Split(x: Operand, split: Numbers | None = None, *, axis: int, num_outputs: int | None = None, node: Use) -> str:
+    dim = f", dim={axis}" if axis != 0 else ""
+    if split is None:
+        count = num_outputs or node.outputs
+        text = f"split_evenly({x}, {count}, {axis})"
+        size = x.shape[axis] if x.shape is not None else None
+        if isinstance(size, int) and size % count == 0:
+            text = f"{x}.chunk({count}{dim})"
+    elif split.static and len(set(split.static)) == 1 and x.shape and x.shape[axis] == sum(split.static):
+        text = f"{x}.chunk({len(split.static)}{dim})"
+    else:
+        text = f"{x}.split([{split.args}]{dim})"
+    return text if node.outputs > 1 else f"{text}[0]"
+
+
+def Identity(x: Operand) -> str:
+    return str(x)
+
+
+def Dropout(
+    x: Operand, ratio: Operand | None = None, training_mode: Operand | None = None, *, seed: int | None = None, node: Use
+) -> str:
+    if training_mode is not None and (training_mode.const is None or bool(training_mode.const)):
+        if ratio is None or ratio.const is None or float(ratio.const) != 0:
+            raise Refusal("training_mode=1: its result is random")
+    return f"{x}, torch.ones_like({x}, dtype=torch.bool)" if node.outputs > 1 else str(x)
+
+
+def Shape(x: Operand, *, start: int, end: int | None = None) -> str:
+    part = "" if start == 0 and end is None else f"[{start or ''}:{'' if end is None else end}]"
+    return f"torch.tensor({x}.shape{part}, dtype=torch.int64)"
+
+
+def Size(x: Operand) -> str:
+    return f"torch.tensor({x}.numel(), dtype=torch.int64)"
+
+
+def DepthToSpace(x: Operand, *, blocksize: int, mode: str) -> str:
+    if mode == "CRD":
+        return f"F.pixel_shuffle({x}, {blocksize})"
+    return f"depth_to_space({x}, {blocksize})"
+
+
+def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
+    return f"space_to_depth({x}, {blocksize})"
+
+
+# ***** indexing *****
+
+
+def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
+    rank = data.ranked()
+    axis = axis % rank
+    if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
+        index = int(indices.const.ravel()[0])
+        before = ":, " * axis
+        if indices.const.ndim == 0:
+            return f"{data}[{before}{index}]"
+        stop = "" if index == -1 else index + 1
+        return f"{data}[{before}{index}:{stop}]"
+    if indices.rank == 1 and (indices.const is None or (indices.const >= 0).all()) and indices.const is not None:
+        return f"{data}.index_select({axis}, {indices})"
+    return f"{data}[{':, ' * axis}{indices}.long()]" if indices.typed() != np.int64 else f"{data}[{':, ' * axis}{indices}]"
+
+
+def GatherElements(data: Operand, indices: Operand, *, axis: int) -> str:
+    return f"gather_elements({data}, {indices}, {axis})"
+
+
+def GatherND(data: Operand, indices: Operand, *, batch_dims: int) -> str:
+    return f"gather_nd({data}, {indices}, {batch_dims})"
+
+
+def ScatterElements(data: Operand, indices: Operand, updates: Operand, *, axis: int, reduction: str) -> str:
+    return f"scatter_elements({data}, {indices}, {updates}, {axis}, {reduction!r})"
+
+
+def ScatterND(data: Operand, indices: Operand, updates: Operand, *, reduction: str) -> str:
+    return f"scatter_nd({data}, {indices}, {updates}, {reduction!r})"
+
+
+def Slice(
+    x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
+) -> str:
+    if starts.items is None or ends.items is None:
+        raise Refusal("starts or ends whose count is not known")
+    count = len(starts.items)
+    chosen = axes.known("axes") if axes is not None else tuple(range(count))
+    strides = steps.known("steps") if steps is not None else (1,) * count
+    rank = x.rank
+    if rank is None and any(axis < 0 for axis in chosen):
+        raise Refusal("negative axes of a tensor of unknown rank")
+    parts: dict[int, str] = {}
+    text = str(x)
+    for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
+        where = int(axis) % rank if rank is not None else int(axis)
+        if step < 0:
+            text = f"slice_backwards({text}, {where}, {start}, {end}, {step})"
+            continue
+        first = "" if start == 0 else str(start)
+        last = "" if isinstance(end, int) and end >= np.iinfo(np.int32).max else str(end)
+        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
+    if not parts or all(part == ":" for part in parts.values()):
+        return text
+    return f"{text}[{', '.join(parts.get(k, ':') for k in range(max(parts) + 1))}]"
+
+
+def Where(condition: Operand, a: Operand, b: Operand) -> str:
+    if a.number and b.number:
+        return f"torch.where({condition}, {a}, {b})"
+    return f"torch.where({condition}, {a:s}, {b:s})"
+
+
+def Compress(x: Operand, condition: Operand, *, axis: int | None = None) -> str:
+    return f"compress({x}, {condition}, {axis})"
+
+
+def OneHot(indices: Operand, depth: Numbers, values: Operand, *, axis: int) -> str:
+    return f"one_hot({indices}, {str(depth) if depth.scalar else f'{depth}[0]'}, {values}, {axis})"
+
+
+def Trilu(x: Operand, k: Numbers | None = None, *, upper: int) -> str:
+    offset = f", {k.args}" if k is not None and k.static != (0,) else ""
+    return f"{x}.tri{'u' if upper else 'l'}({offset[2:]})" if offset else f"{x}.tri{'u' if upper else 'l'}()"
+
+
+def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis: int) -> str:
+    return f"reverse_sequence({x}, {lengths}, {batch_axis}, {time_axis})"
+
+
+def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
+    text = f"unique({x}, {axis}, {bool(sorted)})"
+    return text if node.outputs > 1 else f"{text}[0]"
+
+
+def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
+    text = f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})"
+    return text if node.outputs > 1 else f"{text}[0]"
+
+
+def NonMaxSuppression(
+    boxes: Operand, scores: Operand, most: Numbers | None = None, overlap: Numbers | None = None,
+    least: Numbers | None = None, *, center_point_box: int,
+) -> str:  # fmt: skip
+    def number(given: Numbers | None, default: str) -> str:
+        return default if given is None else str(given) if given.scalar else f"{given}[0]"
+
+    return (
+        f"non_max_suppression({boxes}, {scores}, {number(most, '0')}, {number(overlap, '0.0')}, "
+        f"{number(least, 'None')}, {bool(center_point_box)})"
+    )
+
+
+# ***** padding and resizing *****
+
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+
+
+def Pad(
+    x: Operand, pads: Numbers, value: Operand | None = None, axes: Numbers | None = None, *, mode: str
+) -> str:
+    rank = x.ranked()
+    if pads.items is None:
+        raise Refusal("pads whose count is not known")
+    chosen = [int(a) % rank for a in axes.known("axes")] if axes is not None else list(range(rank))
+    begin: list[int | float | str] = [0] * rank
+    end: list[int | float | str] = [0] * rank
+    for k, axis in enumerate(chosen):
+        begin[axis], end[axis] = pads.items[k], pads.items[k + len(chosen)]
+    fill = ""
+    if mode == "constant" and value is not None:
+        fill = f"{value.const.ravel()[0].item()!r}" if value.const is not None else f"{value}.item()"
+        fill = fill.replace("-inf", "float('-inf')") if "inf" in fill else fill
+    if mode == "constant":
+        flat = [side for k in reversed(range(rank)) for side in (begin[k], end[k])]
+        while len(flat) > 2 and flat[-2:] == [0, 0]:
+            flat = flat[:-2]
+        inner = ", ".join(str(side) for side in flat)
+        extra = f", value={fill}" if fill and float(0 if "float" in fill or ".item" in fill else fill) != 0 or "float" in fill or ".item" in fill else ""
+        return f"F.pad({x}, ({inner}){extra})"
+    if mode not in PAD_MODES:
+        raise Refusal(f"attribute mode={mode!r}")
+    pairs = ", ".join(f"({b}, {e})" for b, e in zip(begin, end, strict=True))
+    return f"pad_by_index({x}, ({pairs},), {mode!r})"
+
+
+def Resize(
+    x: Operand, roi: Numbers | None = None, scales: Numbers | None = None, sizes: Numbers | None = None, *,
+    antialias: int, axes: tuple[int, ...] | None = None, coordinate_transformation_mode: str,
+    cubic_coeff_a: float, exclude_outside: int, extrapolation_value: float,
+    keep_aspect_ratio_policy: str, mode: str, nearest_mode: str,
+) -> str:  # fmt: skip
+    rank = x.ranked()
+    chosen = tuple(a % rank for a in axes) if axes is not None else tuple(range(rank))
+    given_scales = scales if scales is not None and scales.items != () else None
+    given_sizes = sizes if sizes is not None and sizes.items != () else None
+    spatial = tuple(range(2, rank))
+    flags = (
+        antialias, exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
+    )  # fmt: skip
+    if not any(flags) and rank in (3, 4, 5) and axes is None:
+        plain = _interpolate(x, given_scales, given_sizes, mode, nearest_mode, coordinate_transformation_mode, cubic_coeff_a, spatial)
+        if plain:
+            return plain
+    target = f"scales={given_scales}" if given_scales is not None else f"sizes={given_sizes}"
+    options = {
+        "mode": (mode, "nearest"), "coordinates": (coordinate_transformation_mode, "half_pixel"),
+        "nearest": (nearest_mode, "round_prefer_floor"), "cubic_a": (cubic_coeff_a, -0.75),
+        "exclude_outside": (bool(exclude_outside), False), "antialias": (bool(antialias), False),
+        "extrapolation": (extrapolation_value, 0.0), "policy": (keep_aspect_ratio_policy, "stretch"),
+    }  # fmt: skip
+    extra = arguments(**options)
+    if coordinate_transformation_mode == "tf_crop_and_resize":
+        extra += f", roi={roi}"
+    return f"resize({x}, {chosen}, {target}{extra})"
+
+
+def _interpolate(
+    x: Operand, scales: Numbers | None, sizes: Numbers | None, mode: str, nearest: str, coordinates: str,
+    cubic_a: float, spatial: tuple[int, ...],
+) -> str:  # fmt: skip
+    """`F.interpolate` where it computes the same; an empty text where it does not."""
+    rank = len(spatial) + 2
+    numbers = scales or sizes
+    if numbers is None or numbers.items is None or len(numbers.items) != rank:
+        return ""
+    head, tail = numbers.items[:2], numbers.items[2:]
+    if scales is not None:
+        if head != (1.0, 1.0) or scales.static is None:
+            return ""
+        # A whole factor is the same for both ways to count pixels.
+        if any(factor != int(factor) for factor in scales.static[2:]):
+            return ""
+        factors = tuple(int(factor) for factor in scales.static[2:])
+        how = f"scale_factor={one(factors)}"
+    else:
+        if x.shape is None or any(
+            a != b and a != f"{x}.shape[{k}]" for k, (a, b) in enumerate(zip(head, x.shape[:2], strict=True))
+        ):
+            return ""
+        how = f"size=({', '.join(str(size) for size in tail)}{',' if len(tail) == 1 else ''})"
+    if mode == "nearest" and coordinates == "asymmetric" and nearest == "floor":
+        return f"F.interpolate({x}, {how})"
+    if mode == "nearest" and scales is not None and coordinates in ("half_pixel", "asymmetric") and nearest == "round_prefer_floor":
+        return f"F.interpolate({x}, {how})" if coordinates == "half_pixel" or all(f == 1 for f in factors) else ""
+    names = {3: "linear", 4: "bilinear", 5: "trilinear"}
+    name = names[rank] if mode == "linear" else "bicubic" if mode == "cubic" and rank == 4 and cubic_a == -0.75 else ""
+    if name and coordinates == "align_corners":
+        return f"F.interpolate({x}, {how}, mode={name!r}, align_corners=True)"
+    if name and (coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and scales is not None)):
+        return f"F.interpolate({x}, {how}, mode={name!r})"
+    return ""
+
+
+def CenterCropPad(x: Operand, shape: Numbers, *, axes: tuple[int, ...] | None = None) -> str:
+    chosen = axes if axes is not None else tuple(range(x.ranked()))
+    return f"center_crop_pad({x}, {shape}, {tuple(chosen)})"
+
+
+def GridSample(x: Operand, grid: Operand, *, align_corners: int, mode: str, padding_mode: str) -> str:
+    if x.rank == 5 and mode == "cubic" or x.rank not in (4, 5):
+        raise Refusal(f"attribute mode={mode!r} of a tensor of rank {x.rank}")
+    names = {"linear": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
+    return (
+        f"F.grid_sample({x}, {grid}, mode={names[mode]!r}, padding_mode={padding_mode!r}, "
+        f"align_corners={bool(align_corners)})"
+    )
+
+
+def AffineGrid(theta: Operand, size: Numbers, *, align_corners: int) -> str:
+    return f"F.affine_grid({theta}, {size}, align_corners={bool(align_corners)})"
+
+
+def Col2Im(
+    x: Operand, image: Numbers, block: Numbers, *, dilations: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    n = len(image.items or ())
+    pads = pads or (0,) * 2 * n
+    if n != 2 or pads[:n] != pads[n:]:
+        raise Refusal(f"{n} dimensions, pads={pads}")
+    common = arguments(
+        dilation=(dilations or (1, 1), (1, 1)), padding=(pads[:n], (0, 0)), stride=(strides or (1, 1), (1, 1))
+    )
+    return f"F.fold({x}, {image}, {block}{common})"
+
+
+# ***** generation *****
+
+
+def ConstantOfShape(shape: Numbers, *, value: np.ndarray | None = None, node: Use) -> str:
+    fill = np.zeros(1, np.float32) if value is None else value
+    dtype = _dtype(fill.dtype)
+    if fill.ravel()[0] == 0:
+        return f"torch.zeros({shape}, dtype={dtype})"
+    if fill.ravel()[0] == 1:
+        return f"torch.ones({shape}, dtype={dtype})"
+    return f"torch.full({shape}, {fill.ravel()[0].item()!r}, dtype={dtype})"
+
+
+def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:
+    def plain(given: Numbers) -> str:
+        return str(given) if given.scalar else f"{given}[0]"
+
+    first = "" if start.static == (0,) and delta.static == (1,) else f"{plain(start)}, "
+    step = "" if delta.static == (1,) else f", {plain(delta)}"
+    return f"torch.arange({first}{plain(limit)}{step}, dtype={_dtype(node.out.dtype)})"
+
+
+def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
+    return f"torch.ones_like({x}, dtype={_dtype(node.out.dtype)}).triu({k}).tril({k})"
+
+
+def _dtype(dtype: np.dtype | None) -> str:
+    name = "unknown" if dtype is None else dtype.name
+    if name not in DTYPES:
+        raise Refusal(f"element type {name}")
+    return f"torch.{name}"
+
+
+DTYPES = {
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "uint16",
+    "uint32", "uint64", "bool", "complex64", "complex128",
+}  # fmt: skip
+
+
+# ***** types *****
+
+
+def Cast(x: Operand, *, to: int, saturate: int, node: Use) -> str:
+    source, target = x.typed(), node.out.dtype
+    name = _dtype(target)
+    if source.kind == "f" and target is not None and target.kind == "b":
+        return f"{x} != 0"
+    return f"{x}.to({name})" if name != "torch.bool" else f"{x}.bool()"
+
+
+def CastLike(x: Operand, target: Operand, *, saturate: int) -> str:
+    _dtype(target.dtype)
+    return f"{x}.to({target}.dtype)" if target.const is None else f"{x}.to({_dtype(target.dtype)})"
+
+
+# ***** quantisation *****
+
+
+def QuantizeLinear(
+    x: Operand, scale: Operand, zero: Operand | None = None, *, axis: int, saturate: int, block_size: int,
+    output_dtype: int, node: Use,
+) -> str:  # fmt: skip
+    if block_size or node.out.dtype is None or node.out.dtype.name not in ("int8", "uint8", "int16", "uint16"):
+        raise Refusal(f"block_size={block_size}, element type {node.out.dtype}")
+    info = np.iinfo(node.out.dtype)
+    return f"quantize({x}, {scale}, {zero}, {axis}, {info.min}, {info.max}, {_dtype(node.out.dtype)})"
+
+
+def DequantizeLinear(
+    x: Operand, scale: Operand, zero: Operand | None = None, *, axis: int, block_size: int
+) -> str:
+    if block_size:
+        raise Refusal(f"attribute block_size={block_size}")
+    return f"dequantize({x}, {scale}, {zero}, {axis})"
+
+
+# ***** recurrent *****
+
+
+def LSTM(
+    x: Operand, w: Operand, r: Operand, b: Operand | None = None, lengths: Operand | None = None,
+    h: Operand | None = None, c: Operand | None = None, p: Operand | None = None, *,
+    activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str,
+    hidden_size: int | None = None, input_forget: int, layout: int, node: Use,
+) -> str | Layer:  # fmt: skip
+    usual = not activations or tuple(a.lower() for a in activations) in (("sigmoid", "tanh", "tanh"), ("sigmoid", "tanh", "tanh") * 2)
+    if not usual or clip or input_forget or activation_alpha or activation_beta:
+        raise Refusal(f"activations={activations}, clip={clip}, input_forget={input_forget}")
+    # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
+    layer = _recurrent("LSTM", (0, 2, 3, 1), x, w, r, b, direction, layout)
+    if layer is None or lengths is not None or p is not None:
+        raise Refusal("weights that are not constant, sequence_lens or peepholes")
+    state = ""
+    if h is not None and c is not None:
+        state = f", {h}, {c}"
+    elif h is not None or c is not None:
+        raise Refusal("one initial state of two")
+    call = f"lstm(layer, {x}{state}{', batch_first=True' if layout else ''})"
+    return Layer(layer[0], layer[1], call if node.outputs > 1 else f"{call}[0]", "lstm")
+
+
+def GRU(
+    x: Operand, w: Operand, r: Operand, b: Operand | None = None, lengths: Operand | None = None,
+    h: Operand | None = None, *, activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None, activations: tuple[str, ...] | None = None,
+    clip: float | None = None, direction: str, hidden_size: int | None = None, layout: int,
+    linear_before_reset: int, node: Use,
+) -> str | Layer:  # fmt: skip
+    usual = not activations or tuple(a.lower() for a in activations) in (("sigmoid", "tanh"), ("sigmoid", "tanh") * 2)
+    if not usual or clip or activation_alpha or activation_beta or not linear_before_reset:
+        raise Refusal(f"activations={activations}, clip={clip}, linear_before_reset={linear_before_reset}")
+    # The standard orders gates z, r, h; PyTorch r, z, n.
+    layer = _recurrent("GRU", (1, 0, 2), x, w, r, b, direction, layout)
+    if layer is None or lengths is not None:
+        raise Refusal("weights that are not constant, or sequence_lens")
+    state = f", {h}" if h is not None else ""
+    call = f"gru(layer, {x}{state}{', batch_first=True' if layout else ''})"
+    return Layer(layer[0], layer[1], call if node.outputs > 1 else f"{call}[0]", "gru")
+
+
+def _recurrent(
+    name: str, order: tuple[int, ...], x: Operand, w: Operand, r: Operand, b: Operand | None,
+    direction: str, layout: int,
+) -> tuple[str, dict[str, object]] | None:  # fmt: skip
+    """Constructor and weights of a recurrent module, gates in PyTorch's order."""
+    if direction == "reverse":
+        raise Refusal("attribute direction='reverse'")
+    if w.weight is None or r.weight is None or (b is not None and b.weight is None):
+        return None
+    gates, hidden, into = len(order), r.weight.shape[2], w.weight.shape[2]
+
+    def ordered(data: np.ndarray) -> np.ndarray:
+        parts = np.split(data, gates)
+        return np.concatenate([parts[k] for k in order])
+
+    weights: dict[str, object] = {}
+    for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
+        weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
+        weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
+        if b is not None and b.weight is not None:
+            both = np.split(b.weight[d], 2)
+            weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
+            weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
+    options = arguments(
+        bias=(b is not None, True), batch_first=(bool(layout), False), bidirectional=(direction == "bidirectional", False)
+    )
+    return f"nn.{name}({into}, {hidden}{options})", weights
+
+
+# ***** com.microsoft *****
+
+
+def com_microsoft_Gelu(x: Operand) -> str:
+    return f"F.gelu({x})"
+
+
+def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
+    source = f"{x} + {bias}" if bias is not None else str(x)
+    return f"F.gelu({source}, approximate='tanh')"
+
+
+def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
+    return f"F.gelu({x} + {bias})"
+
+
+def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
+    return f"{x} * ({alpha} * {x}).sigmoid()"
+
+
+def com_microsoft_FusedMatMul(
+    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
+    transBatchA: int = 0, transBatchB: int = 0,  # noqa: N803
+) -> str:  # fmt: skip
+    if transBatchA or transBatchB:
+        raise Refusal("attribute transBatchA or transBatchB")
+    left = f"{a}.transpose(-2, -1)" if transA else str(a)
+    right = f"{b}.transpose(-2, -1)" if transB else str(b)
+    return f"{left} @ {right}" if alpha == 1 else f"{alpha} * ({left} @ {right})"
