@@ -49,9 +49,10 @@ safe_words = words.filter(lambda word: word not in ("con", "prn", "aux", "nul"))
 @st.composite
 def artifacts(draw, framework):
     paths = draw(st.lists(safe_words, min_size=1, max_size=4, unique=True))
+    named = [(f"{path}.bin", draw(digests)) for path in paths]
+    # One digest has one size.
     files = [
-        {"path": f"{path}.bin", "sha256": draw(digests), "size": draw(st.integers(0, 2**40))}
-        for path in paths
+        {"path": path, "sha256": digest, "size": int(digest[:10], 16)} for path, digest in named
     ]
     return {
         "framework": framework,
