@@ -24,8 +24,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FiniteFloat,
-    StrictBool,
     StrictInt,
     ValidationError,
     ValidationInfo,
@@ -35,6 +33,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from converters.dtypes import BY_NAME
+from converters.verify.report import Report
 from zoo.errors import InvalidManifest, InvalidReference
 from zoo.reference import (
     DIGEST_RULE,
@@ -225,11 +224,17 @@ class Lineage(Record):
 
 
 class TensorSpec(Record):
-    """One input or output: its name, element type and shape."""
+    """One input or output: its name, element type and shape.
+
+    Attributes:
+        name: As the model calls it.
+        dtype: Element type, by its numpy name.
+        shape: Lengths, or names of dynamic dimensions; None where not even their number is known.
+    """
 
     name: TensorName
     dtype: Annotated[str, _one_of(DTYPES), Field(json_schema_extra={"enum": list(DTYPES)})]
-    shape: Annotated[tuple[Dim, ...], Field(max_length=32, examples=[["N", 3, 48, "W"]])]
+    shape: Annotated[tuple[Dim, ...], Field(max_length=32, examples=[["N", 3, 48, "W"]])] | None
 
 
 class Signature(Record):
@@ -246,39 +251,8 @@ class Signature(Record):
         return _unique(tensors, lambda tensor: tensor.name, "tensors with different names")
 
 
-class OutputComparison(Record):
-    """How one output of an artifact compares with that of its source."""
-
-    name: TensorName
-    shape: tuple[Annotated[StrictInt, Field(ge=0)], ...]
-    max_abs: FiniteFloat | None
-    max_rel: FiniteFloat | None
-    cosine: FiniteFloat | None
-    passed: StrictBool
-
-
-class VerificationCase(Record):
-    """One run of source and artifact on the same inputs.
-
-    Attributes:
-        inputs: The shape of every input.
-        seed: Of the generated inputs; None where inputs were given.
-        outputs: One comparison per output.
-    """
-
-    inputs: dict[TensorName, tuple[Annotated[StrictInt, Field(ge=0)], ...]]
-    seed: StrictInt | None = None
-    outputs: tuple[OutputComparison, ...]
-
-
-class Verification(Record):
-    """The evidence that an artifact computes what its source computes."""
-
-    reference: Annotated[Slug, Field(examples=["onnx"])]
-    passed: StrictBool
-    rtol: Annotated[FiniteFloat, Field(ge=0)]
-    atol: Annotated[FiniteFloat, Field(ge=0)]
-    cases: Annotated[tuple[VerificationCase, ...], Field(max_length=1000)]
+# The evidence that an artifact computes what its source computes.
+Verification = Report
 
 
 class ConvertedFrom(Record):
@@ -559,6 +533,7 @@ _PROBLEMS: Mapping[str, str] = MappingProxyType(
         "string_type": "expected text (quote it if it looks like a number)",
         "int_type": "expected a whole number",
         "bool_type": "expected true or false",
+        "value_error": "{error}",
         "tuple_type": "expected a list",
         "model_type": "expected a mapping of fields",
         "model_attributes_type": "expected a mapping of fields",

@@ -105,6 +105,30 @@ def test_canonical_form_does_not_depend_on_how_it_was_written(fields):
     assert one.digest != validate_manifest({**data, "summary": "Other."}, "x").digest
 
 
+def test_evidence_travels_whole(fields):
+    output = {"name": "y", "shape": [1, 10], "dtype": "float32", "max_abs": 1e-6, "max_rel": 1e-05,
+              "cosine": 1.0, "worst": [0, 3], "rtol": 1e-3, "atol": 1e-4, "passed": True}  # fmt: skip
+    case = {"inputs": {"x": [1, 3, 48, 320]}, "seed": 0, "outputs": [output]}
+    report = {"reference": "onnx", "candidate": "pytorch", "passed": True, "rtol": 1e-3,
+              "atol": 1e-4, "cases": [case], "versions": {"torch": "2.13.0"}}  # fmt: skip
+    data = copy.deepcopy(fields())
+    data["artifacts"][0]["verification"] = report
+    manifest = validate_manifest(data, "x")
+    assert json.loads(manifest.canonical())["artifacts"][0]["verification"] == report
+    assert Manifest.model_validate_json(manifest.canonical()) == manifest
+    report["passed"] = False
+    with pytest.raises(InvalidManifest, match=r"artifacts\[0\].verification: says passed=False"):
+        validate_manifest(data, "x")
+
+
+def test_a_shape_that_is_not_known(fields):
+    data = copy.deepcopy(fields())
+    set_at(data, ("signature", "outputs", 0, "shape"), None)
+    manifest = validate_manifest(data, "x")
+    assert manifest.signature.outputs[0].shape is None
+    assert Manifest.model_validate_json(manifest.canonical()) == manifest
+
+
 def test_every_problem_is_named_at_once(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(
