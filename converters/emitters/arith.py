@@ -5,10 +5,16 @@ Formulas are those of the operator pages of the standard (Conv, ConvTranspose, A
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from converters.emitters.table import Refusal
+import numpy as np
+
+from converters.emitters.table import Numbers, Refusal
 from converters.graph.model import Dim
+
+# Ends of slices from here on mean the end of the axis.
+LARGEST_END = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -106,3 +112,72 @@ def arguments(**given: object) -> str:
 def axes_of(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
     """Axes counted from the start, in order."""
     return tuple(sorted(axis % rank for axis in axes))
+
+
+def reduced_axes(axes: Numbers | None, noop: int) -> tuple[int, ...] | None:
+    """The axes that a reduction works on: None for all of them, an empty tuple for none."""
+    found = None if axes is None else axes.known("axes")
+    if found:
+        return tuple(int(axis) for axis in found)
+    return () if noop else None
+
+
+@dataclass(frozen=True)
+class Slices:
+    """What a Slice takes from each axis.
+
+    Attributes:
+        text: Between brackets: `:, 1:3`; empty where everything is taken.
+        backwards: Axis, start, end and step where the step is negative.
+    """
+
+    text: str
+    backwards: tuple[tuple[int, object, object, int], ...]
+
+
+def slices(
+    rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None
+) -> Slices:
+    """The inputs of a Slice as a Python subscript."""
+    if starts.items is None or ends.items is None:
+        raise Refusal("starts or ends whose count is not known")
+    count = len(starts.items)
+    chosen = axes.known("axes") if axes is not None else tuple(range(count))
+    strides = steps.known("steps") if steps is not None else (1,) * count
+    if rank is None and any(axis < 0 for axis in chosen):
+        raise Refusal("negative axes of a tensor of unknown rank")
+    parts: dict[int, str] = {}
+    backwards = []
+    for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
+        where = int(axis) % rank if rank else int(axis)
+        if step < 0:
+            backwards.append((where, start, end, int(step)))
+            continue
+        first = "" if start == 0 else str(start)
+        last = "" if isinstance(end, int) and end >= LARGEST_END else str(end)
+        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
+    if all(part == ":" for part in parts.values()):
+        parts = {}
+    text = ", ".join(parts.get(k, ":") for k in range(max(parts) + 1)) if parts else ""
+    return Slices(text, tuple(backwards))
+
+
+def pads_by_axis(
+    rank: int, pads: Numbers, axes: Numbers | None
+) -> list[tuple[int | float | str, int | float | str]]:
+    """The padding before and after each axis of a tensor."""
+    if pads.items is None:
+        raise Refusal("pads whose count is not known")
+    chosen = [int(a) % rank for a in axes.known("axes")] if axes is not None else list(range(rank))
+    sides: list[tuple[int | float | str, int | float | str]] = [(0, 0)] * rank
+    for k, axis in enumerate(chosen):
+        sides[axis] = (pads.items[k], pads.items[k + len(chosen)])
+    return sides
+
+
+def nested(function: str, xs: Sequence[object]) -> str:
+    """A function of two arguments over several: `f(f(a, b), c)`."""
+    text = str(xs[0])
+    for x in xs[1:]:
+        text = f"{function}({text}, {x})"
+    return text

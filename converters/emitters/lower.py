@@ -146,6 +146,11 @@ class _Lowering:
 
     def run(self) -> Program:
         refused: dict[tuple[str, str], list[str]] = {}
+        for value in self.graph.inputs:
+            try:
+                self.spelling.dtype(value.dtype)
+            except Refusal as refusal:
+                refused.setdefault(("input", str(refusal)), []).append(value.name)
         for node in self.graph.nodes:
             if all(v is None or v in self.hosts for v in node.outputs):
                 continue

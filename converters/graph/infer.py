@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import TypeProto, defs, helper, numpy_helper, shape_inference
 
+from converters.dtypes import BY_ONNX, element_type
 from converters.graph.hosts import Expr, Host, Item, host_of, host_value
 from converters.graph.model import Dim, Graph, Node, Value, subgraphs
 
@@ -126,7 +127,7 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
     for name, value in zip(inputs, node.inputs, strict=True):
         if value is None:
             continue
-        if value.dtype is None:
+        if value.dtype is None or value.dtype.kind == "O":
             return []
         types[name] = _type(value)
         numbers = _data(value, known)
@@ -163,12 +164,13 @@ def _type(value: Value) -> TypeProto:
     if value.shape is not None:
         shape = [dim if isinstance(dim, int | str) else None for dim in value.shape]
     assert value.dtype is not None  # noqa: S101 - the caller has looked
-    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), shape)
+    return helper.make_tensor_type_proto(element_type(value.dtype).onnx, shape)
 
 
 def _read(proto: TypeProto) -> Typed:
     tensor = proto.tensor_type
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
+    known = BY_ONNX.get(tensor.elem_type)
+    dtype = known.numpy if known is not None else None
     if not tensor.HasField("shape"):
         return dtype, None
     return dtype, tuple(

@@ -17,6 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import external_data_helper, helper, inliner, numpy_helper
 
+from converters.dtypes import BY_ONNX
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.graph.functions import expand_functions
 from converters.graph.model import Array, Dim, Graph, Node, Value
@@ -117,7 +118,7 @@ class _Loader:
         names: dict[str, Value] = {}
         self.scopes.append(names)
         for tensor in proto.initializer:
-            names[tensor.name] = _parameter(tensor.name, numpy_helper.to_array(tensor))
+            names[tensor.name] = _parameter(tensor.name, to_array(tensor))
         for sparse in proto.sparse_initializer:
             names[sparse.values.name] = _parameter(sparse.values.name, _dense(sparse))
         inputs = []
@@ -176,7 +177,7 @@ class _Loader:
         if proto.type == onnx.AttributeProto.GRAPH:
             return self.body(proto.g)
         if proto.type == onnx.AttributeProto.TENSOR:
-            return numpy_helper.to_array(proto.t)
+            return to_array(proto.t)
         if proto.type == onnx.AttributeProto.SPARSE_TENSOR:
             return _dense(proto.sparse_tensor)
         value = helper.get_attribute_value(proto)
@@ -193,6 +194,13 @@ class _Loader:
         ):
             return [item.decode() if isinstance(item, bytes) else item for item in value]
         return value
+
+
+def to_array(tensor: onnx.TensorProto) -> Array:
+    """A tensor's data in its own type: the package gives bfloat16 and 8-bit floats as float32."""
+    data: Array = numpy_helper.to_array(tensor)
+    known = BY_ONNX.get(tensor.data_type)
+    return data if known is None or data.dtype == known.numpy else data.astype(known.numpy)
 
 
 def shortest(number: float) -> float:
@@ -217,7 +225,7 @@ def _constant_data(attributes: dict[str, Any]) -> Array | None:
 def _dense(sparse: onnx.SparseTensorProto) -> Array:
     """A sparse tensor (COO: linear or per-axis indices) as a dense one."""
     dims = tuple(sparse.dims)
-    values = numpy_helper.to_array(sparse.values)
+    values = to_array(sparse.values)
     indices = numpy_helper.to_array(sparse.indices)
     dense = np.zeros(dims, values.dtype)
     where = np.unravel_index(indices, dims) if indices.ndim == 1 else tuple(indices.T)
@@ -236,7 +244,8 @@ def _typed(value: Value, info: onnx.ValueInfoProto) -> Value:
         return value
     tensor = info.type.tensor_type
     if tensor.elem_type:
-        value.dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        known = BY_ONNX.get(tensor.elem_type)
+        value.dtype = known.numpy if known is not None else np.dtype(object)
     if tensor.HasField("shape"):
         value.shape = tuple(_dim(dim) for dim in tensor.shape.dim)
     return value

@@ -77,10 +77,8 @@ class Node:
 
     @property
     def output(self) -> Value:
-        """The first output."""
-        value = self.outputs[0]
-        assert value is not None, f"{self.key} without a first output"  # noqa: S101 - loader's promise
-        return value
+        """The first output that is there."""
+        return next(value for value in self.outputs if value is not None)
 
     def __repr__(self) -> str:
         return f"<{self.key} {self.inputs} -> {self.outputs}>"

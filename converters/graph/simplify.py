@@ -72,6 +72,9 @@ def _fold(graph: Graph) -> None:
 
 
 def _folded(node: Node, opset: int) -> bool:
+    # The reference implementation computes in the types that numpy has.
+    if any(v is not None and (v.dtype is None or v.dtype.kind not in "fiub") for v in node.outputs):
+        return False
     if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
         return False
     inputs = [None if value is None else value.const for value in node.inputs]
@@ -80,6 +83,8 @@ def _folded(node: Node, opset: int) -> bool:
     ):
         return False
     arrays = [data for data in inputs if data is not None]
+    if any(data.dtype.kind not in "fiub" for data in arrays):
+        return False
     size = sum(data.size for data in arrays)
     limit = max(LARGEST_FOLD, size)
     if node.key in GROWING and not GROWING[node.key](arrays) <= LARGEST_FOLD:

@@ -25,6 +25,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
+from converters.dtypes import BY_ONNX
 from converters.emitters import emit
 from converters.errors import ConversionError
 
@@ -72,19 +73,21 @@ def is_plain(folder: Path) -> bool:
     return plain and not text and not any("training" in domain for domain in domains)
 
 
-def read_arrays(folder: Path, prefix: str) -> list[np.ndarray]:
+def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> list[np.ndarray]:
+    """The arrays of a case; types that .npz cannot hold as the wider ones that infer.py uses."""
     files = sorted(folder.glob(f"{prefix}_*.pb"), key=lambda p: int(p.stem.split("_")[-1]))
     arrays = []
-    for file in files:
+    for file, info in zip(files, infos, strict=False):
         tensor = onnx.TensorProto()
         tensor.ParseFromString(file.read_bytes())
-        arrays.append(numpy_helper.to_array(tensor))
+        array = numpy_helper.to_array(tensor)
+        known = BY_ONNX.get(info.type.tensor_type.elem_type)
+        if known is not None and known.numpy.kind == "V" or known is not None and known.bits < 8:
+            if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:
+                array = array.astype(array.dtype).view(known.numpy)
+            array = array.astype(np.float32 if "float" in known.name else np.int8)
+        arrays.append(array)
     return arrays
-
-
-def wide(array: np.ndarray) -> np.ndarray:
-    """Types that .npz cannot hold as the wider type that the inference scripts use for them."""
-    return array.astype(np.float32) if array.dtype.kind == "V" or array.dtype.itemsize == 0 else array
 
 
 def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
@@ -97,9 +100,10 @@ def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
         return Outcome("failed", f"emit: {type(error).__name__}: {error}")
     model = onnx.load(case.folder / "model.onnx")
     constants = {t.name for t in model.graph.initializer}
-    names = [v.name for v in model.graph.input if v.name not in constants]
+    infos = [v for v in model.graph.input if v.name not in constants]
+    names = [v.name for v in infos]
     for folder in sorted(case.folder.glob("test_data_set_*")):
-        arrays = dict(zip(names, map(wide, read_arrays(folder, "input")), strict=False))
+        arrays = dict(zip(names, read_arrays(folder, "input", infos), strict=False))
         np.savez(out / f"{folder.name}.in.npz", **arrays)
     return None
 
@@ -108,10 +112,11 @@ def compare(case: Case, out: Path) -> Outcome:
     model = onnx.load(case.folder / "model.onnx")
     for folder in sorted(case.folder.glob("test_data_set_*")):
         with np.load(out / f"{folder.name}.out.npz") as results:
-            for info, expected in zip(model.graph.output, read_arrays(folder, "output"), strict=True):
+            outputs = read_arrays(folder, "output", list(model.graph.output))
+            for info, expected in zip(model.graph.output, outputs, strict=True):
                 if info.name not in results:
                     return Outcome("differs", f"no output {info.name}")
-                got, expected = results[info.name], wide(expected)
+                got = results[info.name]
                 if got.dtype != expected.dtype or got.shape != expected.shape:
                     return Outcome(
                         "differs",

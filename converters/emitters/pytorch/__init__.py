@@ -26,6 +26,7 @@ PYTORCH = Framework(
         tolist="{}.tolist()", tensor="torch.tensor({items}, dtype={dtype})", dtypes=DTYPES
     ),
     imports={
+        "itertools": "import itertools",
         "math": "import math",
         "torch": "import torch",
         "F": "import torch.nn.functional as F",

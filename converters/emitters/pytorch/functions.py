@@ -147,6 +147,11 @@ def reduce_prod(x: torch.Tensor, axes: tuple[int, ...], keepdim: bool) -> torch.
     return x
 
 
+def reshape(x: torch.Tensor, shape: list[int]) -> torch.Tensor:
+    """Reshape to sizes that the model computes; a zero keeps the size."""
+    return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)])
+
+
 def split_evenly(x: torch.Tensor, count: int, axis: int) -> tuple[torch.Tensor, ...]:
     """Parts of one size, the last one smaller where it does not divide."""
     return x.split(-(-x.shape[axis] // count), dim=axis)
@@ -335,7 +340,6 @@ def resize(
     nearest: str = "round_prefer_floor",
     cubic_a: float = -0.75,
     exclude_outside: bool = False,
-    antialias: bool = False,
     extrapolation: float = 0.0,
     policy: str = "stretch",
     roi: tuple[float, ...] | None = None,
@@ -381,7 +385,6 @@ def resize(
             beyond = (place < 0) | (place > size - 1)
             beyond = beyond.reshape(-1, *[1] * (x.dim() - axis - 1))
             outside = beyond if outside is None else outside | beyond
-        shrinking = min(scale, 1.0) if antialias else 1.0
         if mode == "nearest":
             if nearest == "round_prefer_floor":
                 taken = (place - 0.5).ceil()
@@ -391,11 +394,11 @@ def resize(
                 taken = place.floor() if nearest == "floor" else place.ceil()
             x = x.index_select(axis, taken.long().clamp(0, size - 1))
             continue
-        reach = (1 if mode == "linear" else 2) / shrinking
+        reach = 1 if mode == "linear" else 2
         first = (place - reach).floor()
-        offsets = torch.arange(int(math.ceil(2 * reach)) + 2, dtype=torch.float64, device=x.device)
+        offsets = torch.arange(2 * reach + 2, dtype=torch.float64, device=x.device)
         taken = first.unsqueeze(1) + offsets
-        distance = ((taken - place.unsqueeze(1)) * shrinking).abs()
+        distance = (taken - place.unsqueeze(1)).abs()
         if mode == "linear":
             weights = (1 - distance).clamp(min=0)
         else:
@@ -403,7 +406,7 @@ def resize(
             near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
             far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
             weights = torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
-        if exclude_outside or antialias:
+        if exclude_outside:
             weights = torch.where((taken < 0) | (taken > size - 1), 0.0, weights)
         weights = weights / weights.sum(1, keepdim=True)
         matrix = torch.zeros(new, size, dtype=torch.float64, device=x.device)

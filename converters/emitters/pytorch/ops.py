@@ -11,7 +11,16 @@ from math import prod
 
 import numpy as np
 
-from converters.emitters.arith import arguments, one, window
+from converters.emitters.arith import (
+    Window,
+    arguments,
+    nested,
+    one,
+    pads_by_axis,
+    reduced_axes,
+    slices,
+    window,
+)
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 
 PHRASES: dict[str, str] = {
@@ -23,7 +32,7 @@ PHRASES: dict[str, str] = {
     "Abs": "{X}.abs()",
     "Reciprocal": "1 / {X}",
     "Sqrt": "{X}.sqrt()",
-    "Exp": "{X}.exp()",
+    "Exp": "{input}.exp()",
     "Log": "{input}.log()",
     # ***** comparison and logic *****
     "Equal": "{A:s} == {B:s}",
@@ -114,17 +123,11 @@ def Mean(*xs: Operand) -> str:
 
 
 def Max(*xs: Operand) -> str:
-    text = str(xs[0])
-    for x in xs[1:]:
-        text = f"torch.maximum({text}, {x})"
-    return text
+    return nested("torch.maximum", xs)
 
 
 def Min(*xs: Operand) -> str:
-    text = str(xs[0])
-    for x in xs[1:]:
-        text = f"torch.minimum({text}, {x})"
-    return text
+    return nested("torch.minimum", xs)
 
 
 def BitShift(x: Operand, y: Operand, *, direction: str) -> str:
@@ -305,11 +308,8 @@ def Conv(
     return f"F.conv{n}d({source}, {w}{bias}{common})"
 
 
-def _padded(x: Operand, win: object, value: str = "") -> str:
+def _padded(x: Operand, win: Window, value: str = "") -> str:
     """The input with the padding that PyTorch's own argument cannot say."""
-    from converters.emitters.arith import Window  # noqa: PLC0415
-
-    assert isinstance(win, Window)  # noqa: S101 - narrows the type
     extra = f", {value}" if value else ""
     if win.same:
         return f"pad_same({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}{extra})"
@@ -392,7 +392,6 @@ def MaxPool(
     if n not in (1, 2, 3) or (node.outputs > 1 and storage_order):
         raise Refusal(f"attribute storage_order={storage_order}" if n in (1, 2, 3) else f"{n} dimensions")
     win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
-    reach = tuple((k - 1) * d + 1 for k, d in zip(win.kernel, win.dilations, strict=True))
     plain = win.symmetric and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True))
     padding = one(win.begin) if plain else 0
     lowest = "float('-inf')" if x.typed().kind == "f" else str(np.iinfo(x.typed()).min)
@@ -403,7 +402,6 @@ def MaxPool(
     common = arguments(
         padding=(padding, 0), dilation=(one(win.dilations), 1), ceil_mode=(bool(ceil_mode), False)
     )
-    del reach
     stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
     if node.outputs > 1:
         if not plain:
@@ -431,6 +429,8 @@ def AveragePool(
         )
         stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
         return f"F.avg_pool{n}d({x}, {one(win.kernel)}{stride}{common})"
+    if ceil_mode and set(win.dilations) != {1}:
+        raise Refusal(f"attribute dilations={dilations} with ceil_mode=1")
     if win.same:
         return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}, {bool(ceil_mode)}, {bool(count_include_pad)})"
     pads_ = (*win.begin, *win.end)
@@ -525,16 +525,11 @@ def Embedding(w: Operand, i: Operand) -> str | Layer:
 # ***** reduction *****
 
 
-def _axes(axes: Numbers | None, noop: int) -> tuple[int, ...] | None:
-    """The axes to reduce: None for all of them, an empty tuple for none."""
-    found = None if axes is None else axes.known("axes")
-    if found:
-        return tuple(int(axis) for axis in found)
-    return () if noop else None
-
-
 def _reduced(x: str, method: str, axes: Numbers | None, keepdims: int, noop: int, rank: int | None) -> str:
-    chosen = _axes(axes, noop)
+    if axes is not None and axes.static is None and not noop:
+        # No axes at all mean all of them here and there.
+        return f"{x}.{method}(dim={axes}{', keepdim=True' if keepdims else ''})"
+    chosen = reduced_axes(axes, noop)
     if chosen == ():
         return x
     if chosen is None:
@@ -574,7 +569,7 @@ def ReduceMin(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop
 def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
     if 0 in (data.shape or ()):
         limits = {"amax": "-inf", "amin": "inf"}
-        shape = f"{data}.sum(dim={_axes(axes, noop)}, keepdim={bool(keepdims)})"
+        shape = f"{data}.sum(dim={reduced_axes(axes, noop)}, keepdim={bool(keepdims)})"
         return f"torch.full_like({shape}, float('{limits[method]}'))"
     if data.typed().kind == "b":
         text = _reduced(f"{data}.to(torch.uint8)", method, axes, keepdims, noop, data.rank)
@@ -583,7 +578,7 @@ def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, no
 
 
 def ReduceProd(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    chosen = _axes(axes, noop_with_empty_axes)
+    chosen = reduced_axes(axes, noop_with_empty_axes)
     if chosen == ():
         return str(data)
     dims = tuple(range(data.ranked())) if chosen is None else chosen
@@ -607,7 +602,7 @@ def ReduceLogSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, n
 
 
 def ReduceLogSumExp(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    chosen = _axes(axes, noop_with_empty_axes)
+    chosen = reduced_axes(axes, noop_with_empty_axes)
     if chosen == ():
         return str(data)
     dims = tuple(range(data.ranked())) if chosen is None else chosen
@@ -630,7 +625,7 @@ def _arg(data: Operand, method: str, axis: int, keepdims: int, last: int) -> str
 
 
 def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
-    (dim,) = axis.known("axis")
+    dim = str(axis) if axis.scalar else axis.args
     text = f"{x}.flip({dim})" if reverse else str(x)
     text = _keep(x, f"{text}.cumsum({dim})")
     if exclusive:
@@ -643,6 +638,8 @@ def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
 
 def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
     numbers = shape.items
+    if numbers is None and not allowzero:
+        return f"reshape({x}, {shape})"
     if numbers is not None and x.rank and len(numbers) == 2 and numbers[1] == -1:
         if numbers[0] == f"{x}.shape[0]" and x.rank > 2:
             return f"{x}.flatten(1)"
@@ -788,27 +785,11 @@ def ScatterND(data: Operand, indices: Operand, updates: Operand, *, reduction: s
 def Slice(
     x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
 ) -> str:
-    if starts.items is None or ends.items is None:
-        raise Refusal("starts or ends whose count is not known")
-    count = len(starts.items)
-    chosen = axes.known("axes") if axes is not None else tuple(range(count))
-    strides = steps.known("steps") if steps is not None else (1,) * count
-    rank = x.rank
-    if rank is None and any(axis < 0 for axis in chosen):
-        raise Refusal("negative axes of a tensor of unknown rank")
-    parts: dict[int, str] = {}
-    text = str(x)
-    for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
-        where = int(axis) % rank if rank is not None else int(axis)
-        if step < 0:
-            text = f"slice_backwards({text}, {where}, {start}, {end}, {step})"
-            continue
-        first = "" if start == 0 else str(start)
-        last = "" if isinstance(end, int) and end >= np.iinfo(np.int32).max else str(end)
-        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
-    if not parts or all(part == ":" for part in parts.values()):
-        return text
-    return f"{text}[{', '.join(parts.get(k, ':') for k in range(max(parts) + 1))}]"
+    found = slices(x.rank, starts, ends, axes, steps)
+    text = f"{x}[{found.text}]" if found.text else str(x)
+    for axis, start, end, step in found.backwards:
+        text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
+    return text
 
 
 def Where(condition: Operand, a: Operand, b: Operand) -> str:
@@ -866,19 +847,13 @@ def Pad(
     x: Operand, pads: Numbers, value: Operand | None = None, axes: Numbers | None = None, *, mode: str
 ) -> str:
     rank = x.ranked()
-    if pads.items is None:
-        raise Refusal("pads whose count is not known")
-    chosen = [int(a) % rank for a in axes.known("axes")] if axes is not None else list(range(rank))
-    begin: list[int | float | str] = [0] * rank
-    end: list[int | float | str] = [0] * rank
-    for k, axis in enumerate(chosen):
-        begin[axis], end[axis] = pads.items[k], pads.items[k + len(chosen)]
+    sides = pads_by_axis(rank, pads, axes)
     fill = ""
     if mode == "constant" and value is not None:
         fill = f"{value.const.ravel()[0].item()!r}" if value.const is not None else f"{value}.item()"
         fill = fill.replace("-inf", "float('-inf')") if "inf" in fill else fill
     if mode == "constant":
-        flat = [side for k in reversed(range(rank)) for side in (begin[k], end[k])]
+        flat = [side for pair in reversed(sides) for side in pair]
         while len(flat) > 2 and flat[-2:] == [0, 0]:
             flat = flat[:-2]
         inner = ", ".join(str(side) for side in flat)
@@ -886,7 +861,7 @@ def Pad(
         return f"F.pad({x}, ({inner}){extra})"
     if mode not in PAD_MODES:
         raise Refusal(f"attribute mode={mode!r}")
-    pairs = ", ".join(f"({b}, {e})" for b, e in zip(begin, end, strict=True))
+    pairs = ", ".join(f"({b}, {e})" for b, e in sides)
     return f"pad_by_index({x}, ({pairs},), {mode!r})"
 
 
@@ -897,12 +872,14 @@ def Resize(
     keep_aspect_ratio_policy: str, mode: str, nearest_mode: str,
 ) -> str:  # fmt: skip
     rank = x.ranked()
+    if antialias:
+        raise Refusal("attribute antialias=1")
     chosen = tuple(a % rank for a in axes) if axes is not None else tuple(range(rank))
     given_scales = scales if scales is not None and scales.items != () else None
     given_sizes = sizes if sizes is not None and sizes.items != () else None
     spatial = tuple(range(2, rank))
     flags = (
-        antialias, exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
+        exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
     )  # fmt: skip
     if not any(flags) and rank in (3, 4, 5) and axes is None:
         plain = _interpolate(x, given_scales, given_sizes, mode, nearest_mode, coordinate_transformation_mode, cubic_coeff_a, spatial)
@@ -912,8 +889,8 @@ def Resize(
     options = {
         "mode": (mode, "nearest"), "coordinates": (coordinate_transformation_mode, "half_pixel"),
         "nearest": (nearest_mode, "round_prefer_floor"), "cubic_a": (cubic_coeff_a, -0.75),
-        "exclude_outside": (bool(exclude_outside), False), "antialias": (bool(antialias), False),
-        "extrapolation": (extrapolation_value, 0.0), "policy": (keep_aspect_ratio_policy, "stretch"),
+        "exclude_outside": (bool(exclude_outside), False), "extrapolation": (extrapolation_value, 0.0),
+        "policy": (keep_aspect_ratio_policy, "stretch"),
     }  # fmt: skip
     extra = arguments(**options)
     if coordinate_transformation_mode == "tf_crop_and_resize":
