@@ -83,7 +83,9 @@ def convert(
     wanted = list(dict.fromkeys(targets))
     for target in wanted:
         if target not in TARGETS:
-            raise UsageError(f"unknown framework {target!r}", fix=f"choose from: {', '.join(TARGETS)}")
+            raise UsageError(
+                f"unknown framework {target!r}", fix=f"choose from: {', '.join(TARGETS)}"
+            )
     if not wanted:
         raise UsageError("no framework to convert to", fix=f"choose from: {', '.join(TARGETS)}")
     if out.exists() and not out.is_dir():
@@ -129,7 +131,9 @@ def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) 
             runtime.script(Path(emission.__file__), [str(task), str(answer)])
         except RuntimeFailed as error:
             if error.reason in ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT"):
-                raise UnsafeInput(f"{model.name}: refused while reading it: {error.message}") from error
+                raise UnsafeInput(
+                    f"{model.name}: refused while reading it: {error.message}"
+                ) from error
             raise
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:
@@ -168,7 +172,9 @@ def _place(made: Path, target: Path) -> None:
         os.replace(made, target)
         return
     if not (target / "manifest.json").is_file():
-        raise UsageError(f"{target} is there and is no artifact of ours", fix="choose another --out")
+        raise UsageError(
+            f"{target} is there and is no artifact of ours", fix="choose another --out"
+        )
     old = made.with_name(f"{made.name}.old")
     os.replace(target, old)
     try:
@@ -177,4 +183,3 @@ def _place(made: Path, target: Path) -> None:
         os.replace(old, target)
         raise
     shutil.rmtree(old)
-

@@ -19,9 +19,9 @@ def inspect(path: Path) -> dict[str, Any]:
         UnsafeInput: The file is malformed.
     """
     source = recognise(path)
-    from converters.emitters.signature import name_dimensions, signature  # noqa: PLC0415
-    from converters.graph import read_graph  # noqa: PLC0415
-    from converters.graph.load import key_of, read_model  # noqa: PLC0415
+    from converters.emitters.signature import name_dimensions, signature
+    from converters.graph import read_graph
+    from converters.graph.load import key_of, read_model
 
     model = read_model(source.path)
     graph = read_graph(source.path)

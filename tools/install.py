@@ -60,7 +60,10 @@ def torch_index(python: str, requirement: str) -> list[str]:
         capture_output=True, check=False,
     )  # fmt: skip
     if found.returncode:
-        print("install: PyTorch's CPU index is out of reach; taking the default build", file=sys.stderr)
+        print(
+            "install: PyTorch's CPU index is out of reach; taking the default build",
+            file=sys.stderr,
+        )
         return []
     # Its own dependencies come with the rest, from the default index.
     return ["--no-deps", "--index-url", CPU_INDEX]
@@ -68,7 +71,9 @@ def torch_index(python: str, requirement: str) -> list[str]:
 
 def pip(python: str, *arguments: str) -> None:
     """Run pip, quietly; its errors are shown and end the run."""
-    done = subprocess.run([python, "-m", "pip", arguments[0], "--quiet", *arguments[1:]], check=False)
+    done = subprocess.run(
+        [python, "-m", "pip", arguments[0], "--quiet", *arguments[1:]], check=False
+    )
     if done.returncode:
         sys.exit(done.returncode)
 

@@ -31,7 +31,9 @@ def framework(key: str) -> Framework:
         UsageError: There is no emitter of that name.
     """
     if key not in NATIVE:
-        raise UsageError(f"unknown framework {key!r}", fix=f"choose from: {', '.join(NATIVE)}, onnx")
+        raise UsageError(
+            f"unknown framework {key!r}", fix=f"choose from: {', '.join(NATIVE)}, onnx"
+        )
     record: Framework = getattr(importlib.import_module(f"converters.emitters.{key}"), key.upper())
     return record
 
@@ -52,7 +54,7 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         UsageError: There is no such framework.
     """
     if key == "onnx":
-        from converters.emitters.onnx import emit_onnx  # noqa: PLC0415
+        from converters.emitters.onnx import emit_onnx
 
         emit_onnx(model, out, source=source)
         return
@@ -64,7 +66,9 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
     specs = signature(graph)
     out.mkdir(parents=True)
     (out / "model.py").write_text(written.text, encoding="utf-8")
-    weights = {name: value.const for name, value in written.weights.items() if value.const is not None}
+    weights = {
+        name: value.const for name, value in written.weights.items() if value.const is not None
+    }
     target.write_weights(out / target.weights_file, weights)
     script = inference_script(target.folder / "inference.py", specs)
     (out / "infer.py").write_text(script, encoding="utf-8")
@@ -97,7 +101,7 @@ def inference_script(template: Path, specs: Mapping[str, Any]) -> str:
 
 def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
     """Write manifest.json with the size and digest of every other file of the folder."""
-    from converters import __version__  # noqa: PLC0415
+    from converters import __version__
 
     files = [
         {"path": path.name, "size": path.stat().st_size, "sha256": sha256(path)}

@@ -120,7 +120,7 @@ class _Substitution(ast.NodeTransformer):
     def __init__(self, tokens: Mapping[str, Value], by: Mapping[Value, ast.expr]) -> None:
         self.tokens, self.by = tokens, by
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the name that ast asks for
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         value = self.tokens.get(node.id)
         return copy.deepcopy(self.by[value]) if value is not None and value in self.by else node
 
@@ -130,7 +130,9 @@ def _depth(node: ast.AST) -> int:
     return inner + isinstance(node, ast.Call | ast.BinOp)
 
 
-def _shown(expression: ast.expr, tokens: Mapping[str, Value], attributes: Mapping[Value, str]) -> str:
+def _shown(
+    expression: ast.expr, tokens: Mapping[str, Value], attributes: Mapping[Value, str]
+) -> str:
     """Roughly the final text, to judge its length."""
     short: dict[Value, ast.expr] = {
         v: ast.Name(f"self.{attributes[v]}" if v in attributes else "x") for v in tokens.values()
@@ -155,7 +157,9 @@ def _nest(
                 break
             if _is_dimension_of(expression, value, tokens):
                 break
-            merged = _Substitution(tokens, {value: last.expression}).visit(copy.deepcopy(expression))
+            merged = _Substitution(tokens, {value: last.expression}).visit(
+                copy.deepcopy(expression)
+            )
             # What a function returns may be one call deeper than what a line computes.
             if len(_shown(merged, tokens, attributes)) > LONGEST or _depth(merged) > DEEPEST:
                 break
@@ -168,7 +172,9 @@ def _nest(
 def _is_dimension_of(expression: ast.expr, value: Value, tokens: Mapping[str, Value]) -> bool:
     """Whether only `value.shape[...]` is read."""
     return any(
-        isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and tokens.get(n.value.id) is value
+        isinstance(n, ast.Attribute)
+        and isinstance(n.value, ast.Name)
+        and tokens.get(n.value.id) is value
         for n in ast.walk(expression)
     ) and isinstance(expression, ast.Subscript)
 
@@ -222,9 +228,7 @@ class _Writer:
             by[value] = ast.Name(f"self.{attribute}")
         return ast.unparse(_Substitution(self.tokens, by).visit(copy.deepcopy(expression)))
 
-    def loop(
-        self, step: Step, reads: list[Value], dying: list[Value], forward: Forward
-    ) -> None:
+    def loop(self, step: Step, reads: list[Value], dying: list[Value], forward: Forward) -> None:
         """`for block in self.blocks: x = block(x, mask)`; the first value read is carried."""
         carried, output = reads[0], step.outputs[0]
         assert output is not None  # noqa: S101 - the caller's promise
@@ -286,4 +290,6 @@ class _Writer:
 
 
 def _shown_dim(dim: Dim) -> str:
-    return str(dim) if isinstance(dim, int) or str(dim).isidentifier() and dim is not None else "?"
+    return (
+        str(dim) if isinstance(dim, int) or (str(dim).isidentifier() and dim is not None) else "?"
+    )

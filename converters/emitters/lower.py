@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
-from converters.errors import Unsupported, UnsupportedError, UnsupportedOperators
+from converters.errors import Unsupported, UnsupportedOperators
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, subgraphs
@@ -161,7 +161,10 @@ class _Lowering:
         if refused:
             raise UnsupportedOperators(
                 self.framework,
-                [Unsupported(k, names[0], len(names), why) for (k, why), names in sorted(refused.items())],
+                [
+                    Unsupported(k, names[0], len(names), why)
+                    for (k, why), names in sorted(refused.items())
+                ],
             )
         for position, value in enumerate(self.graph.outputs):
             if value in self.hosts:
@@ -218,7 +221,9 @@ class _Lowering:
             return ""
         others = [v for v in node.inputs if v is not None and v is not value and v.const is None]
         ranks = [v.rank for v in others]
-        if not others or (data.ndim > 0 and not any(r is not None and r >= data.ndim for r in ranks)):
+        if not others or (
+            data.ndim > 0 and not any(r is not None and r >= data.ndim for r in ranks)
+        ):
             return ""
         return literal(data.ravel()[0])
 
@@ -249,7 +254,11 @@ class _Lowering:
             return f"{self.token(value)}.shape[{axis}]"
         args = [self.expression(arg, node) for arg in item.args]
         if not item.op[0].isalpha():
-            return f"(({args[0]}) {item.op} ({args[1]}))" if len(args) > 1 else f"({item.op}({args[0]}))"
+            return (
+                f"(({args[0]}) {item.op} ({args[1]}))"
+                if len(args) > 1
+                else f"({item.op}({args[0]}))"
+            )
         return f"{item.op}({', '.join(args)})"
 
     def materialise(self, value: Value) -> Value:
@@ -262,7 +271,8 @@ class _Lowering:
             text = items[0] if host.scalar else f"[{', '.join(items)}]"
             self.program.statements.append(
                 self.parsed(
-                    self.spelling.tensor.format(items=text, dtype=self.spelling.dtype(value.dtype)), node
+                    self.spelling.tensor.format(items=text, dtype=self.spelling.dtype(value.dtype)),
+                    node,
                 )
             )
             self.materialised[value] = tensor
@@ -275,7 +285,9 @@ class _Lowering:
 def _nearest(item: Expr, node: Node | None) -> tuple[Value, int]:
     """The same dimension of one of the node's own inputs where there is one: it is at hand there."""
     value, axis = item.args
-    tensors = [v for v in (node.inputs if node is not None else ()) if v is not None and v.const is None]
+    tensors = [
+        v for v in (node.inputs if node is not None else ()) if v is not None and v.const is None
+    ]
     if value in tensors or item.symbol is None:
         return value, axis
     for tensor in tensors:

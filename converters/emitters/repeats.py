@@ -47,7 +47,9 @@ def name_repeats(program: Program) -> None:
     for s in statements:
         for value in s.reads:
             readers.setdefault(value, set()).add(s)
-    phrases = encode(_segments([Phrase(symbol, statement=s) for s, symbol in _symbols(statements)], readers))
+    phrases = encode(
+        _segments([Phrase(symbol, statement=s) for s, symbol in _symbols(statements)], readers)
+    )
     counts: Counter[Hashable] = Counter()
     for phrase in phrases:
         _count(phrase, counts)
@@ -108,9 +110,9 @@ def encode(phrases: list[Phrase]) -> list[Phrase]:
         joined: list[Phrase] = []
         k = 0
         while k < len(phrases):
-            pair = phrases[k : k + 2]
-            if len(pair) == 2 and (pair[0].symbol, pair[1].symbol) == best:
-                joined.append(Phrase(best, tuple(pair)))
+            both = phrases[k : k + 2]
+            if len(both) == 2 and (both[0].symbol, both[1].symbol) == best:
+                joined.append(Phrase(best, tuple(both)))
                 k += 2
             else:
                 joined.append(phrases[k])
@@ -120,12 +122,13 @@ def encode(phrases: list[Phrase]) -> list[Phrase]:
 
 def _symbols(statements: Sequence[Statement]) -> list[tuple[Statement, Hashable]]:
     """What each statement does, and whether it reads what the one before it gives."""
-    found = []
+    found: list[tuple[Statement, Hashable]] = []
     before: tuple[Value | None, ...] = ()
     for s in statements:
         made = s.layer.constructor.split("(")[0] if s.layer is not None else ""
         reads = tuple(
-            "constant" if v.const is not None else "before" if v in before else "other" for v in s.reads
+            "constant" if v.const is not None else "before" if v in before else "other"
+            for v in s.reads
         )
         found.append((s, (s.node.key, made, reads)))
         before = s.outputs
@@ -155,7 +158,11 @@ class _Placing:
             number = "" if total[name] == 1 else str(used[name])
             for k, phrase in enumerate(run):
                 listed = (f"{name}s{number}", str(k)) if len(run) > 1 else (f"{name}{number}",)
-                parts = [p for part in phrase.parts for p in self.opened(part, self.counts[phrase.symbol])]
+                parts = [
+                    p
+                    for part in phrase.parts
+                    for p in self.opened(part, self.counts[phrase.symbol])
+                ]
                 self.place(parts, (*scope, *listed))
 
     def opened(self, phrase: Phrase, around: int) -> list[Phrase]:

@@ -21,7 +21,7 @@ def name_dimensions(graph: Graph) -> None:
     no input has are named after the output.
     """
     names: dict[str, str] = {}
-    taken: set[str] = {dim for v in graph.inputs for dim in v.shape or () if _is_good(dim)}
+    taken = {str(dim) for v in graph.inputs for dim in v.shape or () if _is_good(dim)}
     for value in (*graph.inputs, *graph.outputs):
         if value.shape is None:
             continue

@@ -35,7 +35,7 @@ from converters.graph.infer import OPSET
 from converters.graph.model import Array, Dim, Node, Value, constant
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refusal(Exception):
     """An operator cannot be said in this framework; the text names the attribute and the value."""
 
 
@@ -219,7 +219,11 @@ class Table:
     def keys(self) -> list[str]:
         """Every operator of the table."""
         functions = [n for n, f in vars(self.module).items() if inspect.isfunction(f)]
-        own = [n for n in functions if n[:1].isupper() and vars(self.module)[n].__module__ == self.module.__name__]
+        own = [
+            n
+            for n in functions
+            if n[:1].isupper() and vars(self.module)[n].__module__ == self.module.__name__
+        ]
         return sorted({*self.phrases, *own})
 
     def write(
@@ -288,7 +292,7 @@ def default_attributes(key: str) -> dict[str, Any]:
         schema = defs.get_schema(key, OPSET)
     except defs.SchemaError:
         return {}
-    from onnx import helper  # noqa: PLC0415
+    from onnx import helper
 
     found: dict[str, Any] = {}
     for name, attribute in schema.attributes.items():

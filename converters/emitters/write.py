@@ -128,6 +128,8 @@ class _Writer:
             for value in s.reads:
                 self.readers.setdefault(value, set()).add(s)
         self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
+        # Names of the lists that `items` makes, by the list's identity.
+        self.list_names: dict[int, str] = {}
 
     def module(self, region: Region, title: str) -> Module:
         """Write one region, inner ones included; classes are named later."""
@@ -213,11 +215,6 @@ class _Writer:
             found.append(item)
         return found
 
-    @property
-    def list_names(self) -> dict[int, str]:
-        """Names of the lists that `items` makes."""
-        return self.__dict__.setdefault("_list_names", {})
-
     def repeated(self, regions: list[Region], names: _Names, module: Module) -> list[Step]:
         """Numbered regions: a module list, called in a loop where each feeds the next."""
         title = self.list_names[id(regions)]
@@ -280,9 +277,7 @@ class _Writer:
             return ""
         return "qkv"[node.inputs.index(value)]
 
-    def hold(
-        self, value: Value, reader: Statement | None, names: _Names, module: Module
-    ) -> str:
+    def hold(self, value: Value, reader: Statement | None, names: _Names, module: Module) -> str:
         """Keep a constant in the module; returns its attribute."""
         attribute = names.constant(value, reader.node.key if reader is not None else "")
         form = self.framework.parameter if value.trainable else self.framework.buffer
@@ -299,7 +294,7 @@ class _LayerName(ast.NodeTransformer):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the name that ast asks for
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id != "layer":
             return node
         return ast.copy_location(ast.Name(self.name, ast.Load()), node)
@@ -396,7 +391,7 @@ class _Classes:
                 given = {kw.arg: kw for kw in call.keywords}
                 extra = [kw for name, kw in given.items() if name not in defaults]
                 call.keywords = [
-                    given.get(name) or ast.keyword(name, ast.Constant(value))
+                    given.get(name) or ast.keyword(name, ast.parse(repr(value), mode="eval").body)
                     for name, value in defaults.items()
                 ] + extra
             found.append((member.attribute, copied))
@@ -421,7 +416,9 @@ class _Classes:
             call.keywords = [
                 kw
                 for kw in call.keywords
-                if kw.arg not in defaults or ast.unparse(kw.value) != repr(defaults[kw.arg])
+                if kw.arg is None
+                or kw.arg not in defaults
+                or ast.unparse(kw.value) != repr(defaults[kw.arg])
             ]
         return stmt
 
@@ -456,11 +453,17 @@ class _Classes:
         signature = "".join(f", {parameter}" for parameter in parameters.values())
         lines.append(f"    def __init__(self{signature}) -> None:")
         lines.append("        super().__init__()")
-        lines += [f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]]
+        lines += [
+            f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]
+        ]
         lines.append("")
         tensor = self.framework.tensor
         arguments = "".join(f", {p}: {tensor}" for p in first.forward.parameters)
-        result = tensor if len(first.outputs) == 1 else f"tuple[{', '.join([tensor] * len(first.outputs))}]"
+        result = (
+            tensor
+            if len(first.outputs) == 1
+            else f"tuple[{', '.join([tensor] * len(first.outputs))}]"
+        )
         lines.append(f"    def {self.framework.forward}(self{arguments}) -> {result}:")
         for k, line in enumerate(first.forward.lines):
             said = {m.forward.comments[k] for m in group}
@@ -557,9 +560,9 @@ class _Size:
 
 
 def _is_literal(node: ast.expr) -> bool:
-    return not any(isinstance(n, ast.Name | ast.Call | ast.Attribute) for n in ast.walk(node)) and not (
-        isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    return not any(
+        isinstance(n, ast.Name | ast.Call | ast.Attribute) for n in ast.walk(node)
+    ) and not (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _holes(stmt: ast.stmt, arguments: Mapping[str, tuple[str, ...]]) -> list[_Size]:
@@ -571,16 +574,18 @@ def _holes(stmt: ast.stmt, arguments: Mapping[str, tuple[str, ...]]) -> list[_Si
             if _is_literal(arg):
                 name = names[position] if position < len(names) else "size"
                 found.append(_Size(name, arg, call, position))
-        for kw in call.keywords:
-            if kw.arg is not None and _is_literal(kw.value):
-                found.append(_Size(kw.arg, kw.value, call, 0, kw))
+        found += [
+            _Size(kw.arg, kw.value, call, 0, kw)
+            for kw in call.keywords
+            if kw.arg is not None and _is_literal(kw.value)
+        ]
     return found
 
 
 class _Hole(ast.NodeTransformer):
     """Leaves a hole for every literal argument."""
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 - the name that ast asks for
+    def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         for size in _holes(ast.Expr(node), {}):
             size.replace(ast.Name("_", ast.Load()))
@@ -592,12 +597,12 @@ def _functions(framework: Framework, body: str) -> str:
     path = framework.folder / "functions.py"
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    defined = {
-        (stmt.name if isinstance(stmt, ast.FunctionDef | ast.ClassDef) else stmt.targets[0].id): stmt
-        for stmt in tree.body
-        if isinstance(stmt, ast.FunctionDef | ast.ClassDef)
-        or (isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name))
-    }
+    defined: dict[str, ast.stmt] = {}
+    for stmt in tree.body:
+        if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
+            defined[stmt.name] = stmt
+        elif isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name):
+            defined[stmt.targets[0].id] = stmt
     wanted: set[str] = set()
     queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]
     while queue:
@@ -615,4 +620,3 @@ def _imports(framework: Framework, text: str) -> str:
     names = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     lines = [line for name, line in framework.imports.items() if name in names]
     return "\n".join(lines)
-

@@ -89,9 +89,7 @@ def _body(
     if schema.has_context_dependent_function:
         versions = [v for v in schema.context_dependent_function_opset_versions if v <= opset]
         if versions and all(name in types for name in node.input if name):
-            inputs = [
-                types[name].SerializeToString() if name else b"" for name in node.input
-            ]
+            inputs = [types[name].SerializeToString() if name else b"" for name in node.input]
             data = schema.get_context_dependent_function_with_opset_version(
                 max(versions), node.SerializeToString(), inputs
             )

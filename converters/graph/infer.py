@@ -52,9 +52,9 @@ def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, H
             infer(inner, known)
         if any(v is not None and not _is_inferred(v) for v in node.outputs):
             _infer_node(node, known)
-            for value in node.outputs:
-                if value is not None:
-                    _name_unknown(value, fresh)
+            for out in node.outputs:
+                if out is not None:
+                    _name_unknown(out, fresh)
         host = host_value(node, known)
         if host is not None:
             known[node.output] = host
@@ -90,7 +90,9 @@ def _infer_node(node: Node, known: dict[Value, Host]) -> None:
     for branch in branches[:1]:
         for value, inner in zip(node.outputs, branch.outputs, strict=True):
             if value is not None:
-                same = all(b.outputs[node.outputs.index(value)].rank == inner.rank for b in branches)
+                same = all(
+                    b.outputs[node.outputs.index(value)].rank == inner.rank for b in branches
+                )
                 value.dtype = value.dtype or inner.dtype
                 if value.shape is None and inner.rank is not None and same:
                     value.shape = (None,) * inner.rank
@@ -145,7 +147,7 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
             data,
             opset_imports=[helper.make_opsetid("", OPSET)],
         )
-    except Exception:  # noqa: BLE001 - inference only helps; what it cannot say stays unknown
+    except Exception:
         return []
     return [_read(found[name]) if name in found else (None, None) for name in outputs]
 

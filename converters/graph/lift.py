@@ -125,7 +125,9 @@ def _is_plain_gemm(match: Match) -> bool:
     if not plain or w.const is None or w.const.dtype.kind not in "fV" or w.const.ndim != 2:
         return False
     out = w.const.shape[0 if given.get("transB", 0) else 1]
-    return bias is None or (bias.const is not None and bias.trainable and bias.const.shape == (out,))
+    return bias is None or (
+        bias.const is not None and bias.trainable and bias.const.shape == (out,)
+    )
 
 
 def _is_embedding(match: Match) -> bool:
@@ -191,7 +193,9 @@ def _scale(*names: str, inverse: str = "") -> Callable[[Match], dict[str, Any]]:
     return make
 
 
-NORMALISED = "Div(d := Sub(x, m := ReduceMean(x, a)), Sqrt(Add(v := ReduceMean({square}, a2), eps)))"
+NORMALISED = (
+    "Div(d := Sub(x, m := ReduceMean(x, a)), Sqrt(Add(v := ReduceMean({square}, a2), eps)))"
+)
 SQUARES = ("Pow(d, 2.0)", "Mul(d, d)")
 ERF = "Add(Erf({inner}), 1.0)"
 ERF_INNER = ("Div(x, 1.4142135)", "Mul(x, 0.70710677)")
@@ -211,7 +215,11 @@ RULES: tuple[Rule, ...] = (
     *(
         Rule(form.format(erf=ERF.format(inner=inner)), "Gelu(x)")
         for inner in ERF_INNER
-        for form in ("Mul(Mul(x, {erf}), 0.5)", "Mul(Mul(x, 0.5), {erf})", "Mul(x, Mul({erf}, 0.5))")
+        for form in (
+            "Mul(Mul(x, {erf}), 0.5)",
+            "Mul(Mul(x, 0.5), {erf})",
+            "Mul(x, Mul({erf}, 0.5))",
+        )
     ),
     *(
         Rule(
@@ -220,7 +228,11 @@ RULES: tuple[Rule, ...] = (
             lambda match: {"approximate": "tanh"},
         )
         for cube in CUBES
-        for form in ("Mul(Mul(x, {tanh}), 0.5)", "Mul(Mul(x, 0.5), {tanh})", "Mul(x, Mul({tanh}, 0.5))")
+        for form in (
+            "Mul(Mul(x, {tanh}), 0.5)",
+            "Mul(Mul(x, 0.5), {tanh})",
+            "Mul(x, Mul({tanh}, 0.5))",
+        )
     ),
     Rule("Mul(x, Sigmoid(x))", "Silu(x)"),
     Rule("Div(Mul(x, Clip(Add(x, 3.0), 0.0, 6.0)), 6.0)", "HardSwish(x)"),
@@ -290,7 +302,12 @@ def _split_key_transposes(graph: Graph) -> None:
         shape = None if k.shape is None else (k.shape[0], k.shape[1], k.shape[3], k.shape[2])
         heads = Value(f"{k.name}.heads", k.dtype, shape)
         first = Node(
-            "Transpose", transpose.inputs, [heads], {"perm": [0, 2, 1, 3]}, transpose.name, transpose.scope
+            "Transpose",
+            transpose.inputs,
+            [heads],
+            {"perm": [0, 2, 1, 3]},
+            transpose.name,
+            transpose.scope,
         )
         transpose.inputs, transpose.attributes = [heads], {"perm": [0, 1, 3, 2]}
         graph.nodes.insert(graph.nodes.index(transpose), first)
@@ -343,7 +360,9 @@ def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str
         inputs[2] = constant(b.name, b.const.reshape(-1), trainable=True)
     root = match.root
     # The module that holds the inner nodes is the innermost scope that all of them share.
-    return Node(key, inputs, root.outputs, dict(attributes), root.name, _shared_scope(match.covered))
+    return Node(
+        key, inputs, root.outputs, dict(attributes), root.name, _shared_scope(match.covered)
+    )
 
 
 def _shared_scope(nodes: tuple[Node, ...]) -> tuple[str, ...]:
@@ -393,7 +412,7 @@ def _bindings(
     if isinstance(pattern, ast.Constant):
         data = value.const
         if data is not None and data.size == 1 and data.dtype.kind in "fiu" and not value.trainable:
-            if np.isclose(float(data.ravel()[0]), pattern.value, rtol=1e-4, atol=0):
+            if np.isclose(float(data.ravel()[0]), float(str(pattern.value)), rtol=1e-4, atol=0):
                 yield values, nodes, covered
         return
     if isinstance(pattern, ast.Name):

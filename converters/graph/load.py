@@ -83,7 +83,12 @@ def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
     info = external_data_helper.ExternalDataInfo(tensor)
     where = f"{file}: external data of tensor {tensor.name!r}"
     location = Path(info.location)
-    if not info.location or location.is_absolute() or ".." in location.parts or "\\" in info.location:
+    if (
+        not info.location
+        or location.is_absolute()
+        or ".." in location.parts
+        or "\\" in info.location
+    ):
         raise UnsafeInput(f"{where} points outside the folder: {info.location!r}")
     target = folder / location
     if target.is_symlink() or folder not in target.resolve().parents:

@@ -1,10 +1,10 @@
 """Smaller graphs that compute the same: each rule with its before and after.
 
-    fold        every input known                 -> the result, known
-    identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
-    branch      If with a known condition         -> the branch taken
-    host        Shape arithmetic on known sizes   -> the numbers, known
-    dead        nodes that nothing reads          -> gone
+fold        every input known                 -> the result, known
+identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
+branch      If with a known condition         -> the branch taken
+host        Shape arithmetic on known sizes   -> the numbers, known
+dead        nodes that nothing reads          -> gone
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ GROWING: dict[str, Callable[[list[Array]], float]] = {
 def simplify(graph: Graph) -> None:
     """Apply every rule until nothing changes, in place."""
     while True:
-        before = len(graph.nodes), sum(v.const is not None for n in graph.nodes for v in n.inputs if v)
+        before = (
+            len(graph.nodes),
+            sum(v.const is not None for n in graph.nodes for v in n.inputs if v),
+        )
         _take_known_branches(graph)
         _fold(graph)
         _drop_identities(graph)
@@ -54,7 +57,10 @@ def simplify(graph: Graph) -> None:
         for node in graph.nodes:
             for inner in subgraphs(node):
                 simplify(inner)
-        after = len(graph.nodes), sum(v.const is not None for n in graph.nodes for v in n.inputs if v)
+        after = (
+            len(graph.nodes),
+            sum(v.const is not None for n in graph.nodes for v in n.inputs if v),
+        )
         if after == before:
             return
 
@@ -64,11 +70,7 @@ def _count(shape: Array) -> float:
 
 
 def _fold(graph: Graph) -> None:
-    kept = []
-    for node in graph.nodes:
-        if not _folded(node, graph.opset):
-            kept.append(node)
-    graph.nodes = kept
+    graph.nodes = [node for node in graph.nodes if not _folded(node, graph.opset)]
 
 
 def _folded(node: Node, opset: int) -> bool:
@@ -128,7 +130,7 @@ def evaluate(node: Node, inputs: list[Array | None], opset: int) -> list[Array] 
         # `upgrade` has brought the node into the newest form.
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
         results = ReferenceEvaluator(model).run(None, feeds)
-    except Exception:  # noqa: BLE001 - whatever it is, the node simply stays in the graph
+    except Exception:
         return None
     if not all(isinstance(result, np.ndarray | np.generic) for result in results):
         return None
@@ -144,7 +146,7 @@ def _drop_identities(graph: Graph) -> None:
     kept = []
     for node in graph.nodes:
         source = _same_as(node)
-        if source is None or source.dtype != node.output.dtype and node.output.dtype is not None:
+        if source is None or (source.dtype != node.output.dtype and node.output.dtype is not None):
             kept.append(node)
             continue
         if source.shape is None:

@@ -22,7 +22,7 @@ BECAME_INPUTS: dict[str, tuple[tuple[str, int, Any], ...]] = {
     "Squeeze": (("axes", 1, np.int64),),
     "Unsqueeze": (("axes", 1, np.int64),),
     "ReduceSum": (("axes", 1, np.int64),),
-    **{name: (("axes", 1, np.int64),) for name in REDUCTIONS},
+    **dict.fromkeys(REDUCTIONS, (("axes", 1, np.int64),)),
     "Split": (("split", 1, np.int64),),
     "Slice": (("starts", 1, np.int64), ("ends", 2, np.int64), ("axes", 3, np.int64)),
     "TopK": (("k", 1, np.int64),),

@@ -82,7 +82,7 @@ def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> 
         tensor.ParseFromString(file.read_bytes())
         array = numpy_helper.to_array(tensor)
         known = BY_ONNX.get(info.type.tensor_type.elem_type)
-        if known is not None and known.numpy.kind == "V" or known is not None and known.bits < 8:
+        if (known is not None and known.numpy.kind == "V") or (known is not None and known.bits < 8):
             if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:
                 array = array.astype(array.dtype).view(known.numpy)
             array = array.astype(np.float32 if "float" in known.name else np.int8)
@@ -93,7 +93,12 @@ def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> 
 def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
     """Emit a case and its inputs; an outcome where there is nothing to run."""
     try:
-        emit(case.folder / "model.onnx", framework, out, source={"format": "onnx", "sha256": "0" * 64})
+        emit(
+            case.folder / "model.onnx",
+            framework,
+            out,
+            source={"format": "onnx", "sha256": "0" * 64},
+        )
     except ConversionError as error:
         return Outcome("refused" if error.status == 3 else "failed", error.message)
     except Exception as error:  # a defect of ours: it must show up as one
@@ -163,7 +168,9 @@ def run(framework: str, chosen: tuple[Case, ...], folder: Path) -> dict[str, Out
         if case.name in outcomes:
             continue
         said = json.loads((folder / case.name / "done").read_text())
-        outcomes[case.name] = Outcome("failed", said["error"]) if said["error"] else compare(case, folder / case.name)
+        outcomes[case.name] = (
+            Outcome("failed", said["error"]) if said["error"] else compare(case, folder / case.name)
+        )
     return outcomes
 
 
@@ -176,7 +183,9 @@ def main() -> None:
     chosen = tuple(case for case in cases() if re.search(args.k, case.name))
     with tempfile.TemporaryDirectory() as scratch:
         outcomes = run(args.framework, chosen, args.keep or Path(scratch))
-    for name, outcome in sorted(outcomes.items(), key=lambda item: (item[1].status, item[1].reason)):
+    for name, outcome in sorted(
+        outcomes.items(), key=lambda item: (item[1].status, item[1].reason)
+    ):
         if outcome.status != "passed":
             print(f"{outcome.status:8} {name}: {outcome.reason[:180]}")
     print(dict(Counter(outcome.status for outcome in outcomes.values())))

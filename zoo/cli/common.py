@@ -32,7 +32,7 @@ def root(
 ) -> None:
     """Settings that all verbs share."""
     if version:
-        from zoo import __version__  # noqa: PLC0415
+        from zoo import __version__
 
         print(f"zoo {__version__}")
         raise typer.Exit

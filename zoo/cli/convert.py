@@ -34,7 +34,7 @@ def convert(
     json: Json = False,
 ) -> None:
     """Convert a model file into native source and weights, each verified against it."""
-    from converters.convert import convert as convert_model  # noqa: PLC0415
+    from converters.convert import convert as convert_model
 
     targets = [target.strip() for target in to.split(",") if target.strip()]
     with present.steps(quiet=json) as step:
@@ -48,7 +48,7 @@ def convert(
             name=name,
             progress=step,
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for result in results:
         files = [path for path in sorted(result.directory.iterdir()) if path.is_file()]
         report = result.report
@@ -87,7 +87,7 @@ def sizes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         UsageError: It is something else.
     """
-    from converters.errors import UsageError  # noqa: PLC0415
+    from converters.errors import UsageError
 
     found = {}
     for text in texts:
@@ -108,9 +108,9 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare two artifacts on the same inputs; exit status 4 when they differ."""
-    from converters.errors import MismatchError  # noqa: PLC0415
-    from converters.verify import read_case  # noqa: PLC0415
-    from converters.verify import verify as compare  # noqa: PLC0415
+    from converters.errors import MismatchError
+    from converters.verify import read_case
+    from converters.verify import verify as compare
 
     cases = None if inputs is None else [read_case(inputs)]
     report = compare(reference, candidate, cases)
@@ -139,7 +139,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Say what a file is: format, signature, operators, parameters. Runs nothing of it."""
-    from converters.inspect import inspect as describe  # noqa: PLC0415
+    from converters.inspect import inspect as describe
 
     facts: dict[str, Any] = describe(source)
     if json:

@@ -31,7 +31,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Fetch, convert, verify, publish, serve, fetch back and run a real model in four frameworks."""
-    from zoo.demo import run  # noqa: PLC0415
+    from zoo.demo import run
 
     with ExitStack() as stack:
         place = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="polyzoo-demo-")))

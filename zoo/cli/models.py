@@ -77,7 +77,7 @@ def push(
 def _head(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -167,13 +167,13 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a model once, in a process of its framework."""
-    import os  # noqa: PLC0415
+    import os
 
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from converters.errors import UsageError  # noqa: PLC0415
-    from converters.verify import read_case  # noqa: PLC0415
-    from zoo import artifact  # noqa: PLC0415
+    from converters.errors import UsageError
+    from converters.verify import read_case
+    from zoo import artifact
 
     arrays = read_case(inputs).inputs
     directory = Path(name)
@@ -194,7 +194,7 @@ def run(
 
 
 def _cached(context: typer.Context, name: str, framework: str) -> Path:
-    from zoo.fetch import fetch  # noqa: PLC0415
+    from zoo.fetch import fetch
 
     with _client(context) as client, present.transfers() as progress:
         return fetch(client, name, framework, progress=progress)
@@ -206,13 +206,13 @@ def check_framework(name: str) -> None:
     Raises:
         UsageError: There is no framework of that name.
     """
-    from converters.runtimes import framework  # noqa: PLC0415
+    from converters.runtimes import framework
 
     framework(name)
 
 
 def _client(context: typer.Context) -> Any:
-    from zoo.client import Client  # noqa: PLC0415
+    from zoo.client import Client
 
     given = options(context)
     return Client(given.endpoint, given.settings)

@@ -44,8 +44,8 @@ def apply(
     json: Json = False,
 ) -> None:
     """Fetch what manifests name and publish them in the local zoo; prints what changed."""
-    from zoo.apply import apply as apply_manifests  # noqa: PLC0415
-    from zoo.registry import Registry  # noqa: PLC0415
+    from zoo.apply import apply as apply_manifests
+    from zoo.registry import Registry
 
     given = options(context)
     registry = Registry(data or given.data, given.settings)

@@ -175,7 +175,10 @@ def _server(data: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "api.server", "--data", str(data), "--port", str(port)]
     log = data / "server.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
         try:
             endpoint = f"http://127.0.0.1:{port}"
             _wait_for(endpoint, process, log)
@@ -200,9 +203,7 @@ def _wait_for(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> Non
     raise ServerUnavailable(f"the server did not start: {' '.join(last) or 'no message'}")
 
 
-def _read(
-    folders: dict[str, Path], image: Any, results: list[Converted], step: Step
-) -> list[Row]:
+def _read(folders: dict[str, Path], image: Any, results: list[Converted], step: Step) -> list[Row]:
     """Let every fetched form read the picture; the first one is the upload itself."""
     inputs = {"x": ocr.prepare(image)}
     manifest = json.loads((folders["onnx"] / "manifest.json").read_text(encoding="utf-8"))

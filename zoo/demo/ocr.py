@@ -17,7 +17,7 @@ HEIGHT = 48
 
 def prepare(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """A picture [height, width, 3] as the model's input [1, 3, 48, width'], from -1 to 1."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     width = round(picture.shape[1] * HEIGHT / picture.shape[0])
     resized = np.asarray(Image.fromarray(picture).resize((width, HEIGHT)), np.float32)

@@ -31,7 +31,7 @@ def draw(text: str, font: Path, target: Path) -> npt.NDArray[np.uint8]:
         MissingRuntime: Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError:
         raise MissingRuntime("Pillow is not installed", fix="pip install 'polyzoo[demo]'") from None
     shape = ImageFont.truetype(str(font), SIZE)

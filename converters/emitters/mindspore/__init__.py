@@ -54,7 +54,11 @@ MINDSPORE = Framework(
     defaults={
         **{
             f"nn.Conv{n}d": {
-                "stride": 1, "padding": 0, "dilation": 1, "group": 1, "has_bias": False,
+                "stride": 1,
+                "padding": 0,
+                "dilation": 1,
+                "group": 1,
+                "has_bias": False,
             }
             for n in (1, 2, 3)
         },

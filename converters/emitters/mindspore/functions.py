@@ -37,9 +37,7 @@ def batch_norm(
     return y * scale.reshape(shape) + bias.reshape(shape)
 
 
-def instance_norm(
-    x: ms.Tensor, scale: ms.Tensor, bias: ms.Tensor, epsilon: float
-) -> ms.Tensor:
+def instance_norm(x: ms.Tensor, scale: ms.Tensor, bias: ms.Tensor, epsilon: float) -> ms.Tensor:
     """Normalise each channel of each sample of [N, C, ...]."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     y = normalize(x, tuple(range(2, x.ndim)), epsilon)
@@ -157,7 +155,9 @@ def average_pool(
     """Average pooling of [N, C, (H,) W] with any padding."""
     parts = windows(x, kernel, stride, dilation, pads, ceil_mode, 0.0, 0.0)
     padding = 1.0 if count_include_pad else 0.0
-    ones = windows(ops.ones_like(x[:1, :1]), kernel, stride, dilation, pads, ceil_mode, padding, 0.0)
+    ones = windows(
+        ops.ones_like(x[:1, :1]), kernel, stride, dilation, pads, ceil_mode, padding, 0.0
+    )
     return sum(parts[1:], parts[0]) / sum(ones[1:], ones[0])
 
 

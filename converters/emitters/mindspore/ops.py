@@ -189,7 +189,12 @@ def BatchNormalization(
         return Layer(
             f"nn.BatchNorm{n}d({scale.weight.size}"
             f"{arguments(eps=(epsilon, 1e-05), momentum=(momentum, 0.9))})",
-            {"gamma": scale.value, "beta": b.value, "moving_mean": mean.value, "moving_variance": var.value},
+            {
+                "gamma": scale.value,
+                "beta": b.value,
+                "moving_mean": mean.value,
+                "moving_variance": var.value,
+            },
             f"layer({x})",
             "bn",
         )
@@ -208,7 +213,12 @@ def LayerNormalization(
     begin = axis % rank - rank
     if node.outputs > 1:
         raise Refusal("the mean and the inverse deviation as outputs")
-    if scale.weight is not None and b is not None and b.weight is not None and x.typed() == np.float32:
+    if (
+        scale.weight is not None
+        and b is not None
+        and b.weight is not None
+        and x.typed() == np.float32
+    ):
         if scale.weight.ndim == -begin:
             axes = arguments(begin_norm_axis=(begin, -1), begin_params_axis=(begin, -1))
             return Layer(
@@ -248,7 +258,11 @@ def Conv(
     )
     source = padded(x, win)
     sides = win.begin if win.symmetric else (0,) * n
-    doubled = one(sides) if n == 1 or len(set(sides)) == 1 else tuple(s for side in sides for s in (side, side))
+    doubled = (
+        one(sides)
+        if n == 1 or len(set(sides)) == 1
+        else tuple(s for side in sides for s in (side, side))
+    )
     pad_mode = ", pad_mode='pad'" + (f", padding={doubled}" if any(sides) else "") if n else ""
     if not any(sides):
         pad_mode = ", pad_mode='valid'"
@@ -261,7 +275,10 @@ def Conv(
         return Layer(
             f"nn.Conv{n}d({into}, {out}, {one(kernel)}{stride}{pad_mode}{common})",
             # The kernels of one dimension are kept as [out, in, 1, size].
-            {"weight": w.relaid(w.weight[:, :, None]) if n == 1 else w.value, "bias": b.value if b else None},
+            {
+                "weight": w.relaid(w.weight[:, :, None]) if n == 1 else w.value,
+                "bias": b.value if b else None,
+            },
             f"layer({source})",
             "conv",
         )
@@ -294,13 +311,17 @@ def ConvTranspose(
     if n != 2 or w.weight is None or (b is not None and b.weight is None):
         raise Refusal(f"{n} dimensions, or weights that are not constant")
     if auto_pad not in ("NOTSET", "VALID") or output_shape or any(output_padding or ()):
-        raise Refusal(f"auto_pad={auto_pad!r}, output_shape={output_shape}, output_padding={output_padding}")
+        raise Refusal(
+            f"auto_pad={auto_pad!r}, output_shape={output_shape}, output_padding={output_padding}"
+        )
     kernel = tuple(kernel_shape or w.weight.shape[2:])
     into, out = w.weight.shape[0], w.weight.shape[1] * group
     sides = (pads[0], pads[2], pads[1], pads[3])
     padding = f", pad_mode='pad', padding={one(sides)}" if any(sides) else ", pad_mode='valid'"
     common = arguments(
-        dilation=(one(tuple(dilations or (1, 1))), 1), group=(group, 1), has_bias=(b is not None, False)
+        dilation=(one(tuple(dilations or (1, 1))), 1),
+        group=(group, 1),
+        has_bias=(b is not None, False),
     )
     return Layer(
         f"nn.Conv2dTranspose({into}, {out}, {one(kernel)}"
@@ -328,7 +349,14 @@ def AveragePool(
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+    )
     if not win.padded and not ceil_mode and n == 2 and set(win.dilations) == {1}:
         return f"ops.avg_pool2d({x}, {one(win.kernel)}, {one(win.strides)})"
     rest = _pooling(x, kernel_shape, auto_pad, strides, dilations, pads, ceil_mode, 1)
@@ -340,7 +368,9 @@ def _pooling(
     ceil_mode: int, outputs: int,
 ) -> str:  # fmt: skip
     """The arguments of our pooling functions."""
-    win = window(x.shape, tuple(kernel), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape, tuple(kernel), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
     if len(kernel) > 2 or outputs > 1 or x.typed().kind != "f":
         raise Refusal(f"{len(kernel)} dimensions, {outputs} outputs, element type {x.typed()}")
     if ceil_mode and set(win.dilations) != {1}:
@@ -367,7 +397,14 @@ def MatMul(a: Operand, b: Operand) -> str:
 
 
 def Gemm(
-    a: Operand, b: Operand, c: Operand | None = None, *, alpha: float, beta: float, transA: int, transB: int  # noqa: N803
+    a: Operand,
+    b: Operand,
+    c: Operand | None = None,
+    *,
+    alpha: float,
+    beta: float,
+    transA: int,
+    transB: int,
 ) -> str:
     if a.typed() != np.float32:
         raise Refusal(f"element type {a.typed()}")
@@ -382,7 +419,11 @@ def Gemm(
 
 
 def Linear(x: Operand, w: Operand, b: Operand | None = None) -> str | Layer:
-    if w.weight is not None and (b is None or b.weight is not None) and w.weight.dtype == np.float32:
+    if (
+        w.weight is not None
+        and (b is None or b.weight is not None)
+        and w.weight.dtype == np.float32
+    ):
         into, out = w.weight.shape
         return Layer(
             f"nn.Dense({into}, {out}{arguments(has_bias=(b is not None, True))})",
@@ -413,7 +454,10 @@ def Embedding(w: Operand, i: Operand) -> str | Layer:
     if w.weight is not None:
         rows, width = w.weight.shape
         return Layer(
-            f"nn.Embedding({rows}, {width})", {"embedding_table": w.value}, f"layer({i})", "embedding"
+            f"nn.Embedding({rows}, {width})",
+            {"embedding_table": w.value},
+            f"layer({i})",
+            "embedding",
         )
     return f"ops.gather({w}, {i}, 0)"
 
@@ -426,9 +470,7 @@ def _all_axes(data: Operand, axes: Numbers | None, noop: int) -> tuple[int, ...]
     return tuple(range(data.ranked())) if chosen is None else chosen
 
 
-def _reduced(
-    data: Operand, form: str, axes: Numbers | None, keepdims: int, noop: int
-) -> str:
+def _reduced(data: Operand, form: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
     """A form with holes for axes and whether they stay; the data itself where no axis is reduced."""
     chosen = _all_axes(data, axes, noop)
     if not chosen:
@@ -443,55 +485,89 @@ def _float_only(data: Operand) -> None:
         raise Refusal(f"element type {data.typed()}")
 
 
-def ReduceSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceSum(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     form = "{x}.sum({axes}, keepdims={keep})"
     if data.typed().kind == "i" and data.typed() != np.int64:
         form = f"{form}.astype({{x}}.dtype)"
     return _reduced(data, form, axes, keepdims, noop_with_empty_axes)
 
 
-def ReduceMean(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMean(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
-    return _reduced(data, "ops.mean({x}, {axes}, keep_dims={keep})", axes, keepdims, noop_with_empty_axes)
+    return _reduced(
+        data, "ops.mean({x}, {axes}, keep_dims={keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceMax(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMax(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
-    return _reduced(data, "ops.amax({x}, {axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes)
+    return _reduced(
+        data, "ops.amax({x}, {axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceMin(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMin(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
-    return _reduced(data, "ops.amin({x}, {axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes)
+    return _reduced(
+        data, "ops.amin({x}, {axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceProd(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceProd(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
     return _reduced(data, "ops.prod({x}, {axes}, {keep})", axes, keepdims, noop_with_empty_axes)
 
 
-def ReduceL1(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    return _reduced(data, "ops.abs({x}).sum({axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes)
+def ReduceL1(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
+    return _reduced(
+        data, "ops.abs({x}).sum({axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceL2(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceL2(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
     form = "ops.sqrt(ops.square({x}).sum({axes}, keepdims={keep}))"
     return _reduced(data, form, axes, keepdims, noop_with_empty_axes)
 
 
-def ReduceSumSquare(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    return _reduced(data, "ops.square({x}).sum({axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes)
+def ReduceSumSquare(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
+    return _reduced(
+        data, "ops.square({x}).sum({axes}, keepdims={keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceLogSumExp(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceLogSumExp(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
-    return _reduced(data, "ops.logsumexp({x}, {axes}, {keep})", axes, keepdims, noop_with_empty_axes)
+    return _reduced(
+        data, "ops.logsumexp({x}, {axes}, {keep})", axes, keepdims, noop_with_empty_axes
+    )
 
 
-def ReduceLogSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceLogSum(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     _float_only(data)
-    return _reduced(data, "ops.log({x}.sum({axes}, keepdims={keep}))", axes, keepdims, noop_with_empty_axes)
+    return _reduced(
+        data, "ops.log({x}.sum({axes}, keepdims={keep}))", axes, keepdims, noop_with_empty_axes
+    )
 
 
 def ArgMax(data: Operand, *, axis: int, keepdims: int, select_last_index: int) -> str:
@@ -568,10 +644,19 @@ def Tile(x: Operand, repeats: Numbers) -> str:
 
 
 def Concat(*xs: Operand, axis: int) -> str:
-    return f"ops.concat(({', '.join(str(x) for x in xs)}{',' if len(xs) == 1 else ''}), axis={axis})"
+    return (
+        f"ops.concat(({', '.join(str(x) for x in xs)}{',' if len(xs) == 1 else ''}), axis={axis})"
+    )
 
 
-def Split(x: Operand, split: Numbers | None = None, *, axis: int, num_outputs: int | None = None, node: Use) -> str:
+def Split(
+    x: Operand,
+    split: Numbers | None = None,
+    *,
+    axis: int,
+    num_outputs: int | None = None,
+    node: Use,
+) -> str:
     if split is None:
         count = num_outputs or node.outputs
         text = f"split_evenly({x}, {count}, {axis})"
@@ -631,7 +716,11 @@ def GatherND(data: Operand, indices: Operand, *, batch_dims: int) -> str:
 
 
 def Slice(
-    x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
+    x: Operand,
+    starts: Numbers,
+    ends: Numbers,
+    axes: Numbers | None = None,
+    steps: Numbers | None = None,
 ) -> str:
     found = slices(x.rank, starts, ends, axes, steps)
     if found.backwards:
@@ -662,7 +751,12 @@ def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: 
 
 
 def Pad(
-    x: Operand, pads: Numbers, value: Operand | None = None, axes: Numbers | None = None, *, mode: str
+    x: Operand,
+    pads: Numbers,
+    value: Operand | None = None,
+    axes: Numbers | None = None,
+    *,
+    mode: str,
 ) -> str:
     sides = pads_by_axis(x.ranked(), pads, axes)
     if mode != "constant" or any(isinstance(s, int) and s < 0 for pair in sides for s in pair):
@@ -686,11 +780,18 @@ def Resize(
     keep_aspect_ratio_policy: str, mode: str, nearest_mode: str,
 ) -> str:  # fmt: skip
     rank = x.ranked()
-    usual = (not antialias, axes is None, keep_aspect_ratio_policy == "stretch", not exclude_outside)
+    usual = (
+        not antialias,
+        axes is None,
+        keep_aspect_ratio_policy == "stretch",
+        not exclude_outside,
+    )
     if rank not in (3, 4, 5) or not all(usual) or mode == "cubic":
         raise Refusal(f"mode={mode!r}, rank {rank}, antialias={antialias}, axes={axes}")
     if coordinate_transformation_mode in ("tf_crop_and_resize", "half_pixel_symmetric"):
-        raise Refusal(f"attribute coordinate_transformation_mode={coordinate_transformation_mode!r}")
+        raise Refusal(
+            f"attribute coordinate_transformation_mode={coordinate_transformation_mode!r}"
+        )
     given_sizes = sizes if sizes is not None and sizes.items != () else None
     numbers = given_sizes or scales
     if numbers is None or numbers.items is None or len(numbers.items) != rank:
@@ -721,9 +822,7 @@ def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:
     def plain(given: Numbers) -> str:
         return str(given) if given.scalar else f"{given}[0]"
 
-    return (
-        f"ops.arange({plain(start)}, {plain(limit)}, {plain(delta)}, dtype={dtype_of(node.out.dtype)})"
-    )
+    return f"ops.arange({plain(start)}, {plain(limit)}, {plain(delta)}, dtype={dtype_of(node.out.dtype)})"
 
 
 def dtype_of(dtype: np.dtype[Any] | None) -> str:
@@ -763,8 +862,15 @@ def CastLike(x: Operand, target: Operand, *, saturate: int) -> str:
 
 
 def Dropout(
-    x: Operand, ratio: Operand | None = None, training_mode: Operand | None = None, *, seed: int | None = None, node: Use
+    x: Operand,
+    ratio: Operand | None = None,
+    training_mode: Operand | None = None,
+    *,
+    seed: int | None = None,
+    node: Use,
 ) -> str:
-    if node.outputs > 1 or (training_mode is not None and (training_mode.const is None or bool(training_mode.const))):
+    if node.outputs > 1 or (
+        training_mode is not None and (training_mode.const is None or bool(training_mode.const))
+    ):
         raise Refusal("training_mode=1, or its mask")
     return str(x)

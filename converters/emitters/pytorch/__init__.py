@@ -46,7 +46,10 @@ PYTORCH = Framework(
         "nn.Linear": ("in_features", "out_features"),
         "nn.Embedding": ("num_embeddings", "embedding_dim"),
         **{f"nn.Conv{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
-        **{f"nn.ConvTranspose{n}d": ("in_channels", "out_channels", "kernel_size") for n in (1, 2, 3)},
+        **{
+            f"nn.ConvTranspose{n}d": ("in_channels", "out_channels", "kernel_size")
+            for n in (1, 2, 3)
+        },
         **{f"nn.BatchNorm{n}d": ("num_features",) for n in (1, 2, 3)},
         **{f"nn.InstanceNorm{n}d": ("num_features",) for n in (1, 2, 3)},
         "nn.LayerNorm": ("normalized_shape",),
@@ -61,7 +64,12 @@ PYTORCH = Framework(
         },
         **{
             f"nn.ConvTranspose{n}d": {
-                "stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "bias": True, "dilation": 1,
+                "stride": 1,
+                "padding": 0,
+                "output_padding": 0,
+                "groups": 1,
+                "bias": True,
+                "dilation": 1,
             }
             for n in (1, 2, 3)
         },

@@ -32,7 +32,7 @@ def pad_same(
 
 
 def shrink(x: torch.Tensor, bias: float, lambd: float) -> torch.Tensor:
-    """x + bias below -lambd, x - bias above lambd, else 0."""
+    """X + bias below -lambd, x - bias above lambd, else 0."""
     return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, 0)).to(x.dtype)
 
 
@@ -57,7 +57,10 @@ def batch_norm_training(
     now_mean, now_var = x.mean(dim=axes), x.var(dim=axes, unbiased=False)
     y = (x - now_mean.reshape(shape)) / (now_var.reshape(shape) + epsilon).sqrt()
     y = y * scale.reshape(shape) + bias.reshape(shape)
-    running = (mean * momentum + now_mean * (1 - momentum), var * momentum + now_var * (1 - momentum))
+    running = (
+        mean * momentum + now_mean * (1 - momentum),
+        var * momentum + now_var * (1 - momentum),
+    )
     return y.to(x.dtype), *running
 
 
@@ -194,7 +197,7 @@ REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 def scatter_elements(
     x: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, axis: int, reduction: str
 ) -> torch.Tensor:
-    """x with elements along an axis replaced by, or combined with, updates."""
+    """X with elements along an axis replaced by, or combined with, updates."""
     indices = indices.long()
     indices = torch.where(indices < 0, indices + x.shape[axis], indices)
     if reduction == "none":
@@ -205,7 +208,7 @@ def scatter_elements(
 def scatter_nd(
     x: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, reduction: str
 ) -> torch.Tensor:
-    """x with slices at coordinates replaced by, or combined with, updates."""
+    """X with slices at coordinates replaced by, or combined with, updates."""
     depth = indices.shape[-1]
     sizes = torch.tensor(x.shape[:depth], device=x.device)
     where = torch.where(indices < 0, indices + sizes, indices).reshape(-1, depth)
@@ -267,7 +270,12 @@ def unique(
     if not ordered:
         order = first.argsort()
         rank = order.argsort()
-        y, first, counts, inverse = y.index_select(axis, order), first[order], counts[order], rank[inverse]
+        y, first, counts, inverse = (
+            y.index_select(axis, order),
+            first[order],
+            counts[order],
+            rank[inverse],
+        )
     return y, first, inverse, counts
 
 
@@ -302,7 +310,9 @@ def non_max_suppression(
             if len(chosen) == most:
                 break
             others = torch.tensor(chosen, dtype=torch.int64, device=boxes.device)
-            sides = (high[n, k].minimum(high[n, others]) - low[n, k].maximum(low[n, others])).clamp(min=0)
+            sides = (high[n, k].minimum(high[n, others]) - low[n, k].maximum(low[n, others])).clamp(
+                min=0
+            )
             shared = sides.prod(-1)
             if not (shared / (area[n, k] + area[n, others] - shared) > overlap).any():
                 chosen.append(k)
@@ -432,7 +442,11 @@ def center_crop_pad(x: torch.Tensor, sizes: tuple[int, ...], axes: tuple[int, ..
 
 def along(x: torch.Tensor, values: torch.Tensor, axis: int) -> torch.Tensor:
     """One value for all, or one for each place along an axis, ready to broadcast."""
-    return values if values.dim() == 0 or values.numel() == 1 else values.reshape(-1, *[1] * (x.dim() - axis % x.dim() - 1))
+    return (
+        values
+        if values.dim() == 0 or values.numel() == 1
+        else values.reshape(-1, *[1] * (x.dim() - axis % x.dim() - 1))
+    )
 
 
 def quantize(
@@ -455,7 +469,11 @@ def dequantize(
     x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None, axis: int
 ) -> torch.Tensor:
     """(x - zero point) * scale."""
-    y = x.to(torch.int32) if zero is None else x.to(torch.int32) - along(x, zero, axis).to(torch.int32)
+    y = (
+        x.to(torch.int32)
+        if zero is None
+        else x.to(torch.int32) - along(x, zero, axis).to(torch.int32)
+    )
     return y.to(scale.dtype) * along(x, scale, axis)
 
 

@@ -8,6 +8,7 @@ the documentation of torch 2.13. Families and operators stand in the same order 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from converters.emitters.arith import (
     window,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
+from converters.graph.model import Array, Value
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -189,7 +191,10 @@ def PRelu(x: Operand, slope: Operand) -> str | Layer:
     data, rank = slope.weight, x.rank
     if data is not None and rank is not None and rank > 1:
         channels = data.reshape(-1).size
-        if data.size == 1 or data.shape in ((channels, *(1,) * (rank - 2)), (1, channels, *(1,) * (rank - 2))):
+        if data.size == 1 or data.shape in (
+            (channels, *(1,) * (rank - 2)),
+            (1, channels, *(1,) * (rank - 2)),
+        ):
             weight = slope.relaid(data.reshape(-1))
             count = f"{channels}" if channels > 1 else ""
             return Layer(f"nn.PReLU({count})", {"weight": weight}, f"layer({x})", "prelu")
@@ -205,14 +210,21 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     if training_mode:
         outputs = "" if node.outputs > 1 else "[0]"
-        return f"batch_norm_training({x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}){outputs}"
+        return (
+            f"batch_norm_training({x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}){outputs}"
+        )
     weights = [scale.weight, b.weight, mean.weight, var.weight]
     if all(w is not None for w in weights) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         return Layer(
             f"nn.BatchNorm{n}d({scale.value.const.size if scale.value.const is not None else 0}"
             f"{arguments(eps=(epsilon, 1e-05), momentum=(round(1 - momentum, 7), 0.1))})",
-            {"weight": scale.value, "bias": b.value, "running_mean": mean.value, "running_var": var.value},
+            {
+                "weight": scale.value,
+                "bias": b.value,
+                "running_mean": mean.value,
+                "running_var": var.value,
+            },
             f"layer({x})",
             "bn",
         )
@@ -289,11 +301,16 @@ def Conv(
     kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
     if len(kernel) != n or n not in (1, 2, 3):
         raise Refusal(f"a kernel of {n} dimensions")
-    win = window(x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
     source = _padded(x, win)
     padding = one(win.begin) if win.symmetric else 0
     common = arguments(
-        stride=(one(win.strides), 1), padding=(padding, 0), dilation=(one(win.dilations), 1), groups=(group, 1)
+        stride=(one(win.strides), 1),
+        padding=(padding, 0),
+        dilation=(one(win.dilations), 1),
+        groups=(group, 1),
     )
     if w.weight is not None and (b is None or b.weight is not None):
         out, into = w.weight.shape[0], w.weight.shape[1] * group
@@ -336,7 +353,9 @@ def ConvTranspose(
     if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         sizes = (x.shape or ())[2:]
         if len(sizes) != n or not all(isinstance(size, int) for size in sizes):
-            raise Refusal(f"attribute {'output_shape' if output_shape else f'auto_pad={auto_pad!r}'} with dynamic sizes")
+            raise Refusal(
+                f"attribute {'output_shape' if output_shape else f'auto_pad={auto_pad!r}'} with dynamic sizes"
+            )
         totals = []
         for k in range(n):
             size = int(sizes[k] or 0)
@@ -351,7 +370,9 @@ def ConvTranspose(
         begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
-    symmetric = begin == end and all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
+    symmetric = begin == end and all(
+        e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)
+    )
     padding = begin if symmetric else (0,) * n
     crop = ""
     if not symmetric:
@@ -360,7 +381,9 @@ def ConvTranspose(
         )
         crop, extra = f"F.pad({{}}, {negative})", (0,) * n
     common = arguments(
-        stride=(one(strides), 1), padding=(one(padding), 0), output_padding=(one(extra), 0),
+        stride=(one(strides), 1),
+        padding=(one(padding), 0),
+        output_padding=(one(extra), 0),
         groups=(group, 1),
     )
     if w.weight is not None and (b is None or b.weight is not None) and not crop:
@@ -390,14 +413,25 @@ def MaxPool(
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
     if n not in (1, 2, 3) or (node.outputs > 1 and storage_order):
-        raise Refusal(f"attribute storage_order={storage_order}" if n in (1, 2, 3) else f"{n} dimensions")
-    win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+        raise Refusal(
+            f"attribute storage_order={storage_order}" if n in (1, 2, 3) else f"{n} dimensions"
+        )
+    win = window(
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+    )
     plain = win.symmetric and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True))
     padding = one(win.begin) if plain else 0
     lowest = "float('-inf')" if x.typed().kind == "f" else str(np.iinfo(x.typed()).min)
     source = str(x) if plain else _padded(x, win, lowest)
     if not plain and win.symmetric:
-        pads_ = tuple(p for pair in zip(reversed(win.begin), reversed(win.end), strict=True) for p in pair)
+        pads_ = tuple(
+            p for pair in zip(reversed(win.begin), reversed(win.end), strict=True) for p in pair
+        )
         source = f"F.pad({x}, {pads_}, value={lowest})"
     common = arguments(
         padding=(padding, 0), dilation=(one(win.dilations), 1), ceil_mode=(bool(ceil_mode), False)
@@ -420,12 +454,21 @@ def AveragePool(
     n = len(kernel_shape)
     if n not in (1, 2, 3):
         raise Refusal(f"{n} dimensions")
-    win = window(x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+    )
     simple = win.symmetric and set(win.dilations) == {1} and not (ceil_mode and win.padded)
     if simple and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True)):
         include = bool(count_include_pad) or not win.padded
         common = arguments(
-            padding=(one(win.begin), 0), ceil_mode=(bool(ceil_mode), False), count_include_pad=(include, True)
+            padding=(one(win.begin), 0),
+            ceil_mode=(bool(ceil_mode), False),
+            count_include_pad=(include, True),
         )
         stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
         return f"F.avg_pool{n}d({x}, {one(win.kernel)}{stride}{common})"
@@ -439,7 +482,11 @@ def AveragePool(
 
 def GlobalAveragePool(x: Operand) -> str:
     n = x.ranked() - 2
-    return f"F.adaptive_avg_pool{n}d({x}, 1)" if n in (1, 2, 3) else f"{x}.mean(dim={tuple(range(2, n + 2))}, keepdim=True)"
+    return (
+        f"F.adaptive_avg_pool{n}d({x}, 1)"
+        if n in (1, 2, 3)
+        else f"{x}.mean(dim={tuple(range(2, n + 2))}, keepdim=True)"
+    )
 
 
 def GlobalMaxPool(x: Operand) -> str:
@@ -471,7 +518,14 @@ def MatMul(a: Operand, b: Operand) -> str:
 
 
 def Gemm(
-    a: Operand, b: Operand, c: Operand | None = None, *, alpha: float, beta: float, transA: int, transB: int  # noqa: N803
+    a: Operand,
+    b: Operand,
+    c: Operand | None = None,
+    *,
+    alpha: float,
+    beta: float,
+    transA: int,
+    transB: int,
 ) -> str:
     left = f"{a}.T" if transA else str(a)
     right = f"{b}.T" if transB else str(b)
@@ -518,14 +572,18 @@ def ScaledDotProductAttention(
 def Embedding(w: Operand, i: Operand) -> str | Layer:
     if w.weight is not None:
         rows, width = w.weight.shape
-        return Layer(f"nn.Embedding({rows}, {width})", {"weight": w.value}, f"layer({i})", "embedding")
+        return Layer(
+            f"nn.Embedding({rows}, {width})", {"weight": w.value}, f"layer({i})", "embedding"
+        )
     return f"F.embedding({i}, {w})"
 
 
 # ***** reduction *****
 
 
-def _reduced(x: str, method: str, axes: Numbers | None, keepdims: int, noop: int, rank: int | None) -> str:
+def _reduced(
+    x: str, method: str, axes: Numbers | None, keepdims: int, noop: int, rank: int | None
+) -> str:
     if axes is not None and axes.static is None and not noop:
         # No axes at all mean all of them here and there.
         return f"{x}.{method}(dim={axes}{', keepdim=True' if keepdims else ''})"
@@ -549,20 +607,28 @@ def _keep(x: Operand, text: str) -> str:
     return text if x.typed().kind in "fc" or x.typed() == np.int64 else f"{text}.to({x}.dtype)"
 
 
-def ReduceSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceSum(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     return _keep(data, _reduced(str(data), "sum", axes, keepdims, noop_with_empty_axes, data.rank))
 
 
-def ReduceMean(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMean(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     source = str(data) if data.typed().kind == "f" else f"{data}.double()"
     return _keep(data, _reduced(source, "mean", axes, keepdims, noop_with_empty_axes, data.rank))
 
 
-def ReduceMax(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMax(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     return _extreme(data, "amax", axes, keepdims, noop_with_empty_axes)
 
 
-def ReduceMin(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceMin(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     return _extreme(data, "amin", axes, keepdims, noop_with_empty_axes)
 
 
@@ -577,7 +643,9 @@ def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, no
     return _reduced(str(data), method, axes, keepdims, noop, data.rank)
 
 
-def ReduceProd(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceProd(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     chosen = reduced_axes(axes, noop_with_empty_axes)
     if chosen == ():
         return str(data)
@@ -585,23 +653,37 @@ def ReduceProd(data: Operand, axes: Numbers | None = None, *, keepdims: int, noo
     return _keep(data, f"reduce_prod({data}, {dims}, {bool(keepdims)})")
 
 
-def ReduceL1(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    return _keep(data, _reduced(f"{data}.abs()", "sum", axes, keepdims, noop_with_empty_axes, data.rank))
+def ReduceL1(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
+    return _keep(
+        data, _reduced(f"{data}.abs()", "sum", axes, keepdims, noop_with_empty_axes, data.rank)
+    )
 
 
-def ReduceL2(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceL2(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     return f"{_reduced(f'({data} * {data})', 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.sqrt()"
 
 
-def ReduceSumSquare(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
-    return _keep(data, _reduced(f"({data} * {data})", "sum", axes, keepdims, noop_with_empty_axes, data.rank))
+def ReduceSumSquare(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
+    return _keep(
+        data, _reduced(f"({data} * {data})", "sum", axes, keepdims, noop_with_empty_axes, data.rank)
+    )
 
 
-def ReduceLogSum(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceLogSum(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     return f"{_reduced(str(data), 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.log()"
 
 
-def ReduceLogSumExp(data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int) -> str:
+def ReduceLogSumExp(
+    data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
+) -> str:
     chosen = reduced_axes(axes, noop_with_empty_axes)
     if chosen == ():
         return str(data)
@@ -701,7 +783,14 @@ def Concat(*xs: Operand, axis: int) -> str:
     return f"torch.cat(({', '.join(str(x) for x in xs)}{',' if len(xs) == 1 else ''}), dim={axis})"
 
 
-def Split(x: Operand, split: Numbers | None = None, *, axis: int, num_outputs: int | None = None, node: Use) -> str:
+def Split(
+    x: Operand,
+    split: Numbers | None = None,
+    *,
+    axis: int,
+    num_outputs: int | None = None,
+    node: Use,
+) -> str:
     dim = f", dim={axis}" if axis != 0 else ""
     if split is None:
         count = num_outputs or node.outputs
@@ -709,7 +798,12 @@ def Split(x: Operand, split: Numbers | None = None, *, axis: int, num_outputs: i
         size = x.shape[axis] if x.shape is not None else None
         if isinstance(size, int) and size % count == 0:
             text = f"{x}.chunk({count}{dim})"
-    elif split.static and len(set(split.static)) == 1 and x.shape and x.shape[axis] == sum(split.static):
+    elif (
+        split.static
+        and len(set(split.static)) == 1
+        and x.shape
+        and x.shape[axis] == sum(split.static)
+    ):
         text = f"{x}.chunk({len(split.static)}{dim})"
     else:
         text = f"{x}.split([{split.args}]{dim})"
@@ -721,7 +815,12 @@ def Identity(x: Operand) -> str:
 
 
 def Dropout(
-    x: Operand, ratio: Operand | None = None, training_mode: Operand | None = None, *, seed: int | None = None, node: Use
+    x: Operand,
+    ratio: Operand | None = None,
+    training_mode: Operand | None = None,
+    *,
+    seed: int | None = None,
+    node: Use,
 ) -> str:
     if training_mode is not None and (training_mode.const is None or bool(training_mode.const)):
         if ratio is None or ratio.const is None or float(ratio.const) != 0:
@@ -761,9 +860,17 @@ def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
             return f"{data}[{before}{index}]"
         stop = "" if index == -1 else index + 1
         return f"{data}[{before}{index}:{stop}]"
-    if indices.rank == 1 and (indices.const is None or (indices.const >= 0).all()) and indices.const is not None:
+    if (
+        indices.rank == 1
+        and (indices.const is None or (indices.const >= 0).all())
+        and indices.const is not None
+    ):
         return f"{data}.index_select({axis}, {indices})"
-    return f"{data}[{':, ' * axis}{indices}.long()]" if indices.typed() != np.int64 else f"{data}[{':, ' * axis}{indices}]"
+    return (
+        f"{data}[{':, ' * axis}{indices}.long()]"
+        if indices.typed() != np.int64
+        else f"{data}[{':, ' * axis}{indices}]"
+    )
 
 
 def GatherElements(data: Operand, indices: Operand, *, axis: int) -> str:
@@ -774,7 +881,9 @@ def GatherND(data: Operand, indices: Operand, *, batch_dims: int) -> str:
     return f"gather_nd({data}, {indices}, {batch_dims})"
 
 
-def ScatterElements(data: Operand, indices: Operand, updates: Operand, *, axis: int, reduction: str) -> str:
+def ScatterElements(
+    data: Operand, indices: Operand, updates: Operand, *, axis: int, reduction: str
+) -> str:
     return f"scatter_elements({data}, {indices}, {updates}, {axis}, {reduction!r})"
 
 
@@ -783,7 +892,11 @@ def ScatterND(data: Operand, indices: Operand, updates: Operand, *, reduction: s
 
 
 def Slice(
-    x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
+    x: Operand,
+    starts: Numbers,
+    ends: Numbers,
+    axes: Numbers | None = None,
+    steps: Numbers | None = None,
 ) -> str:
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
@@ -808,7 +921,11 @@ def OneHot(indices: Operand, depth: Numbers, values: Operand, *, axis: int) -> s
 
 def Trilu(x: Operand, k: Numbers | None = None, *, upper: int) -> str:
     offset = f", {k.args}" if k is not None and k.static != (0,) else ""
-    return f"{x}.tri{'u' if upper else 'l'}({offset[2:]})" if offset else f"{x}.tri{'u' if upper else 'l'}()"
+    return (
+        f"{x}.tri{'u' if upper else 'l'}({offset[2:]})"
+        if offset
+        else f"{x}.tri{'u' if upper else 'l'}()"
+    )
 
 
 def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis: int) -> str:
@@ -844,20 +961,33 @@ PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap
 
 
 def Pad(
-    x: Operand, pads: Numbers, value: Operand | None = None, axes: Numbers | None = None, *, mode: str
+    x: Operand,
+    pads: Numbers,
+    value: Operand | None = None,
+    axes: Numbers | None = None,
+    *,
+    mode: str,
 ) -> str:
     rank = x.ranked()
     sides = pads_by_axis(rank, pads, axes)
     fill = ""
     if mode == "constant" and value is not None:
-        fill = f"{value.const.ravel()[0].item()!r}" if value.const is not None else f"{value}.item()"
+        fill = (
+            f"{value.const.ravel()[0].item()!r}" if value.const is not None else f"{value}.item()"
+        )
         fill = fill.replace("-inf", "float('-inf')") if "inf" in fill else fill
     if mode == "constant":
         flat = [side for pair in reversed(sides) for side in pair]
         while len(flat) > 2 and flat[-2:] == [0, 0]:
             flat = flat[:-2]
         inner = ", ".join(str(side) for side in flat)
-        extra = f", value={fill}" if fill and float(0 if "float" in fill or ".item" in fill else fill) != 0 or "float" in fill or ".item" in fill else ""
+        extra = (
+            f", value={fill}"
+            if (fill and float(0 if "float" in fill or ".item" in fill else fill) != 0)
+            or "float" in fill
+            or ".item" in fill
+            else ""
+        )
         return f"F.pad({x}, ({inner}){extra})"
     if mode not in PAD_MODES:
         raise Refusal(f"attribute mode={mode!r}")
@@ -882,7 +1012,16 @@ def Resize(
         exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
     )  # fmt: skip
     if not any(flags) and rank in (3, 4, 5) and axes is None:
-        plain = _interpolate(x, given_scales, given_sizes, mode, nearest_mode, coordinate_transformation_mode, cubic_coeff_a, spatial)
+        plain = _interpolate(
+            x,
+            given_scales,
+            given_sizes,
+            mode,
+            nearest_mode,
+            coordinate_transformation_mode,
+            cubic_coeff_a,
+            spatial,
+        )
         if plain:
             return plain
     target = f"scales={given_scales}" if given_scales is not None else f"sizes={given_sizes}"
@@ -918,19 +1057,37 @@ def _interpolate(
         how = f"scale_factor={one(factors)}"
     else:
         if x.shape is None or any(
-            a != b and a != f"{x}.shape[{k}]" for k, (a, b) in enumerate(zip(head, x.shape[:2], strict=True))
+            a != b and a != f"{x}.shape[{k}]"
+            for k, (a, b) in enumerate(zip(head, x.shape[:2], strict=True))
         ):
             return ""
         how = f"size=({', '.join(str(size) for size in tail)}{',' if len(tail) == 1 else ''})"
     if mode == "nearest" and coordinates == "asymmetric" and nearest == "floor":
         return f"F.interpolate({x}, {how})"
-    if mode == "nearest" and scales is not None and coordinates in ("half_pixel", "asymmetric") and nearest == "round_prefer_floor":
-        return f"F.interpolate({x}, {how})" if coordinates == "half_pixel" or all(f == 1 for f in factors) else ""
+    if (
+        mode == "nearest"
+        and scales is not None
+        and coordinates in ("half_pixel", "asymmetric")
+        and nearest == "round_prefer_floor"
+    ):
+        return (
+            f"F.interpolate({x}, {how})"
+            if coordinates == "half_pixel" or all(f == 1 for f in factors)
+            else ""
+        )
     names = {3: "linear", 4: "bilinear", 5: "trilinear"}
-    name = names[rank] if mode == "linear" else "bicubic" if mode == "cubic" and rank == 4 and cubic_a == -0.75 else ""
+    name = (
+        names[rank]
+        if mode == "linear"
+        else "bicubic"
+        if mode == "cubic" and rank == 4 and cubic_a == -0.75
+        else ""
+    )
     if name and coordinates == "align_corners":
         return f"F.interpolate({x}, {how}, mode={name!r}, align_corners=True)"
-    if name and (coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and scales is not None)):
+    if name and (
+        coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and scales is not None)
+    ):
         return f"F.interpolate({x}, {how}, mode={name!r})"
     return ""
 
@@ -940,8 +1097,10 @@ def CenterCropPad(x: Operand, shape: Numbers, *, axes: tuple[int, ...] | None = 
     return f"center_crop_pad({x}, {shape}, {tuple(chosen)})"
 
 
-def GridSample(x: Operand, grid: Operand, *, align_corners: int, mode: str, padding_mode: str) -> str:
-    if x.rank == 5 and mode == "cubic" or x.rank not in (4, 5):
+def GridSample(
+    x: Operand, grid: Operand, *, align_corners: int, mode: str, padding_mode: str
+) -> str:
+    if (x.rank == 5 and mode == "cubic") or x.rank not in (4, 5):
         raise Refusal(f"attribute mode={mode!r} of a tensor of rank {x.rank}")
     names = {"linear": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
     return (
@@ -963,7 +1122,9 @@ def Col2Im(
     if n != 2 or pads[:n] != pads[n:]:
         raise Refusal(f"{n} dimensions, pads={pads}")
     common = arguments(
-        dilation=(dilations or (1, 1), (1, 1)), padding=(pads[:n], (0, 0)), stride=(strides or (1, 1), (1, 1))
+        dilation=(dilations or (1, 1), (1, 1)),
+        padding=(pads[:n], (0, 0)),
+        stride=(strides or (1, 1), (1, 1)),
     )
     return f"F.fold({x}, {image}, {block}{common})"
 
@@ -971,7 +1132,7 @@ def Col2Im(
 # ***** generation *****
 
 
-def ConstantOfShape(shape: Numbers, *, value: np.ndarray | None = None, node: Use) -> str:
+def ConstantOfShape(shape: Numbers, *, value: np.ndarray[Any, Any] | None = None, node: Use) -> str:
     fill = np.zeros(1, np.float32) if value is None else value
     dtype = _dtype(fill.dtype)
     if fill.ravel()[0] == 0:
@@ -994,7 +1155,7 @@ def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
     return f"torch.ones_like({x}, dtype={_dtype(node.out.dtype)}).triu({k}).tril({k})"
 
 
-def _dtype(dtype: np.dtype | None) -> str:
+def _dtype(dtype: np.dtype[Any] | None) -> str:
     name = "unknown" if dtype is None else dtype.name
     if name not in DTYPES:
         raise Refusal(f"element type {name}")
@@ -1030,10 +1191,16 @@ def QuantizeLinear(
     x: Operand, scale: Operand, zero: Operand | None = None, *, axis: int, saturate: int, block_size: int,
     output_dtype: int, node: Use,
 ) -> str:  # fmt: skip
-    if block_size or node.out.dtype is None or node.out.dtype.name not in ("int8", "uint8", "int16", "uint16"):
+    if (
+        block_size
+        or node.out.dtype is None
+        or node.out.dtype.name not in ("int8", "uint8", "int16", "uint16")
+    ):
         raise Refusal(f"block_size={block_size}, element type {node.out.dtype}")
     info = np.iinfo(node.out.dtype)
-    return f"quantize({x}, {scale}, {zero}, {axis}, {info.min}, {info.max}, {_dtype(node.out.dtype)})"
+    return (
+        f"quantize({x}, {scale}, {zero}, {axis}, {info.min}, {info.max}, {_dtype(node.out.dtype)})"
+    )
 
 
 def DequantizeLinear(
@@ -1054,7 +1221,10 @@ def LSTM(
     activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str,
     hidden_size: int | None = None, input_forget: int, layout: int, node: Use,
 ) -> str | Layer:  # fmt: skip
-    usual = not activations or tuple(a.lower() for a in activations) in (("sigmoid", "tanh", "tanh"), ("sigmoid", "tanh", "tanh") * 2)
+    usual = not activations or tuple(a.lower() for a in activations) in (
+        ("sigmoid", "tanh", "tanh"),
+        ("sigmoid", "tanh", "tanh") * 2,
+    )
     if not usual or clip or input_forget or activation_alpha or activation_beta:
         raise Refusal(f"activations={activations}, clip={clip}, input_forget={input_forget}")
     # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
@@ -1077,9 +1247,14 @@ def GRU(
     clip: float | None = None, direction: str, hidden_size: int | None = None, layout: int,
     linear_before_reset: int, node: Use,
 ) -> str | Layer:  # fmt: skip
-    usual = not activations or tuple(a.lower() for a in activations) in (("sigmoid", "tanh"), ("sigmoid", "tanh") * 2)
+    usual = not activations or tuple(a.lower() for a in activations) in (
+        ("sigmoid", "tanh"),
+        ("sigmoid", "tanh") * 2,
+    )
     if not usual or clip or activation_alpha or activation_beta or not linear_before_reset:
-        raise Refusal(f"activations={activations}, clip={clip}, linear_before_reset={linear_before_reset}")
+        raise Refusal(
+            f"activations={activations}, clip={clip}, linear_before_reset={linear_before_reset}"
+        )
     # The standard orders gates z, r, h; PyTorch r, z, n.
     layer = _recurrent("GRU", (1, 0, 2), x, w, r, b, direction, layout)
     if layer is None or lengths is not None:
@@ -1092,7 +1267,7 @@ def GRU(
 def _recurrent(
     name: str, order: tuple[int, ...], x: Operand, w: Operand, r: Operand, b: Operand | None,
     direction: str, layout: int,
-) -> tuple[str, dict[str, object]] | None:  # fmt: skip
+) -> tuple[str, dict[str, Value | None]] | None:  # fmt: skip
     """Constructor and weights of a recurrent module, gates in PyTorch's order."""
     if direction == "reverse":
         raise Refusal("attribute direction='reverse'")
@@ -1100,11 +1275,11 @@ def _recurrent(
         return None
     gates, hidden, into = len(order), r.weight.shape[2], w.weight.shape[2]
 
-    def ordered(data: np.ndarray) -> np.ndarray:
+    def ordered(data: Array) -> Array:
         parts = np.split(data, gates)
         return np.concatenate([parts[k] for k in order])
 
-    weights: dict[str, object] = {}
+    weights: dict[str, Value | None] = {}
     for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
         weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
         weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
@@ -1113,7 +1288,9 @@ def _recurrent(
             weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
             weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
     options = arguments(
-        bias=(b is not None, True), batch_first=(bool(layout), False), bidirectional=(direction == "bidirectional", False)
+        bias=(b is not None, True),
+        batch_first=(bool(layout), False),
+        bidirectional=(direction == "bidirectional", False),
     )
     return f"nn.{name}({into}, {hidden}{options})", weights
 
@@ -1139,8 +1316,8 @@ def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
 
 
 def com_microsoft_FusedMatMul(
-    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
-    transBatchA: int = 0, transBatchB: int = 0,  # noqa: N803
+    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,
+    transBatchA: int = 0, transBatchB: int = 0,
 ) -> str:  # fmt: skip
     if transBatchA or transBatchB:
         raise Refusal("attribute transBatchA or transBatchB")
