@@ -7,6 +7,7 @@ value that it reads. Nothing here knows how values, modules or classes are named
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,6 +19,8 @@ from converters.errors import Unsupported, UnsupportedOperators
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, subgraphs
+
+TOKEN = re.compile(r"_v\d+_")
 
 # Inputs that operators need on the host as plain numbers: by position.
 HOST_INPUTS: dict[str, frozenset[int]] = {
@@ -108,13 +111,20 @@ class Spelling:
 
     Attributes:
         tolist: Turns a tensor into Python numbers: `{}.tolist()`.
-        tensor: Makes a tensor of Python numbers: `torch.tensor({items}, dtype={dtype})`.
+        tensor: Makes a tensor of Python numbers: `torch.tensor({items}, dtype={dtype}{device})`.
         dtypes: Element types by numpy name.
+        device: The argument that puts a new tensor beside another one, where that must be said.
     """
 
     tolist: str
     tensor: str
     dtypes: dict[str, str]
+    device: str = ""
+
+    def beside(self, text: str) -> str:
+        """The argument that puts a new tensor beside the first one that an expression reads."""
+        token = TOKEN.search(text)
+        return self.device.format(token.group()) if token is not None and self.device else ""
 
     def dtype(self, dtype: np.dtype[Any] | None) -> str:
         """The framework's expression for an element type; refused where it has none."""
@@ -271,7 +281,11 @@ class _Lowering:
             text = items[0] if host.scalar else f"[{', '.join(items)}]"
             self.program.statements.append(
                 self.parsed(
-                    self.spelling.tensor.format(items=text, dtype=self.spelling.dtype(value.dtype)),
+                    self.spelling.tensor.format(
+                        items=text,
+                        dtype=self.spelling.dtype(value.dtype),
+                        device=self.spelling.beside(text),
+                    ),
                     node,
                 )
             )
@@ -317,6 +331,8 @@ def literal(number: Any) -> str:
             return "float('nan')"
         if np.isinf(value):
             return "float('inf')" if value > 0 else "-float('inf')"
-        text = str(number) if isinstance(number, np.floating) else repr(value)
+        # The shortest text of the largest number lies beyond it in 64 bits.
+        largest = isinstance(number, np.floating) and abs(value) == np.finfo(number.dtype).max
+        text = str(number) if isinstance(number, np.floating) and not largest else repr(value)
         return text if "e" in text or "." in text else f"{text}.0"
     return repr(number.item() if isinstance(number, np.generic) else number)

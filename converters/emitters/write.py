@@ -28,6 +28,7 @@ from converters.emitters.lower import Program, Statement
 from converters.emitters.outline import Region
 from converters.graph.model import Value
 
+LONGEST_LINE = 100
 # Names that every module class of some framework already uses.
 RESERVED = {
     "add_module", "apply", "buffers", "children", "construct", "cpu", "cuda", "double", "eval", "float",
@@ -110,7 +111,7 @@ def write(program: Program, tree: Region, framework: Framework, header: str) -> 
 def format_source(text: str) -> str:
     """Format Python source as `ruff format` does."""
     done = subprocess.run(
-        [find_ruff_bin(), "format", "--isolated", "--line-length", "100", "-"],
+        [find_ruff_bin(), "format", "--isolated", "--line-length", str(LONGEST_LINE), "-"],
         input=text,
         capture_output=True,
         text=True,
@@ -223,17 +224,37 @@ class _Writer:
             inner.listed = True
         attribute = names.take(identifier(title))
         module.members.append(Member(attribute, modules=inners, listed=True))
-        if _is_chain(inners):
-            first = self.call(inners[0], "_item_")
-            return [
-                Step(
-                    tuple(inners[-1].outputs),
-                    first.expression,
-                    comment=first.comment,
-                    loop=attribute,
-                )
-            ]
-        return [self.call(m, f"self.{attribute}[{k}]") for k, m in enumerate(inners)]
+        return [step for run in self.chains(inners) for step in self.calls(attribute, inners, run)]
+
+    def chains(self, modules: Sequence[Module]) -> list[range]:
+        """Runs of modules, each feeding nothing but the next, that one loop can call."""
+        runs: list[range] = []
+        for k, module in enumerate(modules):
+            before = modules[k - 1] if k else None
+            if before is not None and _feeds(before, module) and self.is_private(before, module):
+                runs[-1] = range(runs[-1].start, k + 1)
+            else:
+                runs.append(range(k, k + 1))
+        return runs
+
+    def is_private(self, module: Module, reader: Module) -> bool:
+        """Whether only `reader` reads what a module gives."""
+        value = module.outputs[0]
+        readers = self.readers.get(value, set())
+        return value not in self.program.graph.outputs and readers <= set(
+            reader.region.statements()
+        )
+
+    def calls(self, attribute: str, modules: Sequence[Module], run: range) -> list[Step]:
+        if len(run) == 1:
+            return [self.call(modules[run.start], f"self.{attribute}[{run.start}]")]
+        first = self.call(modules[run.start], "_item_")
+        whole = len(run) == len(modules)
+        start = run.start or ""
+        stop = "" if run.stop == len(modules) else run.stop
+        part = "" if whole else f"[{start}:{stop}]"
+        outputs = tuple(modules[run.stop - 1].outputs)
+        return [Step(outputs, first.expression, comment=first.comment, loop=f"{attribute}{part}")]
 
     def call(self, module: Module, function: str) -> Step:
         args: list[ast.expr] = []
@@ -300,14 +321,13 @@ class _LayerName(ast.NodeTransformer):
         return ast.copy_location(ast.Name(self.name, ast.Load()), node)
 
 
-def _is_chain(modules: Sequence[Module]) -> bool:
-    """Whether each module's only output is the first input of the next, all else being shared."""
-    for module in modules:
-        if len(module.outputs) != 1 or not module.inputs:
-            return False
-    return len(modules) > 1 and all(
-        b.inputs[0] is a.outputs[0] and b.inputs[1:] == modules[0].inputs[1:]
-        for a, b in zip(modules, modules[1:], strict=False)
+def _feeds(a: Module, b: Module) -> bool:
+    """Whether the only output of one module is the first input of the next, all else being shared."""
+    return (
+        len(a.outputs) == len(b.outputs) == 1
+        and bool(a.inputs and b.inputs)
+        and b.inputs[0] is a.outputs[0]
+        and b.inputs[1:] == a.inputs[1:]
     )
 
 
@@ -468,7 +488,9 @@ class _Classes:
         for k, line in enumerate(first.forward.lines):
             said = {m.forward.comments[k] for m in group}
             comment = said.pop() if len(said) == 1 else ""
-            lines.append(f"        {line}" + (f"  # {comment}" if comment else ""))
+            text = f"        {line}  # {comment}"
+            # A comment is not worth breaking a line for.
+            lines.append(text if comment and len(text) <= LONGEST_LINE else f"        {line}")
         return "\n".join(lines)
 
     def sizes(

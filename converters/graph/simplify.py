@@ -171,7 +171,7 @@ def _same_as(node: Node) -> Value | None:
         return x if order == list(range(x.rank)) else None
     if node.key in ("Concat", "Sum", "Max", "Min", "Mean") and len(node.inputs) == 1:
         return x
-    if node.key in ("Mul", "Div", "Add", "Sub", "Pow"):
+    if node.key in NEUTRAL:
         return _neutral(node)
     return None
 
@@ -180,7 +180,7 @@ def _is_true(values: list[Value | None]) -> bool:
     return any(value is not None and (value.const is None or bool(value.const)) for value in values)
 
 
-NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0, "Pow": 1}
+NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0, "Pow": 1, "And": True, "Or": False}
 
 
 def _neutral(node: Node) -> Value | None:

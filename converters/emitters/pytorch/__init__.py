@@ -8,6 +8,7 @@ from converters.checkpoints import write_safetensors
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Spelling
 from converters.emitters.pytorch import ops
+from converters.emitters.pytorch.ops import DEVICE
 from converters.emitters.table import Table
 
 DTYPES = {
@@ -23,7 +24,10 @@ PYTORCH = Framework(
     title="PyTorch",
     table=Table.of(ops),
     spelling=Spelling(
-        tolist="{}.tolist()", tensor="torch.tensor({items}, dtype={dtype})", dtypes=DTYPES
+        tolist="{}.tolist()",
+        tensor="torch.tensor({items}, dtype={dtype}{device})",
+        dtypes=DTYPES,
+        device=DEVICE,
     ),
     imports={
         "itertools": "import itertools",

@@ -7,6 +7,7 @@ the documentation of torch 2.13. Families and operators stand in the same order 
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
@@ -906,7 +907,8 @@ def Slice(
 
 
 def Where(condition: Operand, a: Operand, b: Operand) -> str:
-    if a.number and b.number:
+    # Two numbers alone would make a tensor of PyTorch's own choice.
+    if a.number and b.number and a.typed() != np.float32:
         return f"torch.where({condition}, {a}, {b})"
     return f"torch.where({condition}, {a:s}, {b:s})"
 
@@ -1136,10 +1138,10 @@ def ConstantOfShape(shape: Numbers, *, value: np.ndarray[Any, Any] | None = None
     fill = np.zeros(1, np.float32) if value is None else value
     dtype = _dtype(fill.dtype)
     if fill.ravel()[0] == 0:
-        return f"torch.zeros({shape}, dtype={dtype})"
+        return f"torch.zeros({shape}, dtype={dtype}{_beside(str(shape))})"
     if fill.ravel()[0] == 1:
-        return f"torch.ones({shape}, dtype={dtype})"
-    return f"torch.full({shape}, {fill.ravel()[0].item()!r}, dtype={dtype})"
+        return f"torch.ones({shape}, dtype={dtype}{_beside(str(shape))})"
+    return f"torch.full({shape}, {fill.ravel()[0].item()!r}, dtype={dtype}{_beside(str(shape))})"
 
 
 def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:
@@ -1148,11 +1150,22 @@ def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:
 
     first = "" if start.static == (0,) and delta.static == (1,) else f"{plain(start)}, "
     step = "" if delta.static == (1,) else f", {plain(delta)}"
-    return f"torch.arange({first}{plain(limit)}{step}, dtype={_dtype(node.out.dtype)})"
+    numbers = f"{first}{plain(limit)}{step}"
+    return f"torch.arange({numbers}, dtype={_dtype(node.out.dtype)}{_beside(numbers)})"
 
 
 def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
     return f"torch.ones_like({x}, dtype={_dtype(node.out.dtype)}).triu({k}).tril({k})"
+
+
+# Puts a new tensor beside one that is at hand.
+DEVICE = ", device={}.device"
+
+
+def _beside(text: str) -> str:
+    """Where a tensor is made whose size an expression reads from another one."""
+    token = re.search(r"_v\d+_", text)
+    return DEVICE.format(token.group()) if token is not None else ""
 
 
 def _dtype(dtype: np.dtype[Any] | None) -> str:
