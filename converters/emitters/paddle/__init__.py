@@ -8,7 +8,7 @@ from converters.checkpoints import write_pdparams
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Spelling
 from converters.emitters.paddle import ops
-from converters.emitters.table import Table
+from converters.emitters.paddle.kernels import WideningTable
 
 DTYPES = {
     name: f"'{name}'"
@@ -21,12 +21,14 @@ DTYPES = {
 PADDLE = Framework(
     key="paddle",
     title="PaddlePaddle",
-    table=Table.of(ops),
+    table=WideningTable.of(ops),
     spelling=Spelling(
         tolist="{}.tolist()", tensor="paddle.to_tensor({items}, dtype={dtype})", dtypes=DTYPES
     ),
     imports={
+        "itertools": "import itertools",
         "math": "import math",
+        "Callable": "from collections.abc import Callable",
         "paddle": "import paddle",
         "F": "import paddle.nn.functional as F",
         "nn": "from paddle import nn",
