@@ -1,8 +1,8 @@
 """The zoo: what a model is, where its bytes are, and how to fetch and load it.
 
-    import zoo
+import zoo
 
-    model = zoo.load("paddleocr/pp-ocrv4-rec", framework="mindspore")
+model = zoo.load("paddleocr/pp-ocrv4-rec", framework="mindspore")
 """
 
 from __future__ import annotations

@@ -306,7 +306,7 @@ class _Writer:
         made = form.format(
             name=attribute, shape=shape, dtype=self.framework.spelling.dtype(value.dtype)
         )
-        text = made if made.startswith("self.") else f"self.{attribute} = {made}"
+        text = made if "{name}" in form else f"self.{attribute} = {made}"
         module.members.append(Member(attribute, ast.parse(text).body[0], weights={"": value}))
         return attribute
 

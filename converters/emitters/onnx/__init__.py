@@ -14,8 +14,8 @@ from converters.graph.load import read_model
 
 def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
     """Write a model as an ONNX artifact; see `converters.emitters.emit`."""
-    from converters.emitters import inference_script, write_manifest  # noqa: PLC0415
-    from converters.emitters.signature import name_dimensions, signature  # noqa: PLC0415
+    from converters.emitters import inference_script, write_manifest
+    from converters.emitters.signature import name_dimensions, signature
 
     proto = read_model(model)
     graph = read_graph(model)

@@ -37,7 +37,7 @@ PADDLE = Framework(
     forward="forward",
     tensor="paddle.Tensor",
     module_list="nn.LayerList",
-    parameter="self.create_parameter({shape}, dtype={dtype})",
+    parameter="self.{name} = self.create_parameter({shape}, dtype={dtype})",
     buffer="self.register_buffer('{name}', paddle.zeros({shape}, dtype={dtype}))",
     weights_file="model.pdparams",
     weights_format="pdparams",
