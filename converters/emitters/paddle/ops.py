@@ -765,9 +765,10 @@ def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
 
 def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
     numbers = shape.items
-    if allowzero and (shape.static is None or 0 in shape.static):
-        if shape.static is None:
-            raise Refusal("attribute allowzero=1 with a shape that is computed by the model")
+    if allowzero and numbers is None:
+        raise Refusal("attribute allowzero=1 with a shape that is computed by the model")
+    # A size that is computed is only zero where x is empty; Paddle then keeps x's own size.
+    if allowzero and shape.static is not None and 0 in shape.static:
         return f"paddle.zeros({list(shape.static)}, dtype={x}.dtype)"
     if numbers is not None and x.rank and len(numbers) == 2 and numbers[1] == -1:
         if numbers[0] == f"{x}.shape[0]" and x.rank > 2:
