@@ -298,5 +298,11 @@ def default_attributes(key: str) -> dict[str, Any]:
     for name, attribute in schema.attributes.items():
         if attribute.default_value.type:
             value = helper.get_attribute_value(attribute.default_value)
-            found[name] = value.decode() if isinstance(value, bytes) else value
+            found[name] = _decoded(value)
     return found
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value

@@ -30,10 +30,12 @@ BECAME_INPUTS: dict[str, tuple[tuple[str, int, Any], ...]] = {
     "Pad": (("pads", 1, np.int64), ("value", 2, None)),
     "Dropout": (("ratio", 1, np.float32),),
     "Upsample": (("scales", 1, np.float32),),
+    "DFT": (("axis", 2, np.int64),),
 }
 
 # operator: ((first opset with the new default, attribute, the default before it), ...)
 OLD_DEFAULTS: dict[str, tuple[tuple[int, str, Any], ...]] = {
+    "DFT": ((20, "axis", 1),),
     "Hardmax": ((13, "axis", 1),),
     "LogSoftmax": ((13, "axis", 1),),
     "Softmax": ((13, "axis", 1),),
@@ -44,7 +46,15 @@ COERCING = ("Softmax", "LogSoftmax", "Hardmax")
 RENAMED = {"Scatter": "ScatterElements"}
 RENAMED_MODES = {"bilinear": "linear", "bicubic": "cubic"}
 # Attributes that only said what is now always so.
-DROPPED = {"BatchNormalization": ("spatial", "is_test"), "Dropout": ("is_test", "seed")}
+DROPPED = {
+    "BatchNormalization": ("spatial", "is_test"),
+    "Dropout": ("is_test", "seed"),
+    # Where `axis` says how to broadcast, it stays, and is refused.
+    **dict.fromkeys(
+        ("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less", "Gemm"),
+        ("broadcast",),
+    ),
+}
 
 
 def upgrade(graph: Graph) -> None:
