@@ -23,6 +23,7 @@ from converters.graph.functions import expand_functions
 from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
+BITS_OF_A_BYTE = 8
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 # Names that exporters make up for constants; anything else that is a float is a parameter.
@@ -202,10 +203,19 @@ class _Loader:
 
 
 def to_array(tensor: onnx.TensorProto) -> Array:
-    """A tensor's data in its own type: the package gives bfloat16 and 8-bit floats as float32."""
+    """A tensor's data in its own type.
+
+    For types that numpy lacks the package gives either their bits as unsigned integers or, in other
+    releases, wider floats; both become the type of `ml_dtypes`.
+    """
     data: Array = numpy_helper.to_array(tensor)
     known = BY_ONNX.get(tensor.data_type)
-    return data if known is None or data.dtype == known.numpy else data.astype(known.numpy)
+    if known is None or data.dtype == known.numpy:
+        return data
+    bits = known.numpy.kind == "V" and data.dtype.itemsize == known.numpy.itemsize
+    if bits and known.bits >= BITS_OF_A_BYTE:
+        return np.ascontiguousarray(data).reshape(data.shape).view(known.numpy)
+    return data.astype(known.numpy)
 
 
 def shortest(number: float) -> float:

@@ -447,7 +447,7 @@ def ConvTranspose(
     if symmetric:
         bias = f", {b}" if b is not None else ""
         return f"F.conv{n}d_transpose({x}, {w}{bias}{common}{groups}{dilation})"
-    sides = [s for k in range(n) for s in (-begin[k], extra[k] - end[k])]
+    sides = [0] * 4 + [s for k in range(n) for s in (-begin[k], extra[k] - end[k])]
     text = f"crop_or_pad(F.conv{n}d_transpose({x}, {w}{common}{groups}{dilation}), {sides})"
     return text if b is None else f"{text} + {b}.reshape({[-1, *[1] * n]})"
 
@@ -523,6 +523,8 @@ def AveragePool(
     win = window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )
+    if ceil_mode and set(win.dilations) != {1}:
+        raise Refusal(f"attribute dilations={dilations} with ceil_mode=1")
     plain = set(win.dilations) == {1} and n in (1, 2, 3) and not win.same and not ceil_mode
     plain = plain and all(2 * p <= k for p, k in zip(win.begin + win.end, win.kernel * 2, strict=True))
     if not plain:
@@ -1320,6 +1322,8 @@ def QLinearMatMul(
     y_scale: Operand, y_zero: Operand, *, node: Use,
 ) -> str:  # fmt: skip
     info = np.iinfo(_integer(node))
+    if info.min < 0:
+        raise Refusal(f"element type {info.dtype}")
     return (
         f"requantize(shifted({a}, {a_zero}, -2) @ shifted({b}, {b_zero}, -1), "
         f"{a_scale} * {b_scale} / {y_scale}, {y_zero}, {info.min}, {info.max})"

@@ -1,0 +1,81 @@
+"""Whole conversions: emitted folders run in their frameworks and equal their source, or nothing is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from converters.convert import TARGETS, convert
+from converters.errors import MismatchError, UnsupportedError, UsageError
+
+SIZES = {
+    "pp-ocrv4-rec": {"N": (1, 3), "H": (48, 48), "W": (320, 200)},
+    "pp-ocr-cls": {"N": (1, 3), "H": (48, 48), "W": (192, 192)},
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("model", sorted(SIZES))
+def test_real_models_equal_their_source(
+    model: str, real_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    results = convert(real_model(model), TARGETS, tmp_path / "out", sizes=SIZES[model])
+    assert [r.framework for r in results] == list(TARGETS)
+    for result in results[:-1]:
+        assert result.report is not None
+        assert result.report.passed
+        assert result.report.max_abs < 1e-4
+        assert len(result.report.cases) == 2
+        manifest = json.loads((result.directory / "manifest.json").read_text())
+        assert manifest["verification"]["passed"]
+    assert sorted(p.name for p in (tmp_path / "out" / "mindspore").iterdir()) == [
+        "infer.py", "manifest.json", "model.ckpt", "model.py",
+    ]  # fmt: skip
+
+
+def test_named_net_equals_its_source_everywhere(block_net: Path, tmp_path: Path) -> None:
+    for result in convert(block_net, ["pytorch", "paddle", "mindspore"], tmp_path / "out"):
+        assert result.report is not None
+        assert result.report.max_abs < 1e-4
+
+
+def test_a_difference_leaves_nothing_behind(
+    block_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import converters.convert as room
+
+    emitted = room._emit
+
+    def spoiled(*args: object) -> None:
+        emitted(*args)
+        model = Path(str(args[2])) / "pytorch" / "model.py"
+        model.write_text(model.read_text().replace("F.relu(", "F.elu("))
+
+    monkeypatch.setattr(room, "_emit", spoiled)
+    with pytest.raises(MismatchError, match="pytorch differs"):
+        convert(block_net, ["pytorch"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx"]
+
+
+def test_a_failed_conversion_keeps_the_good_one(block_net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    convert(block_net, ["pytorch"], out)
+    before = {p.name: p.read_bytes() for p in (out / "pytorch").iterdir()}
+    checkpoint = tmp_path / "weights.safetensors"
+    checkpoint.write_bytes((out / "pytorch" / "model.safetensors").read_bytes())
+    with pytest.raises(UnsupportedError, match="safetensors checkpoint"):
+        convert(checkpoint, ["pytorch"], out)
+    assert {p.name: p.read_bytes() for p in (out / "pytorch").iterdir()} == before
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(block_net: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "pytorch" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match="no artifact of ours"):
+        convert(block_net, ["pytorch"], tmp_path / "out", check=False)
+    assert mine.read_text() == "mine"

@@ -1,0 +1,133 @@
+"""The normalised graph: shapes behind shape arithmetic, lifted operators, refused files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from converters.errors import UnsafeInput
+from converters.graph import read_graph
+from converters.graph.hosts import Expr, Host
+from converters.graph.infer import infer
+
+
+def keys(path: Path) -> Counter[str]:
+    return Counter(node.key for node in read_graph(path).nodes)
+
+
+def test_ranks_survive_shape_arithmetic(make_model: Callable[..., Path]) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Slice", ["s", "zero", "two"], ["head"]),
+        helper.make_node("Concat", ["head", "tail"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    numbers = {"zero": [0], "two": [2], "tail": [4, -1]}
+    weights = {name: np.array(value, np.int64) for name, value in numbers.items()}
+    path = make_model(nodes, {"x": ["N", "T", 8]}, {"y": None}, weights)
+    graph = read_graph(path)
+    known = infer(graph)
+    shape = graph.nodes[-1].inputs[1]
+    assert graph.outputs[0].shape[:3] == ("N", "T", 4)
+    assert isinstance(known[shape], Host)
+    assert [i.symbol if isinstance(i, Expr) else i for i in known[shape].items] == ["N", "T", 4, -1]
+
+
+def test_float_arithmetic_on_sizes_stays_in_32_bits(make_model: Callable[..., Path]) -> None:
+    """floor(10 * float32(0.7)) is 7; 64 bits would make it 6."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "factor"], ["m"]),
+        helper.make_node("Floor", ["m"], ["y"]),
+    ]
+    path = make_model(nodes, {"x": ["N"]}, {"y": [1]}, {"factor": np.array(0.7, np.float32)})
+    assert keys(path)["Floor"] == 1, "it must be left to the framework"
+
+
+@pytest.mark.parametrize("order", [("n", "scale"), ("scale", "n")])
+def test_layer_norm_is_lifted(order: tuple[str, str], make_model: Callable[..., Path]) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[-1]),
+        helper.make_node("Sub", ["x", "m"], ["d"]),
+        helper.make_node("Pow", ["d", "two"], ["p"]),
+        helper.make_node("ReduceMean", ["p"], ["v"], axes=[-1]),
+        helper.make_node("Add", ["v", "eps"], ["e"]),
+        helper.make_node("Sqrt", ["e"], ["r"]),
+        helper.make_node("Div", ["d", "r"], ["n"]),
+        helper.make_node("Mul", list(order), ["w"]),
+        helper.make_node("Add", ["w", "bias"], ["y"]),
+    ]
+    weights = {
+        "two": np.array(2, np.float32),
+        "eps": np.array(1e-5, np.float32),
+        "scale": np.ones(6, np.float32),
+        "bias": np.zeros(6, np.float32),
+    }
+    path = make_model(nodes, {"x": ["N", 6]}, {"y": ["N", 6]}, weights)
+    (node,) = read_graph(path).nodes
+    assert node.key == "LayerNormalization"
+    assert node.attributes == {"axis": -1, "epsilon": 1e-5}
+
+
+def test_a_pattern_whose_inner_value_is_used_is_left_alone(
+    make_model: Callable[..., Path],
+) -> None:
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["g"]),
+        helper.make_node("Mul", ["x", "g"], ["a"]),
+        helper.make_node("Add", ["a", "g"], ["y"]),
+    ]
+    path = make_model(nodes, {"x": ["N", 6]}, {"y": ["N", 6]})
+    assert keys(path) == {"Sigmoid": 1, "Mul": 1, "Add": 1}
+
+
+def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
+    weight = helper.make_tensor("w", TensorProto.BFLOAT16, [2], [1.5, 2.0])
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.BFLOAT16, [2])],
+        [weight],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    found = read_graph(path)
+    constant = found.nodes[0].inputs[1].const
+    assert found.inputs[0].dtype.name == constant.dtype.name == "bfloat16"
+    assert constant.astype(np.float32).tolist() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/../../secret", "link"])
+def test_external_data_stays_in_the_folder(location: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\0" * 64)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "secret")
+    tensor = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
+        [tensor],
+    )
+    path = folder / "model.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    with pytest.raises(UnsafeInput, match="outside the folder"):
+        read_graph(path)
+
+
+def test_a_value_that_nothing_computes_is_refused(make_model: Callable[..., Path]) -> None:
+    path = make_model([helper.make_node("Add", ["x", "ghost"], ["y"])], {"x": [2]}, {"y": [2]})
+    with pytest.raises(UnsafeInput, match="ghost"):
+        read_graph(path)

@@ -1,0 +1,102 @@
+"""The emitted source: what a reader sees. Snapshots hold it, so that a change of style is seen too.
+
+`python -m pytest tests/emitters/test_source.py --snapshot-update` is spelt as an environment variable:
+UPDATE_SNAPSHOTS=1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from converters.emitters import NATIVE, emit
+from converters.errors import UnsafeInput, UnsupportedOperators, UsageError
+
+SNAPSHOTS = Path(__file__).with_name("snapshots")
+SOURCE = {"format": "onnx", "sha256": "0" * 64}
+
+
+def check(name: str, text: str) -> None:
+    path = SNAPSHOTS / name
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        SNAPSHOTS.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+def test_named_modules_keep_their_names(framework: str, block_net: Path, tmp_path: Path) -> None:
+    emit(block_net, framework, tmp_path / "out", source=SOURCE, name="Block net")
+    check(f"block_net.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert sorted(manifest["parameters"]) == sorted(
+        [
+            f"blocks.{k}.{fc}.{w}"
+            for k in (0, 1)
+            for fc in ("fc1", "fc2")
+            for w in ("weight", "bias")
+        ]
+        + ["head.weight"]
+    )
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+@pytest.mark.parametrize("model", ["pp-ocrv4-rec", "pp-ocr-cls"])
+def test_real_models_read_well(
+    model: str, framework: str, real_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    emit(real_model(model), framework, tmp_path / "out", source=SOURCE, name=model)
+    check(f"{model}.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+
+
+def test_emission_is_deterministic(block_net: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        emit(block_net, "pytorch", tmp_path / name, source=SOURCE)
+    for file in sorted((tmp_path / "a").iterdir()):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_unsupported_operators_are_listed_once(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    nodes = [
+        helper.make_node("NoSuchOp", ["x"], ["a"], "first"),
+        helper.make_node("NoSuchOp", ["a"], ["b"], "second"),
+        helper.make_node("AlsoMissing", ["b"], ["y"], "third"),
+    ]
+    model = make_model(nodes, {"x": ["N", 4]}, {"y": None})
+    with pytest.raises(UnsupportedOperators) as caught:
+        emit(model, "pytorch", tmp_path / "out", source=SOURCE)
+    found = {(o.operator, o.count, o.node) for o in caught.value.operators}
+    assert found == {("NoSuchOp", 2, "first"), ("AlsoMissing", 1, "third")}
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_attribute_that_is_refused_is_named(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    node = helper.make_node("Resize", ["x", "", "s"], ["y"], "up", mode="linear", antialias=1)
+    scales = {"s": np.array([1, 1, 0.5, 0.5], np.float32)}
+    model = make_model([node], {"x": ["N", 1, 8, 8]}, {"y": None}, scales, opset=18)
+    with pytest.raises(UnsupportedOperators, match="antialias=1"):
+        emit(model, "pytorch", tmp_path / "out", source=SOURCE)
+
+
+def test_an_unknown_framework_is_a_usage_error(block_net: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="jax"):
+        emit(block_net, "jax", tmp_path / "out", source=SOURCE)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 1000])
+def test_truncated_files_are_refused(block_net: Path, tmp_path: Path, cut: int) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(block_net.read_bytes()[:cut])
+    with pytest.raises(UnsafeInput):
+        emit(broken, "pytorch", tmp_path / "out", source=SOURCE)
+    assert not (tmp_path / "out").exists()
