@@ -53,7 +53,11 @@ PADDLE = Framework(
     defaults={
         **{
             f"nn.Conv{n}D": {
-                "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias_attr": None,
+                "stride": 1,
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+                "bias_attr": None,
             }
             for n in (1, 2, 3)
         },

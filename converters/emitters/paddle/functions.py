@@ -41,7 +41,7 @@ def truncated_mod(x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
 
 
 def shrink(x: paddle.Tensor, bias: float, lambd: float) -> paddle.Tensor:
-    """x + bias below -lambd, x - bias above lambd, else 0."""
+    """X + bias below -lambd, x - bias above lambd, else 0."""
     below, above = (x < -lambd).cast(x.dtype), (x > lambd).cast(x.dtype)
     return ((x + bias) * below + (x - bias) * above).cast(x.dtype)
 
@@ -266,6 +266,11 @@ def attention(
 # ***** shape *****
 
 
+def reshape(x: paddle.Tensor, shape: list[int]) -> paddle.Tensor:
+    """Reshape to sizes among which a zero is a size, not one that is kept."""
+    return paddle.zeros(shape, dtype=x.dtype) if 0 in shape else x.reshape(shape)
+
+
 def unsqueeze(x: paddle.Tensor, axes: list[int]) -> paddle.Tensor:
     """New axes of size one, at these places of the result."""
     rank = x.ndim + len(axes)
@@ -322,7 +327,7 @@ def gather_nd(x: paddle.Tensor, indices: paddle.Tensor, batch_dims: int) -> padd
 def scatter_elements(
     x: paddle.Tensor, indices: paddle.Tensor, updates: paddle.Tensor, axis: int, reduce: str
 ) -> paddle.Tensor:
-    """x with elements along an axis replaced by, or combined with, updates."""
+    """X with elements along an axis replaced by, or combined with, updates."""
     indices = from_start(indices, x.shape[axis])
     return paddle.put_along_axis(x, indices, updates, axis, reduce, broadcast=False)
 
@@ -330,7 +335,7 @@ def scatter_elements(
 def scatter_nd(
     x: paddle.Tensor, indices: paddle.Tensor, updates: paddle.Tensor, reduce: str
 ) -> paddle.Tensor:
-    """x with slices at coordinates replaced by, or combined with, updates."""
+    """X with slices at coordinates replaced by, or combined with, updates."""
     depth = indices.shape[-1]
     sizes = x.shape[:depth]
     steps = [math.prod(sizes[k + 1 :]) for k in range(depth)]
@@ -342,6 +347,21 @@ def scatter_nd(
     return paddle.put_along_axis(flat, rows, values, 0, reduce, broadcast=False).reshape(x.shape)
 
 
+def slice_axes(
+    x: paddle.Tensor,
+    starts: list[int],
+    ends: list[int],
+    axes: list[int] | None,
+    steps: list[int] | None,
+) -> paddle.Tensor:
+    """x[start:end:step] along axes that the model computes."""
+    taken = [slice(None)] * x.ndim
+    axes = axes or list(range(len(starts)))
+    for axis, start, end, step in zip(axes, starts, ends, steps or [1] * len(starts)):
+        taken[axis] = slice(start, end, step)
+    return x[tuple(taken)]
+
+
 def compress(x: paddle.Tensor, condition: paddle.Tensor, axis: int | None) -> paddle.Tensor:
     """What stands along an axis (or in the flattened tensor) where a condition holds."""
     if axis is None:
@@ -349,9 +369,7 @@ def compress(x: paddle.Tensor, condition: paddle.Tensor, axis: int | None) -> pa
     return paddle.index_select(x, condition.nonzero().flatten(), axis)
 
 
-def one_hot(
-    indices: paddle.Tensor, depth: int, values: paddle.Tensor, axis: int
-) -> paddle.Tensor:
+def one_hot(indices: paddle.Tensor, depth: int, values: paddle.Tensor, axis: int) -> paddle.Tensor:
     """values[1] at each index along a new axis, values[0] elsewhere."""
     place = axis % (indices.ndim + 1)
     indices = from_start(indices, int(depth)).unsqueeze(place)
@@ -431,6 +449,18 @@ def non_max_suppression(
 
 
 # ***** padding and resizing *****
+
+
+def pad_axes(
+    x: paddle.Tensor, pads: list[int], axes: list[int] | None, mode: str, value: float = 0.0
+) -> paddle.Tensor:
+    """Pad axes that the model computes: before each of them, then after each."""
+    axes = axes or list(range(x.ndim))
+    sides = [0] * 2 * x.ndim
+    for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :]):
+        place = axis % x.ndim
+        sides[2 * place : 2 * place + 2] = [before, after]
+    return crop_or_pad(x, sides, value) if mode == "constant" else pad_by_index(x, sides, mode)
 
 
 def pad_by_index(x: paddle.Tensor, sides: list[int], mode: str) -> paddle.Tensor:
@@ -533,7 +563,12 @@ def source_places(
 
 
 def resize_weights(
-    place: paddle.Tensor, size: int, squeeze: float, mode: str, cubic_a: float, exclude_outside: bool
+    place: paddle.Tensor,
+    size: int,
+    squeeze: float,
+    mode: str,
+    cubic_a: float,
+    exclude_outside: bool,
 ) -> paddle.Tensor:
     """How much of each source element goes into each new one, [new, size]."""
     reach = math.ceil((1 if mode == "linear" else 2) / squeeze)
@@ -675,14 +710,22 @@ def max_roi_pool(
     for image, *corners in rois.tolist():
         x1, y1, x2, y2 = (math.floor(corner * scale + 0.5) for corner in corners)
         bounds = []
-        for begin, end, count, length in ((y1, y2, size[0], x.shape[2]), (x1, x2, size[1], x.shape[3])):
+        for begin, end, count, length in (
+            (y1, y2, size[0], x.shape[2]),
+            (x1, x2, size[1], x.shape[3]),
+        ):
             step = max(end - begin + 1, 1) / count
-            places = [(begin + math.floor(k * step), begin + math.ceil((k + 1) * step)) for k in range(count)]
+            places = [
+                (begin + math.floor(k * step), begin + math.ceil((k + 1) * step))
+                for k in range(count)
+            ]
             bounds.append([(min(max(a, 0), length), min(max(b, 0), length)) for a, b in places])
         for (top, bottom), (left, right) in itertools.product(*bounds):
             part = x[int(image), :, top:bottom, left:right]
             empty = top >= bottom or left >= right
-            pooled.append(paddle.zeros([x.shape[1]], dtype=x.dtype) if empty else part.max(axis=[1, 2]))
+            pooled.append(
+                paddle.zeros([x.shape[1]], dtype=x.dtype) if empty else part.max(axis=[1, 2])
+            )
     y = paddle.stack(pooled).reshape([rois.shape[0], *size, x.shape[1]])
     return y.transpose([0, 3, 1, 2])
 
@@ -714,21 +757,22 @@ def col2im(
     x: paddle.Tensor,
     image: list[int],
     block: list[int],
-    dilation: tuple[int, ...],
-    pads: tuple[int, ...],
-    stride: tuple[int, ...],
+    dilation: list[int] | None,
+    pads: list[int] | None,
+    stride: list[int] | None,
 ) -> paddle.Tensor:
-    """Sum blocks [N, C * block, places] where they overlap in an image of one or three axes."""
+    """Sum blocks [N, C * block, places] where they overlap in an image of one to three axes."""
     n, size = len(image), math.prod(block)
+    dilation, stride, pads = dilation or [1] * n, stride or [1] * n, pads or [0] * 2 * n
     counts = [
         (length + pads[k] + pads[k + n] - (block[k] - 1) * dilation[k] - 1) // stride[k] + 1
         for k, length in enumerate(image)
     ]
     lead = [x.shape[0], x.shape[1] // size]
     spread = paddle.eye(size, dtype=x.dtype).reshape([size, 1, *block])
-    transposed = {1: F.conv1d_transpose, 3: F.conv3d_transpose}[n]
+    transposed = (F.conv1d_transpose, F.conv2d_transpose, F.conv3d_transpose)[n - 1]
     x = x.reshape([lead[0] * lead[1], size, *counts])
-    y = transposed(x, spread, stride=list(stride), dilation=list(dilation))
+    y = transposed(x, spread, stride=stride, dilation=dilation)
     # The stride may leave a rest of the image, and its padding, that no block reaches.
     sides = [0] * 4
     for k, length in enumerate(image):
@@ -821,10 +865,17 @@ def convolve_integers(
 
 
 def requantize(
-    x: paddle.Tensor, scale: paddle.Tensor, zero: paddle.Tensor, low: int, high: int
+    x: paddle.Tensor,
+    scale: paddle.Tensor,
+    other_scale: paddle.Tensor,
+    new_scale: paddle.Tensor,
+    zero: paddle.Tensor,
+    low: int,
+    high: int,
 ) -> paddle.Tensor:
-    """round(x * scale) + zero point, saturated, in the zero point's type."""
-    y = (x.cast("float32") * scale.cast("float32")).round() + zero.cast("float32")
+    """A product of two quantised tensors in a new scale, saturated, in the zero point's type."""
+    ratio = scale.cast("float32") * other_scale.cast("float32") / new_scale.cast("float32")
+    y = (x.cast("float32") * ratio).round() + zero.cast("float32")
     return y.clip(low, high).cast(zero.dtype)
 
 
@@ -908,7 +959,7 @@ def recur(
 
 
 def limited(x: paddle.Tensor, clip: float | None) -> paddle.Tensor:
-    """x within -clip and clip."""
+    """X within -clip and clip."""
     return x if clip is None else x.clip(-clip, clip)
 
 
@@ -1006,9 +1057,7 @@ def lstm(
         of_input, of_state = halves(b, d, 4)
         pi, po, pf = (0.0,) * 3 if p is None else p[d].split(3)
 
-        def step(
-            x: paddle.Tensor, h: paddle.Tensor, c: paddle.Tensor
-        ) -> tuple[paddle.Tensor, ...]:
+        def step(x: paddle.Tensor, h: paddle.Tensor, c: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
             gates = x @ w[d].T + h @ r[d].T + of_input + of_state
             i, o, forget, new = gates.split(4, axis=-1)
             i = f(limited(i + pi * c, clip))
@@ -1029,11 +1078,11 @@ def dft(
     x: paddle.Tensor, length: int | None, axis: int, inverse: bool, onesided: bool
 ) -> paddle.Tensor:
     """The discrete Fourier transform of [..., 1] or [..., 2] (real, imaginary); gives [..., 2]."""
-    axis = axis % x.ndim
+    axis, dtype, x = axis % x.ndim, x.dtype, x.cast("float64")
     imaginary = x[..., 1] if x.shape[-1] == 2 else paddle.zeros_like(x[..., 0])
     numbers = paddle.complex(x[..., 0], imaginary)
     transform = paddle.fft.ifft if inverse else paddle.fft.fft
-    y = paddle.as_real(transform(numbers, n=length, axis=axis))
+    y = paddle.as_real(transform(numbers, n=length, axis=axis)).cast(dtype)
     return paddle.slice(y, [axis], [0], [y.shape[axis] // 2 + 1]) if onesided else y
 
 
@@ -1049,9 +1098,7 @@ def stft(
     return dft(frames, None, 2, inverse=False, onesided=onesided)
 
 
-def mel_weight_matrix(
-    bins: int, length: int, rate: int, low: float, high: float
-) -> paddle.Tensor:
+def mel_weight_matrix(bins: int, length: int, rate: int, low: float, high: float) -> paddle.Tensor:
     """Triangles that turn a spectrum into `bins` of the mel scale, [length // 2 + 1, bins].
 
     Source: the operator page of MelWeightMatrix in the ONNX standard.

@@ -78,7 +78,9 @@ def set_weights(model: paddle.nn.Layer, path: Path) -> None:
         if name not in state and id(tensor) in stored:
             state[name] = stored[id(tensor)]
         if name in state and list(state[name].shape) != list(tensor.shape):
-            raise ValueError(f"{name}: shape {state[name].shape} in {path.name}, not {tensor.shape}")
+            raise ValueError(
+                f"{name}: shape {state[name].shape} in {path.name}, not {tensor.shape}"
+            )
         # Weights that are stored in half precision fit the layer's own one without loss.
         if name in state and state[name].dtype in (paddle.float16, paddle.bfloat16):
             state[name] = state[name].cast(tensor.dtype)

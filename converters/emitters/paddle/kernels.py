@@ -69,7 +69,9 @@ class WideningTable(Table):
         if all(a is b for a, b in zip(inputs, widened, strict=True)):
             return written
         kinds = [None if out is None else out.dtype for out in use.node.outputs]
-        narrow = [dtype.name if dtype is not None and dtype.name in lacking else "" for dtype in kinds]
+        narrow = [
+            dtype.name if dtype is not None and dtype.name in lacking else "" for dtype in kinds
+        ]
         if not any(narrow):
             return written
         if isinstance(written, Layer):

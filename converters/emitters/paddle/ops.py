@@ -81,8 +81,6 @@ PHRASES: dict[str, str] = {
     "Tanh": "F.tanh({input})",
     "Softplus": "F.softplus({X})",
     "Softsign": "F.softsign({input})",
-    "Softmax": "F.softmax({input}, axis={axis})",
-    "LogSoftmax": "F.log_softmax({input}, axis={axis})",
     # ***** matrices *****
     "Det": "paddle.linalg.det({X})",
 }
@@ -103,7 +101,8 @@ def _number(numbers: Numbers | None, default: str = "") -> str:
 def _owns(*operands: Operand | None) -> bool:
     """Whether a layer may own these; layers are made in float32, which holds halves exactly."""
     return all(
-        x is None or (x.weight is not None and x.weight.dtype.name in ("float32", "float16", "bfloat16"))
+        x is None
+        or (x.weight is not None and x.weight.dtype.name in ("float32", "float16", "bfloat16"))
         for x in operands
     )
 
@@ -197,8 +196,11 @@ def Relu(x: Operand) -> str:
 def PRelu(x: Operand, slope: Operand) -> str | Layer:
     data, rank = slope.weight, x.rank
     if data is not None and _owns(slope) and rank is not None and rank > 1 and _is_float(x):
-        channels = data.size
-        shapes = ((channels, *(1,) * (rank - 2)), (1, channels, *(1,) * (rank - 2)))
+        channels, ones = data.size, (1,) * (rank - 2)
+        shapes = [(channels, *ones), (1, channels, *ones)]
+        # Before opset 7 a vector was one slope for each channel.
+        if x.shape is not None and x.shape[-1] != channels == x.shape[1]:
+            shapes.append((channels,))
         if data.size == 1 or data.shape in shapes:
             weight = slope.relaid(data.reshape(-1))
             count = f"{channels}" if channels > 1 else ""
@@ -230,6 +232,14 @@ def Shrink(x: Operand, *, bias: float, lambd: float) -> str:
     return f"shrink({x}, {_short(bias)}, {_short(lambd)})"
 
 
+def Softmax(x: Operand, *, axis: int) -> str:
+    return f"F.softmax({x}{arguments(axis=(axis, -1))})"
+
+
+def LogSoftmax(x: Operand, *, axis: int) -> str:
+    return f"F.log_softmax({x}{arguments(axis=(axis, -1))})"
+
+
 def Hardmax(x: Operand, *, axis: int) -> str:
     return f"hardmax({x}, {axis})"
 
@@ -253,9 +263,7 @@ def BatchNormalization(
         return f"batch_norm_training({given}){outputs}"
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         dims = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
-        options = arguments(
-            momentum=(float(_short(momentum)), 0.9), epsilon=(float(eps), 1e-05)
-        )
+        options = arguments(momentum=(float(_short(momentum)), 0.9), epsilon=(float(eps), 1e-05))
         return Layer(
             f"nn.BatchNorm{dims}D({prod(scale.shape or ())}{options})",
             {"weight": scale.value, "bias": b.value, "_mean": mean.value, "_variance": var.value},
@@ -265,9 +273,7 @@ def BatchNormalization(
     return f"F.batch_norm({x}, {mean}, {var}, {scale}, {b}, epsilon={eps})"
 
 
-def InstanceNormalization(
-    x: Operand, scale: Operand, b: Operand, *, epsilon: float
-) -> str | Layer:
+def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
     eps = _short(epsilon)
     if _owns(scale, b) and x.rank in (3, 4, 5):
         return Layer(
@@ -353,7 +359,9 @@ def Conv(
     kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
     if len(kernel) != n or n not in (1, 2, 3):
         raise Refusal(f"a kernel of {n} dimensions")
-    win = window(x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
     source, padding = _padded(x, win)
     common = arguments(
         stride=(_sizes(win.strides), 1), padding=(padding, 0), dilation=(_sizes(win.dilations), 1),
@@ -468,6 +476,9 @@ def DeformConv(
         groups=(group, 1),
     )  # fmt: skip
     rest = (f", bias={b}" if b is not None else "") + (f", mask={mask}" if mask is not None else "")
+    filters = (w.shape or (None,))[0]
+    if not isinstance(filters, int) or filters % offset_group:
+        raise Refusal(f"attribute offset_group={offset_group} with {filters} filters")
     return f"paddle.vision.ops.deform_conv2d({x}, {offset}, {w}{common}{rest})"
 
 
@@ -481,14 +492,21 @@ def MaxPool(
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
     win = window(
-        x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
     )
     if node.outputs > 1:
         return f"max_pool_with_indices({_pooled(x, win, ceil_mode)}, {bool(storage_order)})"
     plain = set(win.dilations) == {1} and n in (1, 2, 3) and not (ceil_mode and win.padded)
     # Rounding up, PaddlePaddle also counts a window that starts behind the input.
     plain = plain and not (ceil_mode and _overhangs(x, win))
-    plain = plain and all(2 * p <= k for p, k in zip(win.begin + win.end, win.kernel * 2, strict=True))
+    plain = plain and all(
+        2 * p <= k for p, k in zip(win.begin + win.end, win.kernel * 2, strict=True)
+    )
     if not plain or win.same == "lower":
         return f"max_pool({_pooled(x, win, ceil_mode)})"
     source, padding = _padded(x, win)
@@ -505,7 +523,9 @@ _DOUBLE = "'float64'"
 
 def _overhangs(x: Operand, win: Window) -> bool:
     """Whether rounding up could make a window that holds nothing of the input: stride above kernel."""
-    return any(s > (k - 1) * d + 1 for s, k, d in zip(win.strides, win.kernel, win.dilations, strict=True))
+    return any(
+        s > (k - 1) * d + 1 for s, k, d in zip(win.strides, win.kernel, win.dilations, strict=True)
+    )
 
 
 def _pooled(x: Operand, win: Window, ceil_mode: int) -> str:
@@ -521,12 +541,17 @@ def AveragePool(
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
     win = window(
-        x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
     )
-    if ceil_mode and set(win.dilations) != {1}:
-        raise Refusal(f"attribute dilations={dilations} with ceil_mode=1")
     plain = set(win.dilations) == {1} and n in (1, 2, 3) and not win.same and not ceil_mode
-    plain = plain and all(2 * p <= k for p, k in zip(win.begin + win.end, win.kernel * 2, strict=True))
+    plain = plain and all(
+        2 * p <= k for p, k in zip(win.begin + win.end, win.kernel * 2, strict=True)
+    )
     if not plain:
         return f"average_pool({_pooled(x, win, ceil_mode)}, {bool(count_include_pad)})"
     exclusive = bool(not count_include_pad or not win.padded)
@@ -541,7 +566,12 @@ def LpPool(
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
     win = window(
-        x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+        x.shape,
+        tuple(kernel_shape),
+        auto_pad=auto_pad,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
     )
     return f"lp_pool({_pooled(x, win, ceil_mode)}, {p})"
 
@@ -571,7 +601,7 @@ def MatMul(a: Operand, b: Operand) -> str:
 
 def Gemm(
     a: Operand, b: Operand, c: Operand | None = None, *, alpha: float, beta: float,
-    transA: int, transB: int,  # noqa: N803
+    transA: int, transB: int,
 ) -> str:  # fmt: skip
     left = f"{a}.T" if transA else str(a)
     right = f"{b}.T" if transB else str(b)
@@ -581,7 +611,9 @@ def Gemm(
         text = f"{int(alpha) if whole else _short(alpha)} * ({text})"
     if c is None:
         return text
-    return f"{text} + {c}" if beta == 1 else f"{text} + {int(beta) if whole else _short(beta)} * {c}"
+    return (
+        f"{text} + {c}" if beta == 1 else f"{text} + {int(beta) if whole else _short(beta)} * {c}"
+    )
 
 
 def Linear(x: Operand, w: Operand, b: Operand | None = None) -> str | Layer:
@@ -620,7 +652,9 @@ def ScaledDotProductAttention(
 def Embedding(w: Operand, i: Operand) -> str | Layer:
     if w.weight is not None and _owns(w):
         rows, width = w.weight.shape
-        return Layer(f"nn.Embedding({rows}, {width})", {"weight": w.value}, f"layer({i})", "embedding")
+        return Layer(
+            f"nn.Embedding({rows}, {width})", {"weight": w.value}, f"layer({i})", "embedding"
+        )
     return f"F.embedding({i}, {w})"
 
 
@@ -633,9 +667,8 @@ def _reduced(
     keep = ", keepdim=True" if keepdims else ""
     if axes is not None and axes.static is None:
         # No axes at all mean all of them here and there.
-        if noop:
-            raise Refusal("axes are computed by the model, with noop_with_empty_axes=1")
-        return f"{x}.{method}(axis={_list(axes)}{keep})"
+        text = f"{x}.{method}(axis={_list(axes)}{keep})"
+        return f"({text} if {_list(axes)} else {x})" if noop else text
     chosen = reduced_axes(axes, noop)
     if chosen == ():
         return x
@@ -768,7 +801,7 @@ def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
 def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
     numbers = shape.items
     if allowzero and numbers is None:
-        raise Refusal("attribute allowzero=1 with a shape that is computed by the model")
+        return f"reshape({x}, {_list(shape)})"
     # A size that is computed is only zero where x is empty; Paddle then keeps x's own size.
     if allowzero and shape.static is not None and 0 in shape.static:
         return f"paddle.zeros({list(shape.static)}, dtype={x}.dtype)"
@@ -838,7 +871,12 @@ def Concat(*xs: Operand, axis: int) -> str:
 
 
 def Split(
-    x: Operand, split: Numbers | None = None, *, axis: int, num_outputs: int | None = None, node: Use
+    x: Operand,
+    split: Numbers | None = None,
+    *,
+    axis: int,
+    num_outputs: int | None = None,
+    node: Use,
 ) -> str:
     along = f", axis={axis}" if axis != 0 else ""
     size = x.shape[axis] if x.shape is not None else None
@@ -922,8 +960,16 @@ REDUCTIONS = {"none": "assign", "add": "add", "mul": "mul", "max": "amax", "min"
 
 
 def Slice(
-    x: Operand, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
+    x: Operand,
+    starts: Numbers,
+    ends: Numbers,
+    axes: Numbers | None = None,
+    steps: Numbers | None = None,
 ) -> str:
+    counted = starts.items is not None and ends.items is not None
+    if not counted or any(given is not None and given.static is None for given in (axes, steps)):
+        given = [_list(each) if each is not None else "None" for each in (starts, ends, axes, steps)]
+        return f"slice_axes({x}, {', '.join(given)})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
     for axis, start, end, step in found.backwards:
@@ -988,9 +1034,19 @@ PAD_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 def Pad(
-    x: Operand, pads: Numbers, value: Operand | None = None, axes: Numbers | None = None, *, mode: str
+    x: Operand,
+    pads: Numbers,
+    value: Operand | None = None,
+    axes: Numbers | None = None,
+    *,
+    mode: str,
 ) -> str:
     rank = x.ranked()
+    if mode not in ("constant", *PAD_MODES):
+        raise Refusal(f"attribute mode={mode!r}")
+    if pads.items is None or (axes is not None and axes.static is None):
+        chosen = _list(axes) if axes is not None else "None"
+        return f"pad_axes({x}, {_list(pads)}, {chosen}, {mode!r}{_fill(value)})"
     sides = pads_by_axis(rank, pads, axes)
     flat = [side for pair in sides for side in pair]
     growing = all(isinstance(side, str) or side >= 0 for side in flat)
@@ -1003,8 +1059,6 @@ def Pad(
             inner = [side for pair in reversed(sides[2:]) for side in pair]
             return f"F.pad({x}, {_texts(inner)}{extra})"
         return f"F.pad({x}, {_texts(flat)}{extra})"
-    if mode not in PAD_MODES:
-        raise Refusal(f"attribute mode={mode!r}")
     fits = x.shape is not None and all(
         isinstance(size, int) and isinstance(side, int) and 0 <= side < size
         for size, pair in zip(x.shape[2:], sides[2:], strict=True)
@@ -1051,7 +1105,9 @@ def Resize(
         plain = _interpolate(x, scales, sizes, mode, nearest_mode, coordinates, a)
         if plain:
             return plain
-    target = f"scales={_list(scales)}" if scales is not None else f"sizes={_list(sizes or Numbers(()))}"
+    target = (
+        f"scales={_list(scales)}" if scales is not None else f"sizes={_list(sizes or Numbers(()))}"
+    )
     extra = arguments(
         mode=(mode, "nearest"), coordinates=(coordinates, "half_pixel"),
         nearest=(nearest_mode, "round_prefer_floor"), cubic_a=(float(_short(cubic_coeff_a)), -0.75),
@@ -1076,7 +1132,9 @@ def _interpolate(
     if numbers is None or numbers.items is None or len(numbers.items) != rank or x.shape is None:
         return ""
     head, tail = numbers.items[:2], numbers.items[2:]
-    whole = scales is not None and scales.static is not None and all(f == int(f) for f in scales.static)
+    whole = (
+        scales is not None and scales.static is not None and all(f == int(f) for f in scales.static)
+    )
     if scales is not None:
         if head != (1.0, 1.0) or not whole:
             return ""
@@ -1094,7 +1152,9 @@ def _interpolate(
         half = whole and coordinates == "half_pixel" and nearest.startswith("round_prefer")
         return f"F.interpolate({x}, {how}{layout})" if floor or half else ""
     names = {("linear", 3): "linear", ("linear", 4): "bilinear", ("linear", 5): "trilinear"}
-    name = names.get((mode, rank), "bicubic" if (mode, rank, cubic_a) == ("cubic", 4, -0.75) else "")
+    name = names.get(
+        (mode, rank), "bicubic" if (mode, rank, cubic_a) == ("cubic", 4, -0.75) else ""
+    )
     layout = {3: ", data_format='NCW'", 4: "", 5: layout}[rank]
     text = f"F.interpolate({x}, {how}, mode={name!r}"
     if not name:
@@ -1118,7 +1178,9 @@ def GridSample(
 ) -> str:
     corners = arguments(align_corners=(bool(align_corners), True))
     if mode == "linear" and x.rank in (4, 5):
-        return f"F.grid_sample({x}, {grid}{arguments(padding_mode=(padding_mode, 'zeros'))}{corners})"
+        return (
+            f"F.grid_sample({x}, {grid}{arguments(padding_mode=(padding_mode, 'zeros'))}{corners})"
+        )
     return f"grid_sample({x}, {grid}, {mode!r}, {padding_mode!r}, {bool(align_corners)})"
 
 
@@ -1161,7 +1223,10 @@ def Col2Im(
     x: Operand, image: Numbers, block: Numbers, *, dilations: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    n = len(image.known("image_shape"))
+    if image.static is None or block.static is None:
+        options = (list(given) if given else None for given in (dilations, pads, strides))
+        return f"col2im({x}, {_list(image)}, {_list(block)}, {', '.join(map(str, options))})"
+    n = len(image.static)
     sides = pads or (0,) * 2 * n
     if n == 2:
         common = arguments(
@@ -1171,8 +1236,8 @@ def Col2Im(
         )
         return f"F.fold({x}, {_list(image)}, {_list(block)}{common})"
     return (
-        f"col2im({x}, {_list(image)}, {_list(block)}, {tuple(dilations or (1,) * n)}, "
-        f"{tuple(sides)}, {tuple(strides or (1,) * n)})"
+        f"col2im({x}, {_list(image)}, {_list(block)}, {list(dilations or (1,) * n)}, "
+        f"{list(sides)}, {list(strides or (1,) * n)})"
     )
 
 
@@ -1201,7 +1266,10 @@ def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:
     dtype = _dtype(node.out.dtype)
     narrow = dtype not in ("'float64'", "'float32'", "'int64'", "'int32'")
     kind = f"dtype={_dtype(np.dtype(np.int32)) if narrow else dtype}"
-    text = f"paddle.arange({_number(start)}, {_number(limit)}, {_number(delta)}, {kind})"
+    bounds = [_number(start), _number(limit), _number(delta)]
+    if delta.static == (1,):
+        bounds = bounds[1:2] if start.static == (0,) else bounds[:2]
+    text = f"paddle.arange({', '.join(bounds)}, {kind})"
     return f"{text}.cast({dtype})" if narrow else text
 
 
@@ -1308,7 +1376,9 @@ def _convolution(
     kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
     if len(kernel) != n or n not in (1, 2, 3):
         raise Refusal(f"a kernel of {n} dimensions")
-    win = window(x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads)
+    win = window(
+        x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
     if win.same:
         raise Refusal(f"attribute auto_pad={auto_pad!r} with dynamic sizes")
     return arguments(
@@ -1322,11 +1392,9 @@ def QLinearMatMul(
     y_scale: Operand, y_zero: Operand, *, node: Use,
 ) -> str:  # fmt: skip
     info = np.iinfo(_integer(node))
-    if info.min < 0:
-        raise Refusal(f"element type {info.dtype}")
     return (
         f"requantize(shifted({a}, {a_zero}, -2) @ shifted({b}, {b_zero}, -1), "
-        f"{a_scale} * {b_scale} / {y_scale}, {y_zero}, {info.min}, {info.max})"
+        f"{a_scale}, {b_scale}, {y_scale}, {y_zero}, {info.min}, {info.max})"
     )
 
 
@@ -1341,8 +1409,8 @@ def QLinearConv(
     shape = [-1, *[1] * n]
     text = f"convolve_integers({x}, {w}, {x_zero}, {w_zero}{options})"
     text = text if b is None else f"{text} + {b}.reshape({shape})"
-    scale = f"({x_scale} * {w_scale} / {y_scale}).reshape({shape})"
-    return f"requantize({text}, {scale}, {y_zero}, {info.min}, {info.max})"
+    scales = f"{x_scale}, {w_scale}.reshape({shape}), {y_scale}"
+    return f"requantize({text}, {scales}, {y_zero}, {info.min}, {info.max})"
 
 
 # ***** recurrent *****
@@ -1378,7 +1446,9 @@ def GRU(
         return Layer(constructor, weights, _results(call, node), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
-        clip=(clip, None), layout=(layout, 0), linear_before_reset=(bool(linear_before_reset), False)
+        clip=(clip, None),
+        layout=(layout, 0),
+        linear_before_reset=(bool(linear_before_reset), False),
     )
     return _results(f"gru({given}{options})", node)
 
@@ -1463,12 +1533,15 @@ def _recurrent(
 
 
 def DFT(
-    x: Operand, length: Numbers | None = None, axis: Numbers | None = None, *, inverse: int, onesided: int
+    x: Operand,
+    length: Numbers | None = None,
+    axis: Numbers | None = None,
+    *,
+    inverse: int,
+    onesided: int,
 ) -> str:
     along = _number(axis) if axis is not None else "-2"
-    return (
-        f"dft({x}, {_number(length, 'None')}, {along}, inverse={bool(inverse)}, onesided={bool(onesided)})"
-    )
+    return f"dft({x}, {_number(length, 'None')}, {along}, inverse={bool(inverse)}, onesided={bool(onesided)})"
 
 
 def STFT(
@@ -1508,8 +1581,8 @@ def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
 
 
 def com_microsoft_FusedMatMul(
-    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
-    transBatchA: int = 0, transBatchB: int = 0,  # noqa: N803
+    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,
+    transBatchA: int = 0, transBatchB: int = 0,
 ) -> str:  # fmt: skip
     if transBatchA or transBatchB:
         raise Refusal("attribute transBatchA or transBatchB")
