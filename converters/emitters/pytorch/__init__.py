@@ -30,6 +30,7 @@ PYTORCH = Framework(
         device=DEVICE,
     ),
     imports={
+        "Sequence": "from collections.abc import Sequence",
         "itertools": "import itertools",
         "math": "import math",
         "torch": "import torch",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone writes it
@@ -150,9 +151,41 @@ def reduce_prod(x: torch.Tensor, axes: tuple[int, ...], keepdim: bool) -> torch.
     return x
 
 
+def reduce_amax(x: torch.Tensor, axes: Sequence[int], keepdim: bool) -> torch.Tensor:
+    """The largest element over axes; the lowest number of its type where there is none."""
+    if x.numel() == 0:
+        return x.new_full(x.sum(dim=tuple(axes), keepdim=keepdim).shape, lowest(x.dtype))
+    return x.amax(dim=tuple(axes), keepdim=keepdim)
+
+
+def reduce_amin(x: torch.Tensor, axes: Sequence[int], keepdim: bool) -> torch.Tensor:
+    """The smallest element over axes; the highest number of its type where there is none."""
+    if x.dtype == torch.bool:
+        return ~reduce_amax(~x, axes, keepdim)
+    if x.dtype.is_floating_point:
+        return -reduce_amax(-x, axes, keepdim)
+    # -x - 1 turns the order of whole numbers around without overflow.
+    return ~reduce_amax(~x, axes, keepdim)
+
+
+def lowest(dtype: torch.dtype) -> float | int:
+    """The least number of an element type."""
+    if dtype == torch.bool:
+        return 0
+    return -math.inf if dtype.is_floating_point else torch.iinfo(dtype).min
+
+
 def reshape(x: torch.Tensor, shape: list[int]) -> torch.Tensor:
     """Reshape to sizes that the model computes; a zero keeps the size."""
     return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)])
+
+
+def unsqueeze(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
+    """New axes of size 1, at places in the result."""
+    rank = x.dim() + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        x = x.unsqueeze(axis)
+    return x
 
 
 def split_evenly(x: torch.Tensor, count: int, axis: int) -> tuple[torch.Tensor, ...]:
@@ -220,6 +253,24 @@ def scatter_nd(
     if reduction == "none":
         return flat.scatter(0, rows, values).reshape(x.shape)
     return flat.scatter_reduce(0, rows, values, REDUCTIONS[reduction]).reshape(x.shape)
+
+
+def slice_axes(
+    x: torch.Tensor,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    axes: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """x[start:end:step] along each of the axes."""
+    for k, (start, end) in enumerate(zip(starts, ends)):
+        axis = k if axes is None else axes[k] % x.dim()
+        step = 1 if steps is None else steps[k]
+        if step < 0:
+            x = slice_backwards(x, axis, start, end, step)
+        else:
+            x = x[(slice(None),) * axis + (slice(start, end, step),)]
+    return x
 
 
 def slice_backwards(x: torch.Tensor, axis: int, start: int, end: int, step: int) -> torch.Tensor:
@@ -318,6 +369,23 @@ def non_max_suppression(
                 chosen.append(k)
         kept += [[n, c, k] for k in chosen]
     return torch.tensor(kept, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+
+
+def pad_axes(
+    x: torch.Tensor,
+    pads: Sequence[int],
+    mode: str = "constant",
+    value: float = 0.0,
+    axes: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Pad (or crop, where negative); `pads` has what comes before each axis, then what comes after."""
+    chosen = range(x.dim()) if axes is None else [axis % x.dim() for axis in axes]
+    sides = [(0, 0)] * x.dim()
+    for axis, before, after in zip(chosen, pads, pads[len(chosen) :]):
+        sides[axis] = (before, after)
+    if mode != "constant":
+        return pad_by_index(x, tuple(sides), mode)
+    return F.pad(x, [side for pair in reversed(sides) for side in pair], value=value)
 
 
 def pad_by_index(x: torch.Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> torch.Tensor:
@@ -438,6 +506,34 @@ def center_crop_pad(x: torch.Tensor, sizes: tuple[int, ...], axes: tuple[int, ..
             pads = [0, 0] * (x.dim() - 1 - axis % x.dim()) + [before, size - have - before]
             x = F.pad(x, pads)
     return x
+
+
+def col2im(
+    x: torch.Tensor,
+    image: Sequence[int],
+    block: Sequence[int],
+    dilations: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> torch.Tensor:
+    """Sum sliding blocks [N, C * block, L] back into images [N, C, *image]."""
+    n = len(block)
+    dilations, strides = dilations or (1,) * n, strides or (1,) * n
+    pads = pads or (0,) * (2 * n)
+    padded = [size + before + after for size, before, after in zip(image, pads[:n], pads[n:])]
+    # For each element of the blocks, its place in the flattened padded image.
+    places = torch.zeros((1,) * (2 * n), dtype=torch.int64, device=x.device)
+    for k in range(n):
+        count = (padded[k] - dilations[k] * (block[k] - 1) - 1) // strides[k] + 1
+        inner = torch.arange(block[k], device=x.device) * dilations[k]
+        outer = torch.arange(count, device=x.device) * strides[k]
+        shape = [1] * (2 * n)
+        shape[k], shape[n + k] = block[k], count
+        places = places * padded[k] + (inner.unsqueeze(1) + outer).reshape(shape)
+    blocks = x.reshape(x.shape[0], -1, places.numel())
+    y = torch.zeros(*blocks.shape[:2], math.prod(padded), dtype=x.dtype, device=x.device)
+    y = y.index_add(2, places.flatten(), blocks).reshape(*blocks.shape[:2], *padded)
+    return F.pad(y, [-pads[side + k] for k in reversed(range(n)) for side in (0, n)])
 
 
 def along(x: torch.Tensor, values: torch.Tensor, axis: int) -> torch.Tensor:

@@ -585,9 +585,10 @@ def Embedding(w: Operand, i: Operand) -> str | Layer:
 def _reduced(
     x: str, method: str, axes: Numbers | None, keepdims: int, noop: int, rank: int | None
 ) -> str:
-    if axes is not None and axes.static is None and not noop:
+    if axes is not None and axes.static is None:
         # No axes at all mean all of them here and there.
-        return f"{x}.{method}(dim={axes}{', keepdim=True' if keepdims else ''})"
+        text = f"{x}.{method}(dim={axes}{', keepdim=True' if keepdims else ''})"
+        return f"({text} if {axes} else {x})" if noop and axes.items is None else text
     chosen = reduced_axes(axes, noop)
     if chosen == ():
         return x
@@ -601,6 +602,18 @@ def _reduced(
             return x
     dims = chosen[0] if len(chosen) == 1 else chosen
     return f"{x}.{method}(dim={dims}{', keepdim=True' if keepdims else ''})"
+
+
+def _axes(x: Operand, axes: Numbers | None, noop: int) -> str:
+    """The axes of a reduction that must be told all of them; an empty text for none."""
+    if axes is not None and axes.static is None:
+        if noop:
+            axes.known("axes")
+        # No axes at all mean all of them.
+        return f"{axes} or tuple(range({x}.dim()))" if axes.items is None else str(axes)
+    chosen = reduced_axes(axes, noop)
+    dims = tuple(range(x.ranked())) if chosen is None else chosen
+    return str(dims) if dims else ""
 
 
 def _keep(x: Operand, text: str) -> str:
@@ -634,10 +647,10 @@ def ReduceMin(
 
 
 def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
-    if 0 in (data.shape or ()):
-        limits = {"amax": "-inf", "amin": "inf"}
-        shape = f"{data}.sum(dim={reduced_axes(axes, noop)}, keepdim={bool(keepdims)})"
-        return f"torch.full_like({shape}, float('{limits[method]}'))"
+    unknown = axes is not None and axes.static is None
+    if unknown or 0 in (data.shape or ()):
+        dims = _axes(data, axes, noop)
+        return f"reduce_{method}({data}, {dims}, {bool(keepdims)})" if dims else str(data)
     if data.typed().kind == "b":
         text = _reduced(f"{data}.to(torch.uint8)", method, axes, keepdims, noop, data.rank)
         return f"{text}.bool()"
@@ -647,11 +660,8 @@ def _extreme(data: Operand, method: str, axes: Numbers | None, keepdims: int, no
 def ReduceProd(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    chosen = reduced_axes(axes, noop_with_empty_axes)
-    if chosen == ():
-        return str(data)
-    dims = tuple(range(data.ranked())) if chosen is None else chosen
-    return _keep(data, f"reduce_prod({data}, {dims}, {bool(keepdims)})")
+    dims = _axes(data, axes, noop_with_empty_axes)
+    return _keep(data, f"reduce_prod({data}, {dims}, {bool(keepdims)})") if dims else str(data)
 
 
 def ReduceL1(
@@ -685,11 +695,8 @@ def ReduceLogSum(
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    chosen = reduced_axes(axes, noop_with_empty_axes)
-    if chosen == ():
-        return str(data)
-    dims = tuple(range(data.ranked())) if chosen is None else chosen
-    return f"torch.logsumexp({data}, {dims}, keepdim={bool(keepdims)})"
+    dims = _axes(data, axes, noop_with_empty_axes)
+    return f"{data}.logsumexp({dims}, keepdim={bool(keepdims)})" if dims else str(data)
 
 
 def ArgMax(data: Operand, *, axis: int, keepdims: int, select_last_index: int) -> str:
@@ -755,13 +762,16 @@ def Flatten(x: Operand, *, axis: int) -> str:
 def Squeeze(x: Operand, axes: Numbers | None = None) -> str:
     if axes is None:
         return f"{x}.squeeze()"
-    found = axes.known("axes")
+    found = axes.static
+    if found is None:
+        return f"{x}.squeeze({axes if axes.items is not None else f'tuple({axes})'})"
     return f"{x}.squeeze({found[0] if len(found) == 1 else found})"
 
 
 def Unsqueeze(x: Operand, axes: Numbers) -> str:
-    found = axes.known("axes")
-    rank = x.rank
+    found, rank = axes.static, x.rank
+    if found is None:
+        return f"unsqueeze({x}, {axes})"
     if any(axis < 0 for axis in found) and len(found) > 1:
         if rank is None:
             raise Refusal(f"axes={found} of a tensor of unknown rank")
@@ -899,6 +909,14 @@ def Slice(
     axes: Numbers | None = None,
     steps: Numbers | None = None,
 ) -> str:
+    given = (starts, ends, axes, steps)
+    if any(n is not None and n.items is None for n in given) or any(
+        n is not None and n.static is None for n in (axes, steps)
+    ):
+        rest = f", {axes}" if axes is not None else ""
+        if steps is not None:
+            rest += f", {'steps=' if axes is None else ''}{steps}"
+        return f"slice_axes({x}, {starts}, {ends}{rest})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
     for axis, start, end, step in found.backwards:
@@ -971,6 +989,12 @@ def Pad(
     mode: str,
 ) -> str:
     rank = x.ranked()
+    if pads.items is None or (axes is not None and axes.static is None):
+        options = "" if mode == "constant" else f", mode={mode!r}"
+        if mode == "constant" and value is not None:
+            options += f", value={value}.item()"
+        options += f", axes={axes}" if axes is not None else ""
+        return f"pad_axes({x}, {pads}{options})"
     sides = pads_by_axis(rank, pads, axes)
     fill = ""
     if mode == "constant" and value is not None:
@@ -1119,16 +1143,16 @@ def Col2Im(
     x: Operand, image: Numbers, block: Numbers, *, dilations: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    n = len(image.items or ())
-    pads = pads or (0,) * 2 * n
-    if n != 2 or pads[:n] != pads[n:]:
-        raise Refusal(f"{n} dimensions, pads={pads}")
+    n = len(image.items or block.items or dilations or strides or (pads or ())[::2])
     common = arguments(
-        dilation=(dilations or (1, 1), (1, 1)),
-        padding=(pads[:n], (0, 0)),
-        stride=(strides or (1, 1), (1, 1)),
+        dilation=(one(dilations or (1,) * n), 1),
+        padding=(one((pads or (0,))[:n] or (0,)), 0),
+        stride=(one(strides or (1,) * n), 1),
     )
-    return f"F.fold({x}, {image}, {block}{common})"
+    if n == 2 and (pads is None or pads[:n] == pads[n:]):
+        return f"F.fold({x}, {image}, {block}{common})"
+    options = arguments(dilations=(dilations, None), pads=(pads, None), strides=(strides, None))
+    return f"col2im({x}, {image}, {block}{options})"
 
 
 # ***** generation *****
