@@ -111,7 +111,14 @@ class Download:
             os.close(target)
 
     def _range(
-        self, sha256: str, begin: int, end: int, size: int, target: int, stop: Event, advance: Advance
+        self,
+        sha256: str,
+        begin: int,
+        end: int,
+        size: int,
+        target: int,
+        stop: Event,
+        advance: Advance,
     ) -> None:
         """Fetch bytes [begin, end) to their place; after a break, go on where it was."""
         at = begin

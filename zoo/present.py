@@ -83,7 +83,11 @@ def transfers(quiet: bool = False) -> Iterator[Any]:
 @contextmanager
 def steps(quiet: bool = False) -> Iterator[Any]:
     """A progress display for steps by name; gives a function `step(name, state)`."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=notes(), disable=quiet) as shown:
         tasks: dict[str, Any] = {}
 

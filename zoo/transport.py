@@ -25,7 +25,7 @@ BY_CODE: dict[str, type[ZooError]] = {
 }
 
 
-class Overloaded(Exception):  # noqa: N818 - never leaves this room
+class Overloaded(Exception):
     """An answer that asks to be tried again later."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -64,7 +64,9 @@ class Transport:
         given = {name: value for name, value in params.items() if value is not None}
         return self.request("GET", path, params=given)
 
-    def request(self, method: str, path: str, *, again: bool = True, **options: Any) -> httpx.Response:
+    def request(
+        self, method: str, path: str, *, again: bool = True, **options: Any
+    ) -> httpx.Response:
         """Any request; the answer is one of success.
 
         Args:

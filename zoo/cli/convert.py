@@ -20,14 +20,18 @@ def add_to(app: typer.Typer) -> None:
 
 def convert(
     source: Annotated[Path, typer.Argument(help="The model file.", metavar="SRC")],
-    to: Annotated[str, typer.Option(help="Frameworks, with commas: pytorch,paddle,mindspore,onnx.")],
+    to: Annotated[
+        str, typer.Option(help="Frameworks, with commas: pytorch,paddle,mindspore,onnx.")
+    ],
     out: Annotated[Path, typer.Option(help="Directory that gets one for each framework.")],
     inputs: Annotated[
         Path | None, typer.Option(help=".npz file to verify with.", show_default="made up")
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(help="Sizes to verify with for a dynamic dimension: W=320,191. May be repeated."),
+        typer.Option(
+            help="Sizes to verify with for a dynamic dimension: W=320,191. May be repeated."
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Run the results beside the source.")] = True,
     name: Annotated[str, typer.Option(help="What to call the model in its source.")] = "",
@@ -94,7 +98,9 @@ def sizes(texts: list[str]) -> dict[str, tuple[int, ...]]:
         name, equals, numbers = text.partition("=")
         parts = numbers.split(",")
         if not equals or not name or not all(part.strip().isdigit() for part in parts):
-            raise UsageError(f"--size {text}: expected a name and sizes", fix="write --size W=320,191")
+            raise UsageError(
+                f"--size {text}: expected a name and sizes", fix="write --size W=320,191"
+            )
         found[name.strip()] = tuple(int(part) for part in parts)
     return found
 

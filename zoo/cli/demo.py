@@ -34,7 +34,9 @@ def demo(
     from zoo.demo import run
 
     with ExitStack() as stack:
-        place = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="polyzoo-demo-")))
+        place = data or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="polyzoo-demo-"))
+        )
         with present.steps() as step:
             outcome = stack.enter_context(run(place, options(context).settings, step))
         if json:

@@ -48,7 +48,9 @@ def push(
     name: Annotated[str, typer.Argument(help="org/model@version.", metavar="NAME")],
     head: Annotated[
         Path | None,
-        typer.Option(help="YAML file with the rest of the manifest: task, summary, licence, lineage."),
+        typer.Option(
+            help="YAML file with the rest of the manifest: task, summary, licence, lineage."
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="What the model does: text-recognition.")] = None,
     summary: Annotated[str | None, typer.Option(help="One line on the model.")] = None,
@@ -91,7 +93,9 @@ def _head(path: Path | None) -> dict[str, Any]:
 
 def ls(
     context: typer.Context,
-    framework: Annotated[str | None, typer.Option("--framework", "-f", help="Only with it.")] = None,
+    framework: Annotated[
+        str | None, typer.Option("--framework", "-f", help="Only with it.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Only for this task.")] = None,
     json: Json = False,
 ) -> None:
@@ -102,7 +106,9 @@ def ls(
 def search(
     context: typer.Context,
     words: Annotated[str, typer.Argument(help="Words in name, summary, task or tags.")],
-    framework: Annotated[str | None, typer.Option("--framework", "-f", help="Only with it.")] = None,
+    framework: Annotated[
+        str | None, typer.Option("--framework", "-f", help="Only with it.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Only for this task.")] = None,
     json: Json = False,
 ) -> None:
@@ -121,7 +127,13 @@ def _list(
         present.document({"items": found})
         return
     rows = [
-        (m["name"], m.get("latest"), m.get("task"), " ".join(m.get("frameworks", [])), m.get("summary"))
+        (
+            m["name"],
+            m.get("latest"),
+            m.get("task"),
+            " ".join(m.get("frameworks", [])),
+            m.get("summary"),
+        )
         for m in found
     ]
     present.table(("name", "version", "task", "frameworks", "summary"), rows)
@@ -184,7 +196,7 @@ def run(
         directory = _cached(context, name, framework)
     results = artifact.run(directory, arrays, device)
     partial = outputs.with_name(f".{outputs.name}.partial.npz")
-    np.savez(partial, **results)  # type: ignore[arg-type]
+    np.savez(partial, **results)
     os.replace(partial, outputs)
     shapes = {key: list(value.shape) for key, value in results.items()}
     if json:

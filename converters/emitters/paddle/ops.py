@@ -9,6 +9,7 @@ framework. Element types without a CPU kernel are looked after in `kernels`, not
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from converters.emitters.arith import (
     window,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
-from converters.graph.model import Array
+from converters.graph.model import Array, Value
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -265,7 +266,7 @@ def BatchNormalization(
         dims = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         options = arguments(momentum=(float(_short(momentum)), 0.9), epsilon=(float(eps), 1e-05))
         return Layer(
-            f"nn.BatchNorm{dims}D({prod(scale.shape or ())}{options})",
+            f"nn.BatchNorm{dims}D({prod(scale.value.static_shape or ())}{options})",
             {"weight": scale.value, "bias": b.value, "_mean": mean.value, "_variance": var.value},
             f"layer({x})",
             "bn",
@@ -277,7 +278,7 @@ def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: fl
     eps = _short(epsilon)
     if _owns(scale, b) and x.rank in (3, 4, 5):
         return Layer(
-            f"nn.InstanceNorm{(x.rank or 4) - 2}D({prod(scale.shape or ())}"
+            f"nn.InstanceNorm{(x.rank or 4) - 2}D({prod(scale.value.static_shape or ())}"
             f"{arguments(epsilon=(float(eps), 1e-05))})",
             {"scale": scale.value, "bias": b.value},
             f"layer({x})",
@@ -320,7 +321,7 @@ def GroupNormalization(
     eps = _short(epsilon)
     if _owns(scale, b):
         return Layer(
-            f"nn.GroupNorm({num_groups}, {prod(scale.shape or ())}"
+            f"nn.GroupNorm({num_groups}, {prod(scale.value.static_shape or ())}"
             f"{arguments(epsilon=(float(eps), 1e-05))})",
             {"weight": scale.value, "bias": b.value},
             f"layer({x})",
@@ -851,7 +852,11 @@ def Unsqueeze(x: Operand, axes: Numbers) -> str:
 
 def Expand(x: Operand, shape: Numbers) -> str:
     if shape.items is not None and x.shape is not None:
-        if shape.static and all(size == 1 for size in shape.static) and x.rank >= len(shape.items):
+        if (
+            shape.static
+            and all(size == 1 for size in shape.static)
+            and len(x.shape) >= len(shape.items)
+        ):
             return str(x)
         sizes = (*(1,) * (len(shape.items) - len(x.shape)), *x.shape)
         if len(sizes) == len(shape.items) and all(
@@ -968,7 +973,9 @@ def Slice(
 ) -> str:
     counted = starts.items is not None and ends.items is not None
     if not counted or any(given is not None and given.static is None for given in (axes, steps)):
-        given = [_list(each) if each is not None else "None" for each in (starts, ends, axes, steps)]
+        given = [
+            _list(each) if each is not None else "None" for each in (starts, ends, axes, steps)
+        ]
         return f"slice_axes({x}, {', '.join(given)})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
@@ -1255,7 +1262,7 @@ def ConstantOfShape(shape: Numbers, *, value: Array | None = None, node: Use) ->
     return f"paddle.full({_list(shape)}, {_literal(number)}, dtype={dtype})"
 
 
-def _literal(number: np.generic) -> str:
+def _literal(number: Any) -> str:
     if number.dtype.kind in "fV":
         value = float(number)
         return repr(float(_short(value))) if np.isfinite(value) else f"float('{value}')"
@@ -1332,7 +1339,7 @@ def QuantizeLinear(
     return f"quantize({given}{arguments(block=(block_size, 0))})"
 
 
-def _integer(node: Use) -> np.dtype[np.generic]:
+def _integer(node: Use) -> np.dtype[Any]:
     dtype = node.out.dtype
     if dtype is None or dtype.name not in ("int8", "uint8", "int16", "int32"):
         raise Refusal(f"element type {dtype}")
@@ -1503,7 +1510,7 @@ def _activations(
 def _recurrent(
     name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
     layout: int,
-) -> tuple[str, dict[str, object]]:  # fmt: skip
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
     """Constructor and weights of a recurrent layer, gates in PaddlePaddle's order."""
     if w.weight is None or r.weight is None:
         raise Refusal("weights that are not constant")
@@ -1513,7 +1520,7 @@ def _recurrent(
         parts = np.split(data, gates)
         return np.concatenate([parts[k] for k in order])
 
-    weights: dict[str, object] = {}
+    weights: dict[str, Value | None] = {}
     for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
         weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
         weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
