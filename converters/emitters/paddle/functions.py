@@ -271,6 +271,11 @@ def reshape(x: paddle.Tensor, shape: list[int]) -> paddle.Tensor:
     return paddle.zeros(shape, dtype=x.dtype) if 0 in shape else x.reshape(shape)
 
 
+def expand(x: paddle.Tensor, shape: list[int]) -> paddle.Tensor:
+    """Broadcast a tensor and a shape against each other."""
+    return paddle.broadcast_tensors([x, paddle.zeros(shape, dtype=x.dtype)])[0]
+
+
 def unsqueeze(x: paddle.Tensor, axes: list[int]) -> paddle.Tensor:
     """New axes of size one, at these places of the result."""
     rank = x.ndim + len(axes)
@@ -308,8 +313,17 @@ def from_start(indices: paddle.Tensor, size: int | paddle.Tensor) -> paddle.Tens
 
 def gather_elements(x: paddle.Tensor, indices: paddle.Tensor, axis: int) -> paddle.Tensor:
     """Elements along an axis; negative indices count from the end."""
-    indices = from_start(indices, x.shape[axis])
-    return paddle.take_along_axis(x, indices, axis, broadcast=False)
+    indices, shape = from_start(indices, x.shape[axis]), indices.shape
+    if x.ndim > 6:
+        # The kernel takes six axes at most; here the others agree, and are folded.
+        axis, x, indices = 1, folded(x, axis), folded(indices, axis)
+    return paddle.take_along_axis(x, indices, axis, broadcast=False).reshape(shape)
+
+
+def folded(x: paddle.Tensor, axis: int) -> paddle.Tensor:
+    """What is before an axis as one axis, the axis, and what is behind it as one."""
+    axis = axis % x.ndim
+    return x.reshape([math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])])
 
 
 def gather_nd(x: paddle.Tensor, indices: paddle.Tensor, batch_dims: int) -> paddle.Tensor:
@@ -451,16 +465,14 @@ def non_max_suppression(
 # ***** padding and resizing *****
 
 
-def pad_axes(
-    x: paddle.Tensor, pads: list[int], axes: list[int] | None, mode: str, value: float = 0.0
-) -> paddle.Tensor:
-    """Pad axes that the model computes: before each of them, then after each."""
+def sides_of(x: paddle.Tensor, pads: list[int], axes: list[int] | None) -> list[int]:
+    """Padding before and after every axis, of numbers before each of some axes, then after each."""
     axes = axes or list(range(x.ndim))
     sides = [0] * 2 * x.ndim
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :]):
         place = axis % x.ndim
         sides[2 * place : 2 * place + 2] = [before, after]
-    return crop_or_pad(x, sides, value) if mode == "constant" else pad_by_index(x, sides, mode)
+    return sides
 
 
 def pad_by_index(x: paddle.Tensor, sides: list[int], mode: str) -> paddle.Tensor:

@@ -33,13 +33,14 @@ LACKING: Mapping[str, frozenset[str]] = {
         (
             "And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike",
             "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
-            "DynamicQuantizeLinear", "Embedding", "Equal", "Expand", "Flatten", "Gather", "Greater",
+            "DynamicQuantizeLinear", "Embedding", "Equal", "Flatten", "Gather", "Greater",
             "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
             "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Reshape", "Shape",
             "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),
     ),
+    "Expand": frozenset({"bfloat16", "int16", "int8", "uint8"}),
     "Split": frozenset({"int16"}),
     "Tile": frozenset({"bfloat16"}),
     **dict.fromkeys(

@@ -851,20 +851,31 @@ def Unsqueeze(x: Operand, axes: Numbers) -> str:
 
 
 def Expand(x: Operand, shape: Numbers) -> str:
-    if shape.items is not None and x.shape is not None:
-        if (
-            shape.static
-            and all(size == 1 for size in shape.static)
-            and len(x.shape) >= len(shape.items)
-        ):
-            return str(x)
-        sizes = (*(1,) * (len(shape.items) - len(x.shape)), *x.shape)
-        if len(sizes) == len(shape.items) and all(
-            size == 1 or (isinstance(wanted, int) and wanted == size)
-            for size, wanted in zip(sizes, shape.items, strict=True)
-        ):
-            return f"{x}.expand({_list(shape)})"
-    return f"{x}.expand(paddle.broadcast_shape({x}.shape, {_list(shape)}))"
+    if shape.items is None or x.shape is None:
+        return f"expand({x}, {_list(shape)})"
+    new = len(shape.items) - len(x.shape)
+    wanted = [1] * -new + list(shape.items)
+    sizes = [_broadcast(x, axis - max(new, 0), size) for axis, size in enumerate(wanted)]
+    if any(size is None for size in sizes):
+        return f"expand({x}, {_list(shape)})"
+    if sizes == [_size(x, axis) for axis in range(len(x.shape))]:
+        return str(x)
+    return f"{x}.expand([{', '.join(str(size) for size in sizes)}])"
+
+
+def _size(x: Operand, axis: int) -> int | str:
+    """A size of a tensor, as text where only the running model knows it."""
+    size = (x.shape or ())[axis]
+    return size if isinstance(size, int) else f"{x}.shape[{axis}]"
+
+
+def _broadcast(x: Operand, axis: int, wanted: int | float | str) -> int | float | str | None:
+    """The size of an axis broadcast against another; None where that is not known here."""
+    have = _size(x, axis) if axis >= 0 else 1
+    if have == 1 or (isinstance(wanted, int) and wanted > 1):
+        return wanted
+    # The other size must be one or the same.
+    return have if isinstance(have, int) or wanted in (1, have) else None
 
 
 def Tile(x: Operand, repeats: Numbers) -> str:
@@ -933,11 +944,14 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 
 
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
-    before = ":, " * (axis % data.ranked())
+    axis = axis % data.ranked()
+    before = ":, " * axis
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
         if indices.const.ndim == 0:
-            return f"{data}[{before}{index}]"
+            # Slicing takes six axes at most.
+            plain = data.ranked() <= 6
+            return f"{data}[{before}{index}]" if plain else f"{data}.unbind({axis})[{index}]"
         stop = "" if index == -1 else index + 1
         return f"{data}[{before}{index}:{stop}]"
     return f"{data}[{before}{indices}]"
@@ -1053,7 +1067,10 @@ def Pad(
         raise Refusal(f"attribute mode={mode!r}")
     if pads.items is None or (axes is not None and axes.static is None):
         chosen = _list(axes) if axes is not None else "None"
-        return f"pad_axes({x}, {_list(pads)}, {chosen}, {mode!r}{_fill(value)})"
+        sides_text = f"sides_of({x}, {_list(pads)}, {chosen})"
+        if mode == "constant":
+            return f"crop_or_pad({x}, {sides_text}{_fill(value)})"
+        return f"pad_by_index({x}, {sides_text}, {mode!r})"
     sides = pads_by_axis(rank, pads, axes)
     flat = [side for pair in sides for side in pair]
     growing = all(isinstance(side, str) or side >= 0 for side in flat)
