@@ -11,13 +11,7 @@ from converters.emitters.pytorch import ops
 from converters.emitters.pytorch.ops import DEVICE
 from converters.emitters.table import Table
 
-DTYPES = {
-    name: f"torch.{name}"
-    for name in (
-        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-        "uint16", "uint32", "uint64", "bool", "complex64", "complex128",
-    )
-}  # fmt: skip
+DTYPES = {name: f"torch.{name}" for name in ops.DTYPES}
 
 PYTORCH = Framework(
     key="pytorch",

@@ -536,13 +536,13 @@ def col2im(
     return F.pad(y, [-pads[side + k] for k in reversed(range(n)) for side in (0, n)])
 
 
-def along(x: torch.Tensor, values: torch.Tensor, axis: int) -> torch.Tensor:
-    """One value for all, or one for each place along an axis, ready to broadcast."""
-    return (
-        values
-        if values.dim() == 0 or values.numel() == 1
-        else values.reshape(-1, *[1] * (x.dim() - axis % x.dim() - 1))
-    )
+def along(x: torch.Tensor, values: torch.Tensor, axis: int, block: int = 0) -> torch.Tensor:
+    """One value for all, for each place along an axis, or for each block of it: to broadcast."""
+    if block:
+        return values.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
+    if values.numel() == 1 or values.dim() > 1:
+        return values
+    return values.reshape(-1, *[1] * (x.dim() - axis % x.dim() - 1))
 
 
 def quantize(
@@ -553,24 +553,47 @@ def quantize(
     low: int,
     high: int,
     dtype: torch.dtype,
+    block: int = 0,
 ) -> torch.Tensor:
     """round(x / scale) + zero point, saturated."""
-    y = (x / along(x, scale, axis)).round()
+    y = (x / along(x, scale, axis, block)).round()
     if zero is not None:
-        y = y + along(x, zero, axis).to(y.dtype)
+        y = y + along(x, zero, axis, block).to(y.dtype)
     return y.clamp(low, high).to(torch.int32).to(dtype)
 
 
 def dequantize(
-    x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None, axis: int
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero: torch.Tensor | None,
+    axis: int,
+    block: int = 0,
 ) -> torch.Tensor:
     """(x - zero point) * scale."""
-    y = (
-        x.to(torch.int32)
-        if zero is None
-        else x.to(torch.int32) - along(x, zero, axis).to(torch.int32)
-    )
-    return y.to(scale.dtype) * along(x, scale, axis)
+    y = x.to(torch.int32)
+    if zero is not None:
+        y = y - along(x, zero, axis, block).to(torch.int32)
+    return y.to(scale.dtype) * along(x, scale, axis, block)
+
+
+def centered(x: torch.Tensor, zero: torch.Tensor | None, axis: int) -> torch.Tensor:
+    """X - zero point, as floats in which sums of products of such integers are exact."""
+    return x.double() if zero is None else x.double() - along(x, zero, axis).double()
+
+
+def requantize(
+    y: torch.Tensor,
+    factor: torch.Tensor,
+    scale: torch.Tensor,
+    zero: torch.Tensor,
+    axis: int,
+    low: int,
+    high: int,
+) -> torch.Tensor:
+    """Sums of integers that stand for y * factor, quantised with a scale and a zero point."""
+    y = y * along(y, factor, axis) / along(y, scale, axis)
+    y = y.round() + along(y, zero, axis)
+    return y.clamp(low, high).to(zero.dtype)
 
 
 def lstm(

@@ -102,7 +102,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def to_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
     """An array as a tensor of the type that the model expects."""
     plain = np.ascontiguousarray(array).reshape(np.shape(array))
-    if dtype in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+    if dtype == "bfloat16" or dtype.startswith("float8"):
         return torch.from_numpy(plain.astype(np.float32)).to(getattr(torch, dtype))
     return torch.from_numpy(plain.astype(dtype))
 
@@ -110,7 +110,7 @@ def to_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
 def to_array(tensor: torch.Tensor) -> np.ndarray:
     """A tensor as an array; types that numpy lacks become float32."""
     tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
+    if tensor.dtype == torch.bfloat16 or str(tensor.dtype).startswith("torch.float8"):
         tensor = tensor.float()
     return tensor.numpy()
 

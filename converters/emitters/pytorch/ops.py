@@ -50,7 +50,6 @@ PHRASES: dict[str, str] = {
     "BitwiseAnd": "{A:s} & {B:s}",
     "BitwiseOr": "{A:s} | {B:s}",
     "BitwiseXor": "{A:s} ^ {B:s}",
-    "BitwiseNot": "~{X}",
     "IsNaN": "{X}.isnan()",
     # ***** rounding, sign and elementwise functions *****
     "Ceil": "{X}.ceil()",
@@ -101,7 +100,10 @@ def Div(a: Operand, b: Operand) -> str:
 
 
 def Mod(a: Operand, b: Operand, *, fmod: int) -> str:
-    return f"torch.fmod({a}, {b:s})" if fmod else f"torch.remainder({a}, {b:s})"
+    function = "torch.fmod" if fmod else "torch.remainder"
+    if a.typed().name in UNSIGNED:
+        return f"{function}({_wide(a)}, {_wide(b)}).to({a}.dtype)"
+    return f"{function}({a}, {b:s})"
 
 
 def Pow(x: Operand, y: Operand) -> str:
@@ -126,11 +128,35 @@ def Mean(*xs: Operand) -> str:
 
 
 def Max(*xs: Operand) -> str:
-    return nested("torch.maximum", xs)
+    return _extreme_of("torch.maximum", xs)
 
 
 def Min(*xs: Operand) -> str:
-    return nested("torch.minimum", xs)
+    return _extreme_of("torch.minimum", xs)
+
+
+def _extreme_of(function: str, xs: tuple[Operand, ...]) -> str:
+    if _wide(xs[0]) == str(xs[0]) or len(xs) == 1:
+        return nested(function, xs)
+    return f"{nested(function, [_wide(x) for x in xs])}.to({xs[0]}.dtype)"
+
+
+# Unsigned integers in which PyTorch hardly computes; its 64 bits have no wider type.
+UNSIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
+
+
+def _wide(x: Operand) -> str:
+    """A tensor in a type that PyTorch computes in."""
+    if x.typed() == np.uint64:
+        raise Refusal("element type uint64")
+    return f"{x}.long()" if x.typed().name in UNSIGNED else str(x)
+
+
+def BitwiseNot(x: Operand) -> str:
+    name = x.typed().name
+    if name in UNSIGNED:
+        return f"(~{x}.view(torch.{UNSIGNED[name]})).view(torch.{name})"
+    return f"~{x}"
 
 
 def BitShift(x: Operand, y: Operand, *, direction: str) -> str:
@@ -326,7 +352,7 @@ def Conv(
     return f"F.conv{n}d({source}, {w}{bias}{common})"
 
 
-def _padded(x: Operand, win: Window, value: str = "") -> str:
+def _padded(x: Operand | str, win: Window, value: str = "") -> str:
     """The input with the padding that PyTorch's own argument cannot say."""
     extra = f", {value}" if value else ""
     if win.same:
@@ -1182,6 +1208,42 @@ def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
     return f"torch.ones_like({x}, dtype={_dtype(node.out.dtype)}).triu({k}).tril({k})"
 
 
+def RandomNormal(
+    *, dtype: int, mean: float, scale: float, seed: float | None = None, shape: tuple[int, ...], node: Use
+) -> str:  # fmt: skip
+    return f"torch.empty({tuple(shape)}, dtype={_dtype(node.out.dtype)}).normal_({mean}, {scale})"
+
+
+def RandomNormalLike(
+    x: Operand, *, dtype: int | None = None, mean: float, scale: float, seed: float | None = None, node: Use
+) -> str:  # fmt: skip
+    return f"torch.empty_like({x}, dtype={_dtype(node.out.dtype)}).normal_({mean}, {scale})"
+
+
+def RandomUniform(
+    *, dtype: int, low: float, high: float, seed: float | None = None, shape: tuple[int, ...], node: Use
+) -> str:  # fmt: skip
+    return f"torch.empty({tuple(shape)}, dtype={_dtype(node.out.dtype)}).uniform_({low}, {high})"
+
+
+def RandomUniformLike(
+    x: Operand, *, dtype: int | None = None, low: float, high: float, seed: float | None = None, node: Use
+) -> str:  # fmt: skip
+    return f"torch.empty_like({x}, dtype={_dtype(node.out.dtype)}).uniform_({low}, {high})"
+
+
+def Bernoulli(x: Operand, *, dtype: int | None = None, seed: float | None = None, node: Use) -> str:
+    cast = f".to({_dtype(node.out.dtype)})" if node.out.dtype != x.dtype else ""
+    return f"{x}.bernoulli(){cast}"
+
+
+def Multinomial(
+    x: Operand, *, dtype: int, sample_size: int, seed: float | None = None, node: Use
+) -> str:
+    draws = f"F.softmax({x}, dim=-1).multinomial({sample_size}, replacement=True)"
+    return draws if node.out.dtype == np.int64 else f"{draws}.to({_dtype(node.out.dtype)})"
+
+
 # Puts a new tensor beside one that is at hand.
 DEVICE = ", device={}.device"
 
@@ -1201,7 +1263,8 @@ def _dtype(dtype: np.dtype[Any] | None) -> str:
 
 DTYPES = {
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "uint16",
-    "uint32", "uint64", "bool", "complex64", "complex128",
+    "uint32", "uint64", "bool", "complex64", "complex128", "float8_e4m3fn", "float8_e4m3fnuz",
+    "float8_e5m2", "float8_e5m2fnuz",
 }  # fmt: skip
 
 
@@ -1209,16 +1272,30 @@ DTYPES = {
 
 
 def Cast(x: Operand, *, to: int, saturate: int, node: Use) -> str:
-    source, target = x.typed(), node.out.dtype
-    name = _dtype(target)
-    if source.kind == "f" and target is not None and target.kind == "b":
-        return f"{x} != 0"
-    return f"{x}.to({name})" if name != "torch.bool" else f"{x}.bool()"
+    return _cast(x, node.out.dtype, saturate)
 
 
 def CastLike(x: Operand, target: Operand, *, saturate: int) -> str:
-    _dtype(target.dtype)
-    return f"{x}.to({target}.dtype)" if target.const is None else f"{x}.to({_dtype(target.dtype)})"
+    return _cast(x, target.dtype, saturate)
+
+
+def _cast(x: Operand, target: np.dtype[Any] | None, saturate: int) -> str:
+    name = _dtype(target)
+    if target is not None and target.name in FLOAT8:
+        return _float8(str(x), target.name, saturate)
+    return f"{x} != 0" if name == "torch.bool" and x.typed().kind != "b" else f"{x}.to({name})"
+
+
+# The largest number of each 8-bit float.
+FLOAT8 = {
+    "float8_e4m3fn": 448.0, "float8_e4m3fnuz": 240.0, "float8_e5m2": 57344.0,
+    "float8_e5m2fnuz": 57344.0,
+}  # fmt: skip
+
+
+def _float8(x: str, name: str, saturate: int) -> str:
+    limit = FLOAT8[name]
+    return f"{x}.clamp({-limit}, {limit}).to(torch.{name})" if saturate else f"{x}.to(torch.{name})"
 
 
 # ***** quantisation *****
@@ -1228,24 +1305,93 @@ def QuantizeLinear(
     x: Operand, scale: Operand, zero: Operand | None = None, *, axis: int, saturate: int, block_size: int,
     output_dtype: int, node: Use,
 ) -> str:  # fmt: skip
-    if (
-        block_size
-        or node.out.dtype is None
-        or node.out.dtype.name not in ("int8", "uint8", "int16", "uint16")
-    ):
-        raise Refusal(f"block_size={block_size}, element type {node.out.dtype}")
-    info = np.iinfo(node.out.dtype)
-    return (
-        f"quantize({x}, {scale}, {zero}, {axis}, {info.min}, {info.max}, {_dtype(node.out.dtype)})"
-    )
+    dtype = node.out.dtype
+    name = _dtype(dtype)
+    block = arguments(block=(block_size, 0))
+    if dtype is not None and dtype.name in FLOAT8:
+        return _float8(f"({x} / along({x}, {scale}, {axis}{block}))", dtype.name, saturate)
+    info = np.iinfo(dtype or np.uint8)
+    return f"quantize({x}, {scale}, {zero}, {axis}, {info.min}, {info.max}, {name}{block})"
 
 
 def DequantizeLinear(
     x: Operand, scale: Operand, zero: Operand | None = None, *, axis: int, block_size: int
 ) -> str:
-    if block_size:
-        raise Refusal(f"attribute block_size={block_size}")
-    return f"dequantize({x}, {scale}, {zero}, {axis})"
+    block = arguments(block=(block_size, 0))
+    if x.typed().name in FLOAT8:
+        return f"{x}.to({scale}.dtype) * along({x}, {scale}, {axis}{block})"
+    return f"dequantize({x}, {scale}, {zero}, {axis}{block})"
+
+
+def ConvInteger(
+    x: Operand, w: Operand, x_zero: Operand | None = None, w_zero: Operand | None = None, *,
+    auto_pad: str, group: int, dilations: tuple[int, ...] | None = None,
+    kernel_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    options = (auto_pad, group, dilations, kernel_shape, pads, strides)
+    return f"{_integer_conv(x, x_zero, w, w_zero, None, *options)}.to(torch.int32)"
+
+
+def _integer_conv(
+    x: Operand, x_zero: Operand | None, w: Operand, w_zero: Operand | None, b: Operand | None,
+    auto_pad: str, group: int, dilations: tuple[int, ...] | None, kernel_shape: tuple[int, ...] | None,
+    pads: tuple[int, ...] | None, strides: tuple[int, ...] | None,
+) -> str:  # fmt: skip
+    """A convolution of integers, exact in 64-bit floats."""
+    n = w.ranked() - 2
+    kernel = tuple(kernel_shape or (w.value.static_shape or ())[2:])
+    if len(kernel) != n or n not in (1, 2, 3):
+        raise Refusal(f"a kernel of {n} dimensions")
+    win = window(
+        x.shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
+    common = arguments(
+        stride=(one(win.strides), 1),
+        padding=(one(win.begin) if win.symmetric else 0, 0),
+        dilation=(one(win.dilations), 1),
+        groups=(group, 1),
+    )
+    source = _padded(f"centered({x}, {x_zero}, 1)", win)
+    bias = f", {b}.double()" if b is not None else ""
+    return f"F.conv{n}d({source}, centered({w}, {w_zero}, 0){bias}{common})"
+
+
+def QLinearConv(
+    x: Operand, x_scale: Operand, x_zero: Operand, w: Operand, w_scale: Operand, w_zero: Operand,
+    y_scale: Operand, y_zero: Operand, b: Operand | None = None, *, auto_pad: str, group: int,
+    dilations: tuple[int, ...] | None = None, kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    options = (auto_pad, group, dilations, kernel_shape, pads, strides)
+    y = _integer_conv(x, x_zero, w, w_zero, b, *options)
+    return f"requantize({y}, {x_scale} * {w_scale}, {y_scale}, {y_zero}, 1, {_range(y_zero)})"
+
+
+def MatMulInteger(
+    a: Operand, b: Operand, a_zero: Operand | None = None, b_zero: Operand | None = None
+) -> str:
+    return f"({_centered_rows(a, a_zero)} @ centered({b}, {b_zero}, -1)).to(torch.int32)"
+
+
+def QLinearMatMul(
+    a: Operand, a_scale: Operand, a_zero: Operand, b: Operand, b_scale: Operand, b_zero: Operand,
+    y_scale: Operand, y_zero: Operand,
+) -> str:  # fmt: skip
+    if (a_scale.rank or 0) > 0 and a_scale.shape != (1,):
+        raise Refusal("a scale for each row")
+    y = f"{_centered_rows(a, a_zero)} @ centered({b}, {b_zero}, -1)"
+    return f"requantize({y}, {a_scale} * {b_scale}, {y_scale}, {y_zero}, -1, {_range(y_zero)})"
+
+
+def _centered_rows(a: Operand, zero: Operand | None) -> str:
+    return f"centered({a}, {zero}, {-2 if a.ranked() > 1 else -1})"
+
+
+def _range(zero: Operand) -> str:
+    """The least and the largest number of the type of a zero point."""
+    info = np.iinfo(zero.typed())
+    return f"{info.min}, {info.max}"
 
 
 # ***** recurrent *****
