@@ -24,6 +24,8 @@ from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
 BITS_OF_A_BYTE = 8
+# What numpy says in `isbuiltin` of types that a package adds, those of `ml_dtypes`.
+BY_ML_DTYPES = 2
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 # Names that exporters make up for constants; anything else that is a float is a parameter.
@@ -212,7 +214,7 @@ def to_array(tensor: onnx.TensorProto) -> Array:
     known = BY_ONNX.get(tensor.data_type)
     if known is None or data.dtype == known.numpy:
         return data
-    bits = known.numpy.kind == "V" and data.dtype.itemsize == known.numpy.itemsize
+    bits = known.numpy.isbuiltin == BY_ML_DTYPES and data.dtype.itemsize == known.numpy.itemsize
     if bits and known.bits >= BITS_OF_A_BYTE:
         return np.ascontiguousarray(data).reshape(data.shape).view(known.numpy)
     return data.astype(known.numpy)

@@ -82,7 +82,7 @@ def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> 
         tensor.ParseFromString(file.read_bytes())
         array = numpy_helper.to_array(tensor)
         known = BY_ONNX.get(info.type.tensor_type.elem_type)
-        if (known is not None and known.numpy.kind == "V") or (
+        if (known is not None and known.numpy.isbuiltin == 2) or (
             known is not None and known.bits < 8
         ):
             if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:

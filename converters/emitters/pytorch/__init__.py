@@ -24,6 +24,7 @@ PYTORCH = Framework(
         device=DEVICE,
     ),
     imports={
+        "Callable": "from collections.abc import Callable",
         "Sequence": "from collections.abc import Sequence",
         "itertools": "import itertools",
         "math": "import math",
@@ -53,6 +54,7 @@ PYTORCH = Framework(
         **{f"nn.InstanceNorm{n}d": ("num_features",) for n in (1, 2, 3)},
         "nn.LayerNorm": ("normalized_shape",),
         "nn.GroupNorm": ("num_groups", "num_channels"),
+        "nn.RNN": ("input_size", "hidden_size"),
         "nn.LSTM": ("input_size", "hidden_size"),
         "nn.GRU": ("input_size", "hidden_size"),
     },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone writes it
@@ -596,29 +596,198 @@ def requantize(
     return y.clamp(low, high).to(zero.dtype)
 
 
+def rnn(
+    layer: nn.RNN | nn.GRU, x: torch.Tensor, h: torch.Tensor | None = None, backwards: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a recurrent layer; outputs are [steps, directions, batch, hidden] as in ONNX.
+
+    With `layer.batch_first` they are [batch, steps, directions, hidden], states with the batch first.
+    """
+    if layer.batch_first and h is not None:
+        h = h.transpose(0, 1).contiguous()
+    steps = 1 if layer.batch_first else 0
+    y, h = layer(x.flip(steps) if backwards else x, h)
+    y = y.reshape(*y.shape[:2], -1, layer.hidden_size)
+    y = y.flip(steps) if backwards else y
+    return (y, h.transpose(0, 1)) if layer.batch_first else (y.transpose(1, 2), h)
+
+
 def lstm(
     layer: nn.LSTM,
     x: torch.Tensor,
     h: torch.Tensor | None = None,
     c: torch.Tensor | None = None,
-    batch_first: bool = False,
+    backwards: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run an LSTM; outputs are [steps, directions, batch, hidden] as in ONNX."""
-    if batch_first and h is not None and c is not None:
+    """Run an LSTM; outputs are [steps, directions, batch, hidden] as in ONNX.
+
+    With `layer.batch_first` they are [batch, steps, directions, hidden], states with the batch first.
+    """
+    if h is None and c is not None:
+        h = torch.zeros_like(c)
+    if c is None and h is not None:
+        c = torch.zeros_like(h)
+    if layer.batch_first and h is not None:
         h, c = h.transpose(0, 1).contiguous(), c.transpose(0, 1).contiguous()
-    y, (h, c) = layer(x, None if h is None else (h, c))
+    steps = 1 if layer.batch_first else 0
+    y, (h, c) = layer(x.flip(steps) if backwards else x, None if h is None else (h, c))
     y = y.reshape(*y.shape[:2], -1, layer.hidden_size)
-    if batch_first:
+    y = y.flip(steps) if backwards else y
+    if layer.batch_first:
         return y, h.transpose(0, 1), c.transpose(0, 1)
     return y.transpose(1, 2), h, c
 
 
-def gru(
-    layer: nn.GRU, x: torch.Tensor, h: torch.Tensor | None = None, batch_first: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a GRU; outputs are [steps, directions, batch, hidden] as in ONNX."""
-    if batch_first and h is not None:
-        h = h.transpose(0, 1).contiguous()
-    y, h = layer(x, h)
-    y = y.reshape(*y.shape[:2], -1, layer.hidden_size)
-    return (y, h.transpose(0, 1)) if batch_first else (y.transpose(1, 2), h)
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softsign": F.softsign,
+    "softplus": F.softplus,
+    "hardsigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1),
+    "leakyrelu": F.leaky_relu,
+    "elu": F.elu,
+}
+
+
+def activated(name: str, x: torch.Tensor, clip: float | None) -> torch.Tensor:
+    """An activation of what is first limited to [-clip, clip]."""
+    return ACTIVATIONS[name](x if clip is None else x.clamp(-clip, clip))
+
+
+def run_cell(
+    cell: Callable[..., tuple[torch.Tensor, ...]],
+    x: torch.Tensor,
+    states: Sequence[torch.Tensor | None],
+    shape: tuple[int, int],
+    lengths: torch.Tensor | None,
+    direction: str,
+    batch_first: bool,
+) -> tuple[torch.Tensor, ...]:
+    """Run a cell over the steps of each sequence, in one direction or both.
+
+    Args:
+        cell: (direction, input, *states) -> states; the first one is the output.
+        x: [steps, batch, width], or [batch, steps, width].
+        states: [directions, batch, hidden], or the batch first; zeros where absent.
+        shape: Directions and hidden size.
+        lengths: [batch]; behind its length a sequence gives zeros and its states stay.
+
+    Returns:
+        [steps, directions, batch, hidden] (or [batch, steps, directions, hidden]), and last states.
+    """
+    if batch_first:
+        x = x.transpose(0, 1)
+        states = [None if state is None else state.transpose(0, 1) for state in states]
+    zeros = x.new_zeros(shape[0], x.shape[1], shape[1])
+    outputs, last = [], []
+    for k, backwards in enumerate((direction == "reverse", True)[: shape[0]]):
+        now = [zeros[k] if state is None else state[k] for state in states]
+        found = []
+        for step in reversed(range(x.shape[0])) if backwards else range(x.shape[0]):
+            new = cell(k, x[step], *now)
+            output = new[0]
+            if lengths is not None:
+                runs = (step < lengths).unsqueeze(1)
+                output = torch.where(runs, output, 0)
+                new = [torch.where(runs, after, before) for after, before in zip(new, now)]
+            found.append(output)
+            now = list(new)
+        outputs.append(torch.stack(found[::-1] if backwards else found))
+        last.append(now)
+    y = torch.stack(outputs, 1)
+    ends = [torch.stack(state) for state in zip(*last)]
+    if batch_first:
+        return y.permute(2, 0, 1, 3), *(state.transpose(0, 1) for state in ends)
+    return y, *ends
+
+
+def rnn_by_steps(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    r: torch.Tensor,
+    b: torch.Tensor | None = None,
+    lengths: torch.Tensor | None = None,
+    h: torch.Tensor | None = None,
+    direction: str = "forward",
+    batch_first: bool = False,
+    clip: float | None = None,
+    activations: tuple[str, ...] = ("tanh", "tanh"),
+) -> tuple[torch.Tensor, ...]:
+    """A simple recurrence, as on the page of RNN in the ONNX standard; shapes as in `run_cell`."""
+    b = w.new_zeros(w.shape[0], 2 * w.shape[1]) if b is None else b
+
+    def cell(k: int, now: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        inputs, hidden = b[k].chunk(2)
+        return (activated(activations[k], now @ w[k].T + h @ r[k].T + inputs + hidden, clip),)
+
+    shape = (r.shape[0], r.shape[2])
+    return run_cell(cell, x, (h,), shape, lengths, direction, batch_first)
+
+
+def gru_by_steps(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    r: torch.Tensor,
+    b: torch.Tensor | None = None,
+    lengths: torch.Tensor | None = None,
+    h: torch.Tensor | None = None,
+    direction: str = "forward",
+    batch_first: bool = False,
+    clip: float | None = None,
+    activations: tuple[str, ...] = ("sigmoid", "tanh") * 2,
+    linear_before_reset: bool = False,
+) -> tuple[torch.Tensor, ...]:
+    """Gated recurrence, as on the page of GRU in the ONNX standard; shapes as in `run_cell`."""
+    b = w.new_zeros(w.shape[0], 2 * w.shape[1]) if b is None else b
+
+    def cell(k: int, now: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        gate, new = activations[2 * k : 2 * k + 2]
+        inputs, hidden = b[k].chunk(2)
+        from_x, bias = (now @ w[k].T + inputs).chunk(3, -1), hidden.chunk(3)
+        to_z, to_r, to_h = r[k].chunk(3)
+        update = activated(gate, from_x[0] + h @ to_z.T + bias[0], clip)
+        reset = activated(gate, from_x[1] + h @ to_r.T + bias[1], clip)
+        if linear_before_reset:
+            past = reset * (h @ to_h.T + bias[2])
+        else:
+            past = (reset * h) @ to_h.T + bias[2]
+        return ((1 - update) * activated(new, from_x[2] + past, clip) + update * h,)
+
+    shape = (r.shape[0], r.shape[2])
+    return run_cell(cell, x, (h,), shape, lengths, direction, batch_first)
+
+
+def lstm_by_steps(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    r: torch.Tensor,
+    b: torch.Tensor | None = None,
+    lengths: torch.Tensor | None = None,
+    h: torch.Tensor | None = None,
+    c: torch.Tensor | None = None,
+    direction: str = "forward",
+    batch_first: bool = False,
+    clip: float | None = None,
+    peepholes: torch.Tensor | None = None,
+    activations: tuple[str, ...] = ("sigmoid", "tanh", "tanh") * 2,
+    input_forget: bool = False,
+) -> tuple[torch.Tensor, ...]:
+    """Long short-term memory, as on the page of LSTM in the ONNX standard; shapes as in `run_cell`."""
+    b = w.new_zeros(w.shape[0], 2 * w.shape[1]) if b is None else b
+    p = w.new_zeros(r.shape[0], 3 * r.shape[2]) if peepholes is None else peepholes
+
+    def cell(
+        k: int, now: torch.Tensor, h: torch.Tensor, c: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        gate, new, out = activations[3 * k : 3 * k + 3]
+        inputs, hidden = b[k].chunk(2)
+        i, o, f, g = (now @ w[k].T + h @ r[k].T + inputs + hidden).chunk(4, -1)
+        to_i, to_o, to_f = p[k].chunk(3)
+        i = activated(gate, i + to_i * c, clip)
+        f = 1 - i if input_forget else activated(gate, f + to_f * c, clip)
+        c = f * c + i * activated(new, g, clip)
+        return activated(gate, o + to_o * c, clip) * activated(out, c, None), c
+
+    shape = (r.shape[0], r.shape[2])
+    return run_cell(cell, x, (h, c), shape, lengths, direction, batch_first)

@@ -1295,6 +1295,9 @@ FLOAT8 = {
 
 def _float8(x: str, name: str, saturate: int) -> str:
     limit = FLOAT8[name]
+    if name == "float8_e4m3fn" and not saturate:
+        # PyTorch takes the largest number for what is beyond; 464 still rounds to it.
+        x = f"{x}.masked_fill({x}.abs() > 464.0, float('nan'))"
     return f"{x}.clamp({-limit}, {limit}).to(torch.{name})" if saturate else f"{x}.to(torch.{name})"
 
 
@@ -1397,30 +1400,20 @@ def _range(zero: Operand) -> str:
 # ***** recurrent *****
 
 
-def LSTM(
+def RNN(
     x: Operand, w: Operand, r: Operand, b: Operand | None = None, lengths: Operand | None = None,
-    h: Operand | None = None, c: Operand | None = None, p: Operand | None = None, *,
-    activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
-    activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str,
-    hidden_size: int | None = None, input_forget: int, layout: int, node: Use,
+    h: Operand | None = None, *, activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None, activations: tuple[str, ...] | None = None,
+    clip: float | None = None, direction: str, hidden_size: int | None = None, layout: int, node: Use,
 ) -> str | Layer:  # fmt: skip
-    usual = not activations or tuple(a.lower() for a in activations) in (
-        ("sigmoid", "tanh", "tanh"),
-        ("sigmoid", "tanh", "tanh") * 2,
-    )
-    if not usual or clip or input_forget or activation_alpha or activation_beta:
-        raise Refusal(f"activations={activations}, clip={clip}, input_forget={input_forget}")
-    # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
-    layer = _recurrent("LSTM", (0, 2, 3, 1), x, w, r, b, direction, layout)
-    if layer is None or lengths is not None or p is not None:
-        raise Refusal("weights that are not constant, sequence_lens or peepholes")
-    state = ""
-    if h is not None and c is not None:
-        state = f", {h}, {c}"
-    elif h is not None or c is not None:
-        raise Refusal("one initial state of two")
-    call = f"lstm(layer, {x}{state}{', batch_first=True' if layout else ''})"
-    return Layer(layer[0], layer[1], call if node.outputs > 1 else f"{call}[0]", "lstm")
+    names = _activations(("Tanh",), activations, activation_alpha, activation_beta, direction)
+    usual = names[0] in ("tanh", "relu") and len(set(names)) == 1 and not clip and lengths is None
+    layer = _recurrent("RNN", (0,), x, w, r, b, direction, layout, names[0]) if usual else None
+    if layer is not None:
+        return _layer_call(layer, "rnn", x, (h,), direction, layout, node)
+    options = _step_options(lengths, (h,), direction, layout, clip)
+    options += arguments(activations=(names, ("tanh",) * len(names)))
+    return _used(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node)
 
 
 def GRU(
@@ -1430,30 +1423,103 @@ def GRU(
     clip: float | None = None, direction: str, hidden_size: int | None = None, layout: int,
     linear_before_reset: int, node: Use,
 ) -> str | Layer:  # fmt: skip
-    usual = not activations or tuple(a.lower() for a in activations) in (
-        ("sigmoid", "tanh"),
-        ("sigmoid", "tanh") * 2,
+    standard = ("sigmoid", "tanh")
+    names = _activations(standard, activations, activation_alpha, activation_beta, direction)
+    usual = set(zip(names[::2], names[1::2], strict=True)) == {standard} and not clip
+    if usual and linear_before_reset and lengths is None:
+        # The standard orders gates z, r, h; PyTorch r, z, n.
+        layer = _recurrent("GRU", (1, 0, 2), x, w, r, b, direction, layout)
+        if layer is not None:
+            return _layer_call(layer, "rnn", x, (h,), direction, layout, node, "gru")
+    options = _step_options(lengths, (h,), direction, layout, clip)
+    options += arguments(
+        activations=(names, standard * (len(names) // 2)),
+        linear_before_reset=(bool(linear_before_reset), False),
     )
-    if not usual or clip or activation_alpha or activation_beta or not linear_before_reset:
-        raise Refusal(
-            f"activations={activations}, clip={clip}, linear_before_reset={linear_before_reset}"
-        )
-    # The standard orders gates z, r, h; PyTorch r, z, n.
-    layer = _recurrent("GRU", (1, 0, 2), x, w, r, b, direction, layout)
-    if layer is None or lengths is not None:
-        raise Refusal("weights that are not constant, or sequence_lens")
-    state = f", {h}" if h is not None else ""
-    call = f"gru(layer, {x}{state}{', batch_first=True' if layout else ''})"
-    return Layer(layer[0], layer[1], call if node.outputs > 1 else f"{call}[0]", "gru")
+    return _used(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node)
+
+
+def LSTM(
+    x: Operand, w: Operand, r: Operand, b: Operand | None = None, lengths: Operand | None = None,
+    h: Operand | None = None, c: Operand | None = None, p: Operand | None = None, *,
+    activation_alpha: tuple[float, ...] | None = None, activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None, clip: float | None = None, direction: str,
+    hidden_size: int | None = None, input_forget: int, layout: int, node: Use,
+) -> str | Layer:  # fmt: skip
+    standard = ("sigmoid", "tanh", "tanh")
+    names = _activations(standard, activations, activation_alpha, activation_beta, direction)
+    usual = set(zip(names[::3], names[1::3], names[2::3], strict=True)) == {standard} and not clip
+    if usual and not input_forget and p is None and lengths is None:
+        # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
+        layer = _recurrent("LSTM", (0, 2, 3, 1), x, w, r, b, direction, layout)
+        if layer is not None:
+            return _layer_call(layer, "lstm", x, (h, c), direction, layout, node)
+    options = _step_options(lengths, (h, c), direction, layout, clip)
+    options += f", peepholes={p}" if p is not None else ""
+    options += arguments(
+        activations=(names, standard * (len(names) // 3)),
+        input_forget=(bool(input_forget), False),
+    )
+    return _used(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node)
+
+
+# The activations of recurrent operators and the parameters that functions.py has for them.
+ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "relu": (), "tanh": (), "sigmoid": (), "softsign": (), "softplus": (), "hardsigmoid": (0.2, 0.5),
+    "leakyrelu": (0.01,), "elu": (1.0,),
+}  # fmt: skip
+
+
+def _activations(
+    standard: tuple[str, ...], given: tuple[str, ...] | None, alpha: tuple[float, ...] | None,
+    beta: tuple[float, ...] | None, direction: str,
+) -> tuple[str, ...]:  # fmt: skip
+    """The activations of every direction, in small letters."""
+    names = tuple(name.lower() for name in given or ())
+    names = names or standard * (2 if direction == "bidirectional" else 1)
+    known = {number for name in names for number in ACTIVATIONS.get(name, ())}
+    numbers = {round(number, 6) for number in (*(alpha or ()), *(beta or ()))}
+    if not set(names) <= set(ACTIVATIONS) or not numbers <= known:
+        raise Refusal(f"activations={names}, activation_alpha={alpha}, activation_beta={beta}")
+    return names
+
+
+def _step_options(
+    lengths: Operand | None, states: tuple[Operand | None, ...], direction: str, layout: int,
+    clip: float | None,
+) -> str:  # fmt: skip
+    pairs = {"lengths": lengths, **dict(zip(("h", "c"), states, strict=False))}
+    text = "".join(f", {name}={value}" for name, value in pairs.items() if value is not None)
+    return text + arguments(
+        direction=(direction, "forward"),
+        batch_first=(bool(layout), False),
+        clip=(clip or None, None),
+    )
+
+
+def _used(text: str, node: Use) -> str:
+    """As many of an expression's values as the node gives."""
+    if node.outputs == 1:
+        return f"{text}[0]"
+    whole = 3 if node.node.key == "LSTM" else 2
+    return text if node.outputs == whole else f"{text}[:{node.outputs}]"
+
+
+def _layer_call(
+    layer: tuple[str, dict[str, Value | None]], function: str, x: Operand,
+    states: tuple[Operand | None, ...], direction: str, layout: int, node: Use, role: str = "",
+) -> Layer:  # fmt: skip
+    pairs = zip(("h", "c"), states, strict=False)
+    text = "".join(f", {name}={value}" for name, value in pairs if value is not None)
+    text += arguments(backwards=(direction == "reverse", False))
+    return Layer(*layer, _used(f"{function}(layer, {x}{text})", node), role or function)
 
 
 def _recurrent(
     name: str, order: tuple[int, ...], x: Operand, w: Operand, r: Operand, b: Operand | None,
-    direction: str, layout: int,
+    direction: str, layout: int, nonlinearity: str = "tanh",
 ) -> tuple[str, dict[str, Value | None]] | None:  # fmt: skip
     """Constructor and weights of a recurrent module, gates in PyTorch's order."""
-    if direction == "reverse":
-        raise Refusal("attribute direction='reverse'")
     if w.weight is None or r.weight is None or (b is not None and b.weight is None):
         return None
     gates, hidden, into = len(order), r.weight.shape[2], w.weight.shape[2]
@@ -1471,6 +1537,7 @@ def _recurrent(
             weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
             weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
     options = arguments(
+        nonlinearity=(nonlinearity, "tanh"),
         bias=(b is not None, True),
         batch_first=(bool(layout), False),
         bidirectional=(direction == "bidirectional", False),
