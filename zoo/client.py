@@ -7,8 +7,10 @@ their digest, paths are checked, and every byte is hashed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -229,47 +231,106 @@ class Client:
 
     def _upload(self, upload: Upload, progress: Progress) -> None:
         name = upload.path.name
+        begun = self._begun(upload)
+        if begun is None:
+            progress(name, upload.size, upload.size)
+            return
+        place, at = begun
+        progress(name, at, upload.size)
+        with explained(upload.path), upload.path.open("rb") as file:
+            while True:
+                file.seek(at)
+                after = self._send(place, at, file.read(self.settings.part), upload)
+                progress(name, after - at, upload.size)
+                at = after
+                if at >= upload.size:
+                    break
+        self._note(upload).unlink(missing_ok=True)
+
+    def _begun(self, upload: Upload) -> tuple[str, int] | None:
+        """Where an upload is and how far; an earlier push's, else a new one; None if all is there."""
+        note = self._note(upload)
+        if note.is_file():
+            place = note.read_text(encoding="utf-8", errors="replace")
+            try:
+                if _PLACE.match(place):
+                    return place, self._reached(place)
+            except NotFound:
+                pass
+            note.unlink(missing_ok=True)
         answer = self.transport.request(
             "POST", "/v1/uploads", json={"sha256": upload.sha256, "size": upload.size}
         )
         if answer.status_code == 200:
-            progress(name, upload.size, upload.size)
-            return
-        place = httpx.URL(answer.headers["Location"]).path
-        at = int(answer.headers.get("Upload-Offset", 0))
-        progress(name, at, upload.size)
-        with upload.path.open("rb") as file:
-            while True:
-                file.seek(at)
-                part = file.read(self.settings.part)
-                after = self._send(place, at, part)
-                progress(name, after - at, upload.size)
-                at = after
-                if at >= upload.size:
-                    return
+            return None
+        place = httpx.URL(answer.headers.get("Location", "")).path
+        if not _PLACE.match(place):
+            raise ServerUnavailable(
+                f"{self.transport.endpoint} did not say where to upload to",
+                fix="check that --endpoint is a zoo's server",
+            )
+        with explained(note):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(place, encoding="utf-8")
+        return place, _offset(answer, 0)
 
-    def _send(self, place: str, at: int, part: bytes) -> int:
+    def _note(self, upload: Upload) -> Path:
+        """The file of the cache that says where an unfinished upload is."""
+        of = f"{self.transport.endpoint} {upload.sha256}"
+        return self.settings.cache / "uploads" / hashlib.sha256(of.encode()).hexdigest()
+
+    def _send(self, place: str, at: int, part: bytes, upload: Upload) -> int:
         """Send a part; returns the offset that the server has reached."""
-        url = self.transport.url(place)
-        failure: Exception | None = None
-        for _ in range(self.settings.attempts):
-            try:
-                headers = {
-                    "Upload-Offset": str(at),
-                    "Content-Type": "application/octet-stream",
-                }
-                response = self.transport.request(
-                    "PATCH", place, again=False, content=part, headers=headers
-                )
-            except ServerUnavailable as error:
-                failure = error
-                reached = int(self.transport.request("HEAD", place).headers["Upload-Offset"])
-                if reached >= at + len(part):
-                    return reached
-                part, at = part[reached - at :], reached
-                continue
-            return int(response.headers.get("Upload-Offset", at + len(part)))
-        raise failure or ServerUnavailable(f"no answer from {url}")
+        end = at + len(part)
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            for attempt in self.transport.attempts(_is_out_of_step):
+                with attempt:
+                    if attempt.num > 1:
+                        # What arrived before the failure stays on the server.
+                        reached = self._reached(place)
+                        if not at <= reached <= end:
+                            raise Conflict(
+                                f"{upload.path}: another push is sending the same file",
+                                fix="wait until it ends, then push again",
+                            )
+                        part, at = part[reached - at :], reached
+                        if at == end:
+                            return end
+                    answer = self.transport.request(
+                        "PATCH",
+                        place,
+                        again=False,
+                        content=part,
+                        headers={**headers, "Upload-Offset": str(at)},
+                    )
+                    return _offset(answer, end)
+        except NotFound:
+            # The answer to the last bytes was lost: they made it a blob, and the upload is gone.
+            if end == upload.size and self._begun(upload) is None:
+                return end
+            raise
+        raise AssertionError("attempts end by a return or an error")
+
+    def _reached(self, place: str) -> int:
+        return _offset(self.transport.request("HEAD", place), 0)
+
+
+# Where an upload may be: what a server names is put behind its address and nowhere else.
+_PLACE = re.compile(r"/v1/uploads/[A-Za-z0-9_-]{1,128}\Z")
+
+
+def _offset(answer: httpx.Response, default: int) -> int:
+    said = answer.headers.get("Upload-Offset", "")
+    return int(said) if said.isdecimal() else default
+
+
+def _is_out_of_step(error: Exception) -> bool:
+    """Whether to ask for the offset and go on from there.
+
+    After a broken request the server may still be at its end, and refuses the next until it is.
+    """
+    return isinstance(error, ServerUnavailable | Conflict)
 
 
 def _told(progress: Progress, what: str, total: int) -> Callable[[int], None]:
@@ -305,6 +366,7 @@ def collect(source: Path, head: Mapping[str, Any]) -> tuple[Manifest, list[Uploa
 # The fields of an artifact's own manifest.json that a version's manifest repeats.
 REPEATED = (
     "framework", "format", "precision", "targets", "entry", "inference", "source", "converter", "route",
+    "verification",
 )  # fmt: skip
 
 
@@ -312,9 +374,15 @@ def _read_artifact(folder: Path) -> tuple[dict[str, Any], list[Upload], dict[str
     path = folder / "manifest.json"
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        fields = {name: said[name] for name in REPEATED if name in said}
-    except (ValueError, TypeError) as error:
-        raise InvalidManifest(f"{path}: expected a JSON object: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidManifest(
+            f"{path}: not JSON: {error}", fix="convert the model again, or correct the file"
+        ) from None
+    if not isinstance(said, dict):
+        raise InvalidManifest(
+            f"{path}: expected an object of fields", fix="convert the model again"
+        )
+    fields = {name: said[name] for name in REPEATED if said.get(name) is not None}
     uploads = []
     for file in sorted(folder.rglob("*")):
         if file.is_symlink():
@@ -327,13 +395,7 @@ def _read_artifact(folder: Path) -> tuple[dict[str, Any], list[Upload], dict[str
         {"path": u.path.relative_to(folder).as_posix(), "sha256": u.sha256, "size": u.size}
         for u in uploads
     ]
-    if said.get("verification"):
-        fields["verification"] = said["verification"]
-    signature = said.get("signature")
-    known = signature and all(
-        spec.get("shape") is not None for side in signature.values() for spec in side
-    )
-    return fields, uploads, signature if known else None
+    return fields, uploads, said.get("signature")
 
 
 def _state(target: Path, artifact: Artifact) -> str:
