@@ -132,16 +132,96 @@ def max_pool_with_indices(
     x: torch.Tensor,
     kernel: int | tuple[int, ...],
     stride: int | tuple[int, ...],
-    padding: int | tuple[int, ...] = 0,
+    pads: tuple[int, ...] | None = None,
     dilation: int | tuple[int, ...] = 1,
     ceil_mode: bool = False,
+    column_major: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Max pooling and where each maximum stands in the flattened input."""
-    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
-    y, inner = pool(x, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
-    size = math.prod(x.shape[2:])
-    images = torch.arange(x.shape[0] * x.shape[1], device=x.device) * size
-    return y, inner + images.reshape(*x.shape[:2], *[1] * (x.dim() - 2))
+    """Max pooling and where each maximum stands in the flattened input [N, C, spatial...]."""
+    n = x.dim() - 2
+    pads = pads or (0,) * (2 * n)
+    sides = [pads[side + k] for k in reversed(range(n)) for side in (0, n)]
+    padded = F.pad(x.double(), sides, value=-math.inf)
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
+    y, inner = pool(padded, kernel, stride, 0, dilation, ceil_mode, return_indices=True)
+    sizes = x.shape[2:]
+    places = []
+    for k in reversed(range(n)):
+        places.insert(0, inner % padded.shape[2 + k] - pads[k])
+        inner = inner // padded.shape[2 + k]
+    images = torch.arange(x.shape[0] * x.shape[1], device=x.device)
+    where = images.reshape(*x.shape[:2], *[1] * n) * math.prod(sizes)
+    for k in range(n):
+        where = where + places[k] * math.prod(sizes[:k] if column_major else sizes[k + 1 :])
+    return y.to(x.dtype), where
+
+
+def max_unpool(
+    x: torch.Tensor,
+    indices: torch.Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: tuple[int, ...] | None = None,
+    shape: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Put maxima back where they stood in a flattened tensor of zeros, then grow it to `shape`."""
+    n = len(kernel)
+    pads = pads or (0,) * (2 * n)
+    spatial = (
+        (size - 1) * step - before - after + reach
+        for size, step, before, after, reach in zip(x.shape[2:], stride, pads[:n], pads[n:], kernel)
+    )
+    sizes = [*x.shape[:2], *spatial]
+    y = x.new_zeros(math.prod(sizes)).scatter(0, indices.flatten(), x.flatten()).reshape(sizes)
+    if shape is None:
+        return y
+    return F.pad(y, [pad for k in reversed(range(n + 2)) for pad in (0, shape[k] - sizes[k])])
+
+
+def deform_conv(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    offset: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    offset_groups: int = 1,
+) -> torch.Tensor:
+    """Convolution that reads its input at moved places, zeros outside.
+
+    Args:
+        x: [N, C, H, W].
+        weight: [out, C / groups, kh, kw].
+        offset: [N, offset_groups * kh * kw * 2, out height, out width]; pairs of y and x.
+        mask: [N, offset_groups * kh * kw, out height, out width].
+
+    Source: Dai et al., Deformable Convolutional Networks, 2017; the page of DeformConv in ONNX.
+    """
+    n, c, h, w = x.shape
+    kh, kw = weight.shape[2:]
+    oh, ow = offset.shape[2:]
+    device = x.device
+    rows = torch.arange(oh, device=device).reshape(1, 1, oh, 1) * stride[0] - padding[0]
+    columns = torch.arange(ow, device=device).reshape(1, 1, 1, ow) * stride[1] - padding[1]
+    rows = rows + torch.arange(kh, device=device).reshape(kh, 1, 1, 1) * dilation[0]
+    columns = columns + torch.arange(kw, device=device).reshape(1, kw, 1, 1) * dilation[1]
+    moved = offset.reshape(n * offset_groups, kh, kw, 2, oh, ow)
+    # Places from -1 at the middle of the first pixel to 1 at the middle of the last one.
+    y = (moved[:, :, :, 0] + rows) * (2 / max(h - 1, 1)) - 1
+    z = (moved[:, :, :, 1] + columns) * (2 / max(w - 1, 1)) - 1
+    grid = torch.stack((z, y), -1).reshape(n * offset_groups, kh * kw * oh, ow, 2).to(x.dtype)
+    source = x.reshape(n * offset_groups, c // offset_groups, h, w)
+    read = F.grid_sample(source, grid, align_corners=True)
+    read = read.reshape(n, offset_groups, c // offset_groups, kh * kw, oh, ow)
+    if mask is not None:
+        read = read * mask.reshape(n, offset_groups, 1, kh * kw, oh, ow)
+    read = read.reshape(n, groups, c // groups * kh * kw, oh * ow)
+    kernels = weight.reshape(groups, -1, c // groups * kh * kw)
+    result = (kernels @ read).reshape(n, -1, oh, ow)
+    return result if bias is None else result + bias.reshape(-1, 1, 1)
 
 
 def reduce_prod(x: torch.Tensor, axes: tuple[int, ...], keepdim: bool) -> torch.Tensor:
@@ -419,6 +499,7 @@ def resize(
     cubic_a: float = -0.75,
     exclude_outside: bool = False,
     extrapolation: float = 0.0,
+    antialias: bool = False,
     policy: str = "stretch",
     roi: tuple[float, ...] | None = None,
 ) -> torch.Tensor:
@@ -472,11 +553,13 @@ def resize(
                 taken = place.floor() if nearest == "floor" else place.ceil()
             x = x.index_select(axis, taken.long().clamp(0, size - 1))
             continue
-        reach = 1 if mode == "linear" else 2
+        # Against aliasing the filter is as wide as the pixels of the smaller result.
+        shrink = min(scale, 1.0) if antialias else 1.0
+        reach = math.ceil((1 if mode == "linear" else 2) / shrink)
         first = (place - reach).floor()
         offsets = torch.arange(2 * reach + 2, dtype=torch.float64, device=x.device)
         taken = first.unsqueeze(1) + offsets
-        distance = (taken - place.unsqueeze(1)).abs()
+        distance = (taken - place.unsqueeze(1)).abs() * shrink
         if mode == "linear":
             weights = (1 - distance).clamp(min=0)
         else:
@@ -506,6 +589,62 @@ def center_crop_pad(x: torch.Tensor, sizes: tuple[int, ...], axes: tuple[int, ..
             pads = [0, 0] * (x.dim() - 1 - axis % x.dim()) + [before, size - have - before]
             x = F.pad(x, pads)
     return x
+
+
+def roi_align(
+    x: torch.Tensor,
+    rois: torch.Tensor,
+    batch: torch.Tensor,
+    size: tuple[int, int],
+    ratio: int = 0,
+    scale: float = 1.0,
+    half_pixel: bool = True,
+    mode: str = "avg",
+) -> torch.Tensor:
+    """Pool regions [x1, y1, x2, y2] of images to one size, from samples between the pixels.
+
+    Args:
+        x: [N, C, H, W].
+        rois: [R, 4]; `batch` says of which image each of them is.
+        ratio: Samples for each bin and axis; as many as there are pixels where it is 0.
+
+    Source: He et al., Mask R-CNN, 2017; the page of RoiAlign in the ONNX standard.
+    """
+    found = []
+    for roi, image in zip(rois * scale - (0.5 if half_pixel else 0.0), batch.tolist()):
+        weights, counts = [], []
+        for axis in (0, 1):
+            start, length = roi[1 - axis], roi[3 - axis] - roi[1 - axis]
+            length = length if half_pixel else length.clamp(min=1.0)
+            count = ratio or max(math.ceil(length.item() / size[axis]), 1)
+            places = torch.arange(size[axis] * count, device=x.device) + 0.5
+            places = start + places * length / (size[axis] * count)
+            weights.append(sample_weights(places.to(x.dtype), x.shape[2 + axis]))
+            counts.append(count)
+        rows, columns = weights
+        # [C, bins, samples, bins, samples]
+        shape = (x.shape[1], size[0], counts[0], size[1], counts[1])
+        if mode == "avg":
+            samples = rows.sum(1) @ x[image] @ columns.sum(1).T
+            found.append(samples.reshape(shape).mean((2, 4)))
+        else:
+            # The largest of the weighted neighbours, as the standard's reference has it.
+            pairs = itertools.product(rows.unbind(1), columns.unbind(1))
+            samples = torch.stack([row @ x[image] @ column.T for row, column in pairs]).amax(0)
+            found.append(samples.reshape(shape).amax((2, 4)))
+    return torch.stack(found) if found else x.new_zeros(0, x.shape[1], *size)
+
+
+def sample_weights(places: torch.Tensor, size: int) -> torch.Tensor:
+    """Weights [places, 2, size] of the two pixels around each place; none beyond one pixel outside."""
+    inside = (places >= -1) & (places <= size)
+    places = places.clamp(0, size - 1)
+    low = places.floor()
+    after = places - low
+    pixels = torch.stack((low, (low + 1).clamp(max=size - 1)), 1).long()
+    weights = torch.stack((1 - after, after), 1) * inside.unsqueeze(1)
+    zeros = weights.new_zeros(*weights.shape, size)
+    return zeros.scatter(2, pixels.unsqueeze(2), weights.unsqueeze(2))
 
 
 def col2im(
@@ -791,3 +930,62 @@ def lstm_by_steps(
 
     shape = (r.shape[0], r.shape[2])
     return run_cell(cell, x, (h, c), shape, lengths, direction, batch_first)
+
+
+def dft(
+    x: torch.Tensor,
+    axis: int,
+    length: int | None = None,
+    inverse: bool = False,
+    onesided: bool = False,
+) -> torch.Tensor:
+    """Discrete Fourier transform of [..., 1] (real) or [..., 2] (complex) along an axis."""
+    axis = axis % x.dim()
+    z = x[..., 0] if x.shape[-1] == 1 else torch.complex(x[..., 0], x[..., 1])
+    y = torch.fft.ifft(z, length, axis) if inverse else torch.fft.fft(z, length, axis)
+    if onesided:
+        y = y.narrow(axis, 0, y.shape[axis] // 2 + 1)
+    return torch.view_as_real(y)
+
+
+def stft(
+    x: torch.Tensor,
+    step: int,
+    window: torch.Tensor | None = None,
+    length: int | None = None,
+    onesided: bool = True,
+) -> torch.Tensor:
+    """Fourier transforms of the frames of signals [N, samples, 1 or 2]: [N, frames, bins, 2]."""
+    if length is None:
+        length = x.shape[1] if window is None else window.shape[0]
+    # [N, frames, length, 1 or 2]
+    frames = x.unfold(1, length, step).transpose(2, 3)
+    if window is not None:
+        frames = frames * window.unsqueeze(1)
+    return dft(frames, 2, onesided=onesided)
+
+
+def mel_weight_matrix(
+    bins: int, length: int, rate: int, lowest: float, highest: float
+) -> torch.Tensor:
+    """Triangular filters [length // 2 + 1, bins], evenly spaced on the mel scale.
+
+    Args:
+        length: Samples of the Fourier transform.
+        rate: Samples in a second.
+        lowest, highest: The range of the filters in hertz.
+
+    Source: the page of MelWeightMatrix in the ONNX standard.
+    """
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (lowest, highest))
+    mels = [low + k * (high - low) / (bins + 2) for k in range(bins + 2)]
+    edges = [int((length + 1) * 700 * (10 ** (mel / 2595) - 1) // rate) for mel in mels]
+    matrix = torch.zeros(length // 2 + 1, bins)
+    for k, (first, middle, last) in enumerate(zip(edges, edges[1:], edges[2:])):
+        if first == middle:
+            matrix[middle, k] = 1
+        else:
+            matrix[first : middle + 1, k] = torch.linspace(0, 1, middle - first + 1)
+        if last > middle:
+            matrix[middle:last, k] = torch.linspace(1, 0, last - middle + 1)[:-1]
+    return matrix

@@ -430,6 +430,26 @@ def ConvTranspose(
     return f"{text} + {b}.reshape({', '.join(['-1', *['1'] * n])})" if b is not None else text
 
 
+def DeformConv(
+    x: Operand, w: Operand, offset: Operand, b: Operand | None = None, mask: Operand | None = None, *,
+    group: int, offset_group: int, dilations: tuple[int, ...] | None = None,
+    kernel_shape: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    if w.rank != 4:
+        raise Refusal(f"a kernel of rank {w.rank}")
+    win = window(x.shape, (1, 1), strides=strides, dilations=dilations, pads=pads)
+    options = "".join(f", {k}={v}" for k, v in {"bias": b, "mask": mask}.items() if v is not None)
+    options += arguments(
+        stride=(win.strides, (1, 1)),
+        padding=(win.begin, (0, 0)),
+        dilation=(win.dilations, (1, 1)),
+        groups=(group, 1),
+        offset_groups=(offset_group, 1),
+    )
+    return f"deform_conv({x}, {w}, {offset}{options})"
+
+
 # ***** pooling *****
 
 
@@ -439,10 +459,8 @@ def MaxPool(
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    if n not in (1, 2, 3) or (node.outputs > 1 and storage_order):
-        raise Refusal(
-            f"attribute storage_order={storage_order}" if n in (1, 2, 3) else f"{n} dimensions"
-        )
+    if n not in (1, 2, 3):
+        raise Refusal(f"{n} dimensions")
     win = window(
         x.shape,
         tuple(kernel_shape),
@@ -465,9 +483,16 @@ def MaxPool(
     )
     stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
     if node.outputs > 1:
-        if not plain:
-            raise Refusal(f"indices with pads={pads}")
-        return f"max_pool_with_indices({x}, {one(win.kernel)}, {one(win.strides)}{common})"
+        if win.same:
+            raise Refusal(f"indices with auto_pad={auto_pad!r} and dynamic sizes")
+        sides = (*win.begin, *win.end)
+        options = arguments(
+            pads=(sides if any(sides) else None, None),
+            dilation=(one(win.dilations), 1),
+            ceil_mode=(bool(ceil_mode), False),
+            column_major=(bool(storage_order), False),
+        )
+        return f"max_pool_with_indices({x}, {one(win.kernel)}, {one(win.strides)}{options})"
     if x.typed().kind in "iu":
         return f"F.max_pool{n}d({source}.double(), {one(win.kernel)}{stride}{common}).to({x}.dtype)"
     return f"F.max_pool{n}d({source}, {one(win.kernel)}{stride}{common})"
@@ -499,8 +524,6 @@ def AveragePool(
         )
         stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
         return f"F.avg_pool{n}d({x}, {one(win.kernel)}{stride}{common})"
-    if ceil_mode and set(win.dilations) != {1}:
-        raise Refusal(f"attribute dilations={dilations} with ceil_mode=1")
     if win.same:
         return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}, {bool(ceil_mode)}, {bool(count_include_pad)})"
     pads_ = (*win.begin, *win.end)
@@ -535,6 +558,16 @@ def LpPool(
 
 def GlobalLpPool(x: Operand, *, p: int) -> str:
     return f"({x}.abs() ** {p}).sum(dim={tuple(range(2, x.ranked()))}, keepdim=True) ** (1 / {p})"
+
+
+def MaxUnpool(
+    x: Operand, indices: Operand, shape: Numbers | None = None, *, kernel_shape: tuple[int, ...],
+    pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    win = window(x.shape, tuple(kernel_shape), strides=strides, pads=pads)
+    options = arguments(pads=((*win.begin, *win.end) if win.padded else None, None))
+    options += f", shape={shape}" if shape is not None else ""
+    return f"max_unpool({x}, {indices}, {win.kernel}, {win.strides}{options})"
 
 
 # ***** matrices *****
@@ -1054,14 +1087,12 @@ def Resize(
     keep_aspect_ratio_policy: str, mode: str, nearest_mode: str,
 ) -> str:  # fmt: skip
     rank = x.ranked()
-    if antialias:
-        raise Refusal("attribute antialias=1")
     chosen = tuple(a % rank for a in axes) if axes is not None else tuple(range(rank))
     given_scales = scales if scales is not None and scales.items != () else None
     given_sizes = sizes if sizes is not None and sizes.items != () else None
     spatial = tuple(range(2, rank))
     flags = (
-        exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
+        antialias, exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
     )  # fmt: skip
     if not any(flags) and rank in (3, 4, 5) and axes is None:
         plain = _interpolate(
@@ -1081,7 +1112,7 @@ def Resize(
         "mode": (mode, "nearest"), "coordinates": (coordinate_transformation_mode, "half_pixel"),
         "nearest": (nearest_mode, "round_prefer_floor"), "cubic_a": (cubic_coeff_a, -0.75),
         "exclude_outside": (bool(exclude_outside), False), "extrapolation": (extrapolation_value, 0.0),
-        "policy": (keep_aspect_ratio_policy, "stretch"),
+        "antialias": (bool(antialias), False), "policy": (keep_aspect_ratio_policy, "stretch"),
     }  # fmt: skip
     extra = arguments(**options)
     if coordinate_transformation_mode == "tf_crop_and_resize":
@@ -1163,6 +1194,19 @@ def GridSample(
 
 def AffineGrid(theta: Operand, size: Numbers, *, align_corners: int) -> str:
     return f"F.affine_grid({theta}, {size}, align_corners={bool(align_corners)})"
+
+
+def RoiAlign(
+    x: Operand, rois: Operand, batch: Operand, *, coordinate_transformation_mode: str, mode: str,
+    output_height: int, output_width: int, sampling_ratio: int, spatial_scale: float,
+) -> str:  # fmt: skip
+    options = arguments(
+        ratio=(sampling_ratio, 0),
+        scale=(spatial_scale, 1.0),
+        half_pixel=(coordinate_transformation_mode == "half_pixel", True),
+        mode=(mode, "avg"),
+    )
+    return f"roi_align({x}, {rois}, {batch}, ({output_height}, {output_width}){options})"
 
 
 def Col2Im(
@@ -1543,6 +1587,41 @@ def _recurrent(
         bidirectional=(direction == "bidirectional", False),
     )
     return f"nn.{name}({into}, {hidden}{options})", weights
+
+
+# ***** signal *****
+
+
+def DFT(
+    x: Operand, length: Numbers | None = None, axis: Numbers | None = None, *, inverse: int, onesided: int
+) -> str:  # fmt: skip
+    options = arguments(inverse=(bool(inverse), False), onesided=(bool(onesided), False))
+    options = (f", length={_scalar(length)}" if length is not None else "") + options
+    return f"dft({x}, {_scalar(axis) if axis is not None else -2}{options})"
+
+
+def STFT(
+    x: Operand, step: Numbers, window: Operand | None = None, length: Numbers | None = None, *, onesided: int
+) -> str:  # fmt: skip
+    options = f", window={window}" if window is not None else ""
+    options += f", length={_scalar(length)}" if length is not None else ""
+    return f"stft({x}, {_scalar(step)}{options}{arguments(onesided=(bool(onesided), True))})"
+
+
+def MelWeightMatrix(
+    bins: Numbers, length: Numbers, rate: Numbers, low: Numbers, high: Numbers, *, output_datatype: int,
+    node: Use,
+) -> str:  # fmt: skip
+    numbers = ", ".join(_scalar(number) for number in (bins, length, rate, low, high))
+    cast = "" if node.out.dtype == np.float32 else f".to({_dtype(node.out.dtype)})"
+    return f"mel_weight_matrix({numbers}){cast}"
+
+
+def _scalar(number: Numbers) -> str:
+    """One number, whether it came as a scalar or as a vector of one."""
+    if number.items is None:
+        return f"{number}[0]"
+    return str(number.items[0])
 
 
 # ***** com.microsoft *****
