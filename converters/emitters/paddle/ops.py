@@ -25,7 +25,7 @@ from converters.emitters.arith import (
     window,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
-from converters.graph.model import Array, Value
+from converters.graph.model import Array, Value, constant
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -172,16 +172,15 @@ def IsInf(x: Operand, *, detect_negative: int, detect_positive: int) -> str:
 
 
 def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
-    if low is None and high is None:
+    bounds = {name: x for name, x in (("min", low), ("max", high)) if x is not None}
+    if not bounds:
         return str(x)
-    if all(bound is None or bound.number for bound in (low, high)):
-        first = float(low.number) if low is not None else None
-        last = float(high.number) if high is not None else None
-        if _is_float(x) and first == 0 and last in (None, 6):
-            return f"F.relu({x})" if last is None else f"F.relu6({x})"
-        if first is None or last is None or first <= last:
-            bounds = [f"min={low:s}"] * (low is not None) + [f"max={high:s}"] * (high is not None)
-            return f"{x}.clip({', '.join(bounds)})"
+    if all(bound.number for bound in bounds.values()):
+        numbers = {name: float(bound.number) for name, bound in bounds.items()}
+        if _is_float(x) and numbers in ({"min": 0.0}, {"min": 0.0, "max": 6.0}):
+            return f"F.relu6({x})" if high is not None else f"F.relu({x})"
+        if len(numbers) == 1 or numbers["min"] <= numbers["max"]:
+            return f"{x}.clip({', '.join(f'{name}={bound:s}' for name, bound in bounds.items())})"
     # A tensor bound; the upper one wins where they cross.
     text = f"paddle.maximum({x}, {low})" if low is not None else str(x)
     return f"paddle.minimum({text}, {high})" if high is not None else text
@@ -419,20 +418,21 @@ def ConvTranspose(
     extra = tuple(output_padding or (0,) * n)
     begin, end = (0,) * n, (0,) * n
     if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        sizes = (x.shape or ())[2:]
-        if len(sizes) != n or not all(isinstance(size, int) for size in sizes):
-            what = "output_shape" if output_shape else f"auto_pad={auto_pad!r}"
-            raise Refusal(f"attribute {what} with dynamic sizes")
         totals = []
         for k in range(n):
-            size = int(sizes[k] or 0)
-            full = strides[k] * (size - 1) + extra[k] + (kernel[k] - 1) * dilations[k] + 1
-            totals.append(full - (output_shape[-n:][k] if output_shape else size * strides[k]))
+            # The output has `stride` elements for each of the input; more or less where it is given.
+            total = extra[k] + (kernel[k] - 1) * dilations[k] + 1 - strides[k]
+            if output_shape:
+                size = (x.shape or (None,) * (n + 2))[2 + k]
+                if not isinstance(size, int):
+                    raise Refusal("attribute output_shape with dynamic sizes")
+                total += size * strides[k] - output_shape[-n:][k]
+            totals.append(total)
         extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
         totals = [max(total, 0) for total in totals]
         small = tuple(total // 2 for total in totals)
         large = tuple(t - s for t, s in zip(totals, small, strict=True))
-        begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
+        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
     symmetric = begin == end and all(
@@ -1537,19 +1537,20 @@ def _recurrent(
         parts = np.split(data, gates)
         return np.concatenate([parts[k] for k in order])
 
+    # PaddlePaddle keeps biases of zero where there are none.
+    zeros = np.zeros((w.weight.shape[0], 2 * gates * hidden), w.weight.dtype)
+    biases = zeros if b is None or b.weight is None else b.weight
+    label = f"{w.value.name}.bias" if b is None else b.value.name
     weights: dict[str, Value | None] = {}
     for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
         weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
         weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
-        if b is not None and b.weight is not None:
-            both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
-            weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
-    no_bias = None if b is not None else False
+        for part, half in zip(("ih", "hh"), np.split(biases[d], 2), strict=True):
+            weights[f"bias_{part}_l0{suffix}"] = constant(label, ordered(half), trainable=True)
     options = arguments(
         direction=("bidirect" if direction == "bidirectional" else "forward", "forward"),
-        time_major=(not layout, False), bias_ih_attr=(no_bias, None), bias_hh_attr=(no_bias, None),
-    )  # fmt: skip
+        time_major=(not layout, False),
+    )
     return f"nn.{name}({into}, {hidden}{options})", weights
 
 
