@@ -94,7 +94,8 @@ def convert(
     given = None if inputs is None else [read_case(inputs)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        made = Path(scratch)
+        # Other processes have other working directories.
+        made = Path(scratch).resolve()
         for target in wanted:
             progress(target, "emit")
         _emit(found.path, ["onnx", *(t for t in wanted if t != "onnx")], made, name, found.format)

@@ -220,7 +220,10 @@ class _Lowering:
             value = self.materialise(value)
         users = self.uses.get(value, [])
         exclusive = value.const is not None and len(users) == 1
-        return Operand(value, self.token(value), self.number(value, node), exclusive)
+        number = self.number(value, node)
+        if value.const is not None and not number:
+            self.spelling.dtype(value.dtype)
+        return Operand(value, self.token(value), number, exclusive)
 
     def number(self, value: Value, node: Node) -> str:
         """The text of a constant with one element, where a number may stand for it."""

@@ -42,6 +42,15 @@ def test_named_net_equals_its_source_everywhere(block_net: Path, tmp_path: Path)
         assert result.report.max_abs < 1e-4
 
 
+def test_relative_paths_count_from_the_working_directory(
+    block_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (result,) = convert(Path("model.onnx"), ["pytorch"], Path("build"))
+    assert result.directory == Path("build/pytorch")
+    assert (tmp_path / "build" / "pytorch" / "model.py").is_file()
+
+
 def test_a_difference_leaves_nothing_behind(
     block_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
