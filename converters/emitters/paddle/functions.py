@@ -372,7 +372,8 @@ def slice_axes(
     taken = [slice(None)] * x.ndim
     axes = axes or list(range(len(starts)))
     for axis, start, end, step in zip(axes, starts, ends, steps or [1] * len(starts)):
-        taken[axis] = slice(start, end, step)
+        # Backwards from before the first, Python takes nothing; the standard takes the first.
+        taken[axis] = slice(max(start, -x.shape[axis]) if step < 0 else start, end, step)
     return x[tuple(taken)]
 
 

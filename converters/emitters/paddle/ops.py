@@ -427,6 +427,9 @@ def ConvTranspose(
                 if not isinstance(size, int):
                     raise Refusal("attribute output_shape with dynamic sizes")
                 total += size * strides[k] - output_shape[-n:][k]
+            elif total < 0:
+                # The standard and its implementations differ on the size of the output here.
+                raise Refusal(f"attribute auto_pad={auto_pad!r}, strides above the kernel")
             totals.append(total)
         extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
         totals = [max(total, 0) for total in totals]
@@ -995,6 +998,9 @@ def Slice(
     text = f"{x}[{found.text}]" if found.text else str(x)
     for axis, start, end, step in found.backwards:
         first = "" if isinstance(start, int) and (start == -1 or start >= LARGEST_END) else start
+        if isinstance(first, int) and first < -1 or not isinstance(start, int):
+            # Python takes nothing where it starts before the first; the standard takes the first.
+            first = f"max({first}, -{x}.shape[{axis}])"
         last = "" if isinstance(end, int) and end <= -LARGEST_END else end
         text += f"[{':, ' * axis}{first}:{last}:{step}]"
     return text
