@@ -998,7 +998,7 @@ def Slice(
     text = f"{x}[{found.text}]" if found.text else str(x)
     for axis, start, end, step in found.backwards:
         first = "" if isinstance(start, int) and (start == -1 or start >= LARGEST_END) else start
-        if isinstance(first, int) and first < -1 or not isinstance(start, int):
+        if (isinstance(first, int) and first < -1) or not isinstance(start, int):
             # Python takes nothing where it starts before the first; the standard takes the first.
             first = f"max({first}, -{x}.shape[{axis}])"
         last = "" if isinstance(end, int) and end <= -LARGEST_END else end
