@@ -135,6 +135,12 @@ def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) 
                 raise UnsafeInput(
                     f"{model.name}: refused while reading it: {error.message}"
                 ) from error
+            if error.reason == "OSError":
+                raise RuntimeFailed(
+                    f"the result cannot be written beside {out.parent}: {error.message}",
+                    fix="free some space there, or choose another --out",
+                    detail=error.detail,
+                ) from error
             raise
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:

@@ -59,6 +59,8 @@ def status_of(arguments: list[str]) -> int:
         if present.debugging():
             raise
         where = f"{error.filename}: " if error.filename else ""
-        present.failure(f"{where}{error.strerror or error}", "check the path, its rights and the disk")
+        present.failure(
+            f"{where}{error.strerror or error}", "check the path, its rights and the disk"
+        )
         return 1
     return result if isinstance(result, int) else 0
