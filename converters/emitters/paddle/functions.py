@@ -477,12 +477,12 @@ def sides_of(x: paddle.Tensor, pads: list[int], axes: list[int] | None) -> list[
 
 
 def pad_by_index(x: paddle.Tensor, sides: list[int], mode: str) -> paddle.Tensor:
-    """Pad (or crop, where negative) every axis by mirroring, repeating the edge, or wrapping."""
+    """Crop every axis where negative, then pad it by mirroring, repeating the edge, or wrapping."""
     for axis, (before, after) in enumerate(zip(sides[::2], sides[1::2])):
         if before == 0 and after == 0:
             continue
-        size = x.shape[axis]
-        places = paddle.arange(-before, size + after, dtype="int64")
+        first, size = max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0)
+        places = paddle.arange(-max(before, 0), size + max(after, 0), dtype="int64")
         if mode == "edge":
             places = places.clip(0, size - 1)
         elif mode == "wrap":
@@ -490,7 +490,7 @@ def pad_by_index(x: paddle.Tensor, sides: list[int], mode: str) -> paddle.Tensor
         else:
             places = places % max(2 * size - 2, 1)
             places = paddle.minimum(places, 2 * size - 2 - places)
-        x = paddle.index_select(x, places, axis)
+        x = paddle.index_select(x, places + first, axis)
     return x
 
 

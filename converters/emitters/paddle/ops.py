@@ -588,7 +588,10 @@ def GlobalAveragePool(x: Operand) -> str:
 
 
 def GlobalMaxPool(x: Operand) -> str:
-    return f"{x}.max(axis={list(range(2, x.ranked()))}, keepdim=True)"
+    n = x.ranked() - 2
+    if n in (1, 2, 3):
+        return f"F.adaptive_max_pool{n}d({x}, 1)"
+    return f"{x}.max(axis={list(range(2, n + 2))}, keepdim=True)"
 
 
 def GlobalLpPool(x: Operand, *, p: int) -> str:
@@ -1089,15 +1092,21 @@ def Pad(
             inner = [side for pair in reversed(sides[2:]) for side in pair]
             return f"F.pad({x}, {_texts(inner)}{extra})"
         return f"F.pad({x}, {_texts(flat)}{extra})"
-    fits = x.shape is not None and all(
-        isinstance(size, int) and isinstance(side, int) and 0 <= side < size
-        for size, pair in zip(x.shape[2:], sides[2:], strict=True)
-        for side in pair
+    # The kernel repeats an edge any number of times, refuses to mirror more than there is, and wraps
+    # wrongly what is longer than the axis.
+    fits = all(isinstance(side, int) and side >= 0 for side in flat) and (
+        mode != "wrap" or all(_holds(x, 2 + k, pair) for k, pair in enumerate(sides[2:]))
     )
     if fits and rank in (3, 4, 5) and flat[:4] == [0, 0, 0, 0]:
         inner = [side for pair in reversed(sides[2:]) for side in pair]
         return f"F.pad({x}, {_texts(inner)}, mode={PAD_MODES[mode]!r})"
     return f"pad_by_index({x}, {_texts(flat)}, {mode!r})"
+
+
+def _holds(x: Operand, axis: int, sides: tuple[int | float | str, ...]) -> bool:
+    """Whether an axis is known to be longer than what is added to each of its sides."""
+    size = (x.shape or ())[axis]
+    return isinstance(size, int) and all(not isinstance(s, str) and s < size for s in sides)
 
 
 def _texts(numbers: list[int | float | str]) -> str:
