@@ -80,10 +80,10 @@ class Client:
         """
         cursor: str | None = None
         while True:
-            page = self.transport.get(
+            page = self.transport.json(
                 "/v1/models", q=q, framework=framework, task=task, cursor=cursor
-            ).json()
-            yield from page["items"]
+            )
+            yield from page.get("items", [])
             cursor = page.get("next_cursor")
             if not cursor:
                 return
@@ -95,8 +95,7 @@ class Client:
             NotFound: There is no such model.
         """
         found = _reference(reference)
-        answer: dict[str, Any] = self.transport.get(f"/v1/models/{found.name}").json()
-        return answer
+        return self.transport.json(f"/v1/models/{found.name}")
 
     def manifest(self, reference: str | Reference) -> Manifest:
         """The manifest of a version, of the latest where none is named.
@@ -168,16 +167,17 @@ class Client:
         """
         _, artifact = self.artifact(reference, framework)
         target = out or Path(_reference(reference).model) / framework
-        state = _state(target, artifact)
-        if state == "same":
-            return target
-        if state == "different" and not force:
-            raise Conflict(
-                f"{target} is there and has other content",
-                fix="choose another --out, or replace it with --force",
-            )
         download = Download(self.transport, self.settings.cache)
-        with explained(target):
+        # Two pulls into one directory: the second finds what the first has made.
+        with download.alone(target), explained(target):
+            state = _state(target, artifact)
+            if state == "same":
+                return target
+            if state == "different" and not force:
+                raise Conflict(
+                    f"{target} is there and has other content",
+                    fix="choose another --out, or replace it with --force",
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(
                 prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
@@ -240,7 +240,12 @@ class Client:
         with explained(upload.path), upload.path.open("rb") as file:
             while True:
                 file.seek(at)
-                after = self._send(place, at, file.read(self.settings.part), upload)
+                part = file.read(self.settings.part)
+                if not part and at < upload.size:
+                    raise InvalidManifest(
+                        f"{upload.path}: became shorter while it was pushed", fix="push again"
+                    )
+                after = self._send(place, at, part, upload)
                 progress(name, after - at, upload.size)
                 at = after
                 if at >= upload.size:
@@ -313,7 +318,7 @@ class Client:
         raise AssertionError("attempts end by a return or an error")
 
     def _reached(self, place: str) -> int:
-        return _offset(self.transport.request("HEAD", place), 0)
+        return _offset(self.transport.get(place), 0)
 
 
 # Where an upload may be: what a server names is put behind its address and nowhere else.

@@ -7,9 +7,11 @@ digest is right. A lock per blob keeps two downloads of one file from doing the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -34,6 +36,13 @@ class Download:
         with explained(cache):
             self._partial.mkdir(parents=True, exist_ok=True)
             self._locks.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def alone(self, target: Path) -> Iterator[None]:
+        """Keep other pulls into the same directory waiting."""
+        name = hashlib.sha256(os.fsencode(target.absolute())).hexdigest()
+        with explained(self._locks), FileLock(self._locks / f"directory-{name}.lock"):
+            yield
 
     def blob(self, sha256: str, size: int, advance: Advance = lambda count: None) -> Path:
         """A blob's place in the cache, fetched if it is not there or no longer right.
@@ -153,7 +162,7 @@ class Download:
                         fix="check that --endpoint is a zoo's server",
                     )
             left = end - begin
-            for piece in response.iter_raw(1 << 18):
+            for piece in response.iter_raw():
                 if skip >= len(piece):
                     skip -= len(piece)
                     continue

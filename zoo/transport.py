@@ -64,6 +64,21 @@ class Transport:
         given = {name: value for name, value in params.items() if value is not None}
         return self.request("GET", path, params=given)
 
+    def json(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET a JSON object.
+
+        Raises:
+            ZooError: The server's problem, or ServerUnavailable.
+        """
+        response = self.get(path, **params)
+        try:
+            found = response.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise _no_zoo(response)
+        return found
+
     def request(
         self, method: str, path: str, *, again: bool = True, **options: Any
     ) -> httpx.Response:
@@ -157,11 +172,15 @@ def problem(response: httpx.Response) -> ZooError:
         body = response.json()
     except ValueError:
         body = {}
-    body = body if isinstance(body, dict) else {}
+    if not isinstance(body, dict) or not body:
+        return _no_zoo(response)
     kind = BY_CODE.get(str(body.get("code")), ServerUnavailable)
     text = body.get("detail") or body.get("title") or f"the server answered {response.status_code}"
-    fix = str(body.get("fix") or "")
-    if kind is ServerUnavailable and not body:
-        text = f"{response.request.url} answered {response.status_code}, not as a zoo does"
-        fix = "check --endpoint"
-    return kind(str(text), fix=fix)
+    return kind(str(text), fix=str(body.get("fix") or ""))
+
+
+def _no_zoo(response: httpx.Response) -> ServerUnavailable:
+    return ServerUnavailable(
+        f"{response.request.url} answered {response.status_code}, not as a zoo does",
+        fix="check --endpoint",
+    )
