@@ -69,7 +69,9 @@ def transfers(quiet: bool = False) -> Iterator[Any]:
         TransferSpeedColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=notes(), transient=True, disable=quiet) as shown:
+    # Only for eyes: in a log, an empty display would leave an empty line.
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=notes(), transient=True, disable=hidden) as shown:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, count: int, total: int) -> None:
@@ -88,23 +90,31 @@ def steps(quiet: bool = False) -> Iterator[Any]:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=notes(), disable=quiet) as shown:
-        tasks: dict[str, Any] = {}
+    shown = Progress(*columns, console=notes(), disable=quiet)
+    tasks: dict[str, Any] = {}
 
-        def step(name: str, state: str) -> None:
-            if name not in tasks:
-                tasks[name] = shown.add_task(name, total=1)
-            shown.update(tasks[name], description=f"{name}: {state}")
-            if state.startswith("done"):
-                shown.update(tasks[name], completed=1)
+    def step(name: str, state: str) -> None:
+        if not tasks:
+            shown.start()
+        if name not in tasks:
+            tasks[name] = shown.add_task(name, total=1)
+        shown.update(tasks[name], description=f"{name}: {state}")
+        if state.startswith("done"):
+            shown.update(tasks[name], completed=1)
 
+    try:
         yield step
+    finally:
+        if tasks:
+            shown.stop()
 
 
 def failure(message: str, fix: str) -> None:
-    """One line that says what was wrong, and one that says what to do."""
-    line = " ".join(message.split())
-    print(f"zoo: error: {line}", file=sys.stderr)
+    """A line that says what was wrong, further problems below it, and a line that says what to do."""
+    first, *others = message.strip().splitlines() or ["failed"]
+    print(f"zoo: error: {first}", file=sys.stderr)
+    for line in others:
+        print(f"  {line}", file=sys.stderr)
     if fix:
         print(f"fix: {fix}", file=sys.stderr)
 

@@ -101,7 +101,7 @@ class Transport:
                         raise Overloaded(response)
         except Overloaded as overloaded:
             response = overloaded.response
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self.unavailable(error) from error
         if response.is_error:
             raise problem(response)
@@ -157,9 +157,12 @@ def _is_of_connection(error: Exception) -> bool:
     return isinstance(error, httpx.TransportError | Overloaded)
 
 
+_LASTING = (httpx.ConnectError, httpx.UnsupportedProtocol)
+
+
 def _is_passing(error: Exception) -> bool:
     """A server that refuses connections is not there; that does not pass by waiting a little."""
-    return _is_of_connection(error) and not isinstance(error, httpx.ConnectError)
+    return _is_of_connection(error) and not isinstance(error, _LASTING)
 
 
 def _never(error: Exception) -> bool:

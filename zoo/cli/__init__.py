@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any
 
-import click
 import typer
 
 from converters.errors import ConversionError
@@ -14,6 +14,8 @@ from zoo import present
 from zoo.cli import convert, demo, models, serve
 from zoo.cli.common import root
 from zoo.errors import ZooError
+
+STATUS_USAGE = 2
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +30,10 @@ for family in (demo, convert, models, serve):
     family.add_to(app)
 
 
+# Typer carries a copy of click, or uses the real one: BadParameter, UsageError, ClickException.
+MISUSE: Any = typer.BadParameter.__mro__[2]
+
+
 def main() -> None:
     """Run the command; errors become one line, a hint and an exit status."""
     # Retries announce themselves; the user wants to hear of the end only.
@@ -39,12 +45,16 @@ def status_of(arguments: list[str]) -> int:
     """Run the command with arguments; returns its exit status."""
     try:
         result = app(args=arguments, prog_name="zoo", standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+    except MISUSE as misuse:
+        if not arguments:
+            misuse.show()
+            return STATUS_USAGE
+        where = misuse.ctx.command_path if getattr(misuse, "ctx", None) else "zoo"
+        present.failure(misuse.format_message(), f"see `{where} --help`")
+        return STATUS_USAGE
+    except (KeyboardInterrupt, typer.Abort):
         present.notes().print("interrupted")
         return present.STATUS_INTERRUPTED
     except BrokenPipeError:

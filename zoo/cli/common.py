@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
+from zoo.errors import InvalidSetting
 from zoo.settings import Settings
 
 
@@ -37,7 +39,14 @@ def root(
         print(f"zoo {__version__}")
         raise typer.Exit
     settings = Settings.from_environment()
-    context.obj = Options(settings, data or settings.data, endpoint or settings.server)
+    try:
+        server = settings.server if endpoint is None else Settings(server=endpoint).server
+    except ValidationError as error:
+        raise InvalidSetting(
+            f"--endpoint {endpoint}: not the address of a server",
+            fix="write one such as http://127.0.0.1:8000",
+        ) from error
+    context.obj = Options(settings, data or settings.data, server)
 
 
 def options(context: typer.Context) -> Options:
