@@ -8,7 +8,7 @@ from converters.checkpoints import write_mindspore_ckpt
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Spelling
 from converters.emitters.mindspore import ops
-from converters.emitters.table import Table
+from converters.emitters.mindspore.kernels import WideningTable
 
 DTYPES = {
     **{
@@ -24,12 +24,14 @@ DTYPES = {
 MINDSPORE = Framework(
     key="mindspore",
     title="MindSpore",
-    table=Table.of(ops),
+    table=WideningTable.of(ops),
     spelling=Spelling(
         tolist="{}.asnumpy().tolist()", tensor="ms.Tensor({items}, {dtype})", dtypes=DTYPES
     ),
     imports={
+        "itertools": "import itertools",
         "math": "import math",
+        "Callable": "from collections.abc import Callable",
         "ms": "import mindspore as ms",
         "nn": "from mindspore import nn",
         "ops": "from mindspore import ops",
