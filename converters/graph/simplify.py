@@ -164,8 +164,9 @@ def _same_as(node: Node) -> Value | None:
         return x
     if node.key == "Dropout" and not _is_true(node.inputs[2:3]):
         return x
-    if node.key == "Cast" and x.dtype is not None and x.dtype == node.output.dtype:
-        return x
+    # numpy takes None for float64, also in comparisons.
+    if node.key == "Cast" and None not in (kinds := [_kind(x), _kind(node.output)]):
+        return x if kinds[0] == kinds[1] else None
     if node.key == "Transpose" and x.rank is not None:
         order = node.attributes.get("perm") or list(reversed(range(x.rank)))
         return x if order == list(range(x.rank)) else None
@@ -174,6 +175,10 @@ def _same_as(node: Node) -> Value | None:
     if node.key in NEUTRAL:
         return _neutral(node)
     return None
+
+
+def _kind(value: Value) -> str | None:
+    return None if value.dtype is None else value.dtype.name
 
 
 def _is_true(values: list[Value | None]) -> bool:
@@ -192,7 +197,7 @@ def _neutral(node: Node) -> Value | None:
             continue
         rank_kept = other.const.ndim == 0 or (x.rank is not None and other.const.ndim <= x.rank)
         if x.const is None and other.const.size == 1 and rank_kept:
-            if other.const.ravel()[0] == NEUTRAL[node.key] and x.dtype == other.const.dtype:
+            if other.const.ravel()[0] == NEUTRAL[node.key] and _kind(x) == _kind(other):
                 return x
     return None
 
