@@ -411,14 +411,16 @@ def unique(
     """Unique slices with their first positions, the inverse and the counts."""
     if axis is None:
         x, axis = x.flatten(), 0
-    y, first, inverse, counts = paddle.unique(
-        x, return_index=True, return_inverse=True, return_counts=True, axis=axis
-    )
+    y, inverse, counts = paddle.unique(x, return_inverse=True, return_counts=True, axis=axis)
+    inverse = inverse.flatten()
+    places = paddle.arange(inverse.shape[0], dtype="int64")
+    behind = paddle.full_like(counts, inverse.shape[0])
+    first = paddle.put_along_axis(behind, inverse, places, 0, "amin")
     if not ordered:
         order = first.argsort()
         y, rank = paddle.index_select(y, order, axis), order.argsort()
         first, counts, inverse = first[order], counts[order], rank[inverse]
-    return y, first, inverse.flatten(), counts
+    return y, first, inverse, counts
 
 
 def top_k(

@@ -48,9 +48,9 @@ PHRASES: dict[str, str] = {
     "Or": "{A} | {B}",
     "Xor": "{A} ^ {B}",
     "Not": "~{X}",
-    "BitwiseAnd": "{A:s} & {B:s}",
-    "BitwiseOr": "{A:s} | {B:s}",
-    "BitwiseXor": "{A:s} ^ {B:s}",
+    "BitwiseAnd": "{A} & {B}",
+    "BitwiseOr": "{A} | {B}",
+    "BitwiseXor": "{A} ^ {B}",
     "BitwiseNot": "~{X}",
     "IsNaN": "{X}.isnan()",
     # ***** rounding, sign and elementwise functions *****
@@ -106,6 +106,13 @@ def _owns(*operands: Operand | None) -> bool:
         or (x.weight is not None and x.weight.dtype.name in ("float32", "float16", "bfloat16"))
         for x in operands
     )
+
+
+def _results(call: str, node: Use, most: int) -> str:
+    """The first of several results, as many as the node has."""
+    if node.outputs == 1:
+        return f"{call}[0]"
+    return call if node.outputs == most else f"{call}[:{node.outputs}]"
 
 
 def _is_float(x: Operand) -> bool:
@@ -258,9 +265,8 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     eps = _short(epsilon)
     if training_mode:
-        outputs = "" if node.outputs > 1 else "[0]"
         given = f"{x}, {scale}, {b}, {mean}, {var}, {eps}, {_short(momentum)}"
-        return f"batch_norm_training({given}){outputs}"
+        return _results(f"batch_norm_training({given})", node, 3)
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         dims = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         options = arguments(momentum=(float(_short(momentum)), 0.9), epsilon=(float(eps), 1e-05))
@@ -296,7 +302,7 @@ def LayerNormalization(
     same = scale.shape == sizes and (b is None or b.shape == sizes)
     if node.outputs > 1 or not same:
         text = f"layer_norm_with_statistics({x}, {scale}, {b}, {first}, {eps})"
-        return text if node.outputs > 1 else f"{text}[0]"
+        return _results(text, node, 3)
     if _owns(scale, b) and scale.weight is not None:
         shape = scale.weight.size if scale.weight.ndim == 1 else list(scale.weight.shape)
         options = arguments(
@@ -1039,13 +1045,12 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"unique({x}, {axis}, {bool(sorted)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
     text = f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(text, node, 2)
 
 
 def NonMaxSuppression(
@@ -1385,7 +1390,7 @@ def DequantizeLinear(
 
 
 def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
-    return f"dynamic_quantize({x})" if node.outputs > 1 else f"dynamic_quantize({x})[0]"
+    return _results(f"dynamic_quantize({x})", node, 3)
 
 
 def MatMulInteger(
@@ -1464,7 +1469,7 @@ def RNN(
 ) -> str:  # fmt: skip
     names = _activations(activations, ("Tanh",), direction, activation_alpha, activation_beta)
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
-    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node)
+    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
 
 
 def GRU(
@@ -1482,14 +1487,14 @@ def GRU(
         constructor, weights = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
         state = f", {h}" if h is not None else ""
         call = f"run_gru(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "gru")
+        return Layer(constructor, weights, _results(call, node, 2), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None),
         layout=(layout, 0),
         linear_before_reset=(bool(linear_before_reset), False),
     )
-    return _results(f"gru({given}{options})", node)
+    return _results(f"gru({given}{options})", node, 2)
 
 
 def LSTM(
@@ -1508,20 +1513,12 @@ def LSTM(
         constructor, weights = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
         state = f", {h}, {c}" if h is not None else ""
         call = f"run_lstm(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "lstm")
+        return Layer(constructor, weights, _results(call, node, 3), "lstm")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {c}, {p}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0), input_forget=(bool(input_forget), False)
     )
-    return _results(f"lstm({given}{options})", node)
-
-
-def _results(call: str, node: Use) -> str:
-    """The first results of several, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    most = 3 if node.node.key == "LSTM" else 2
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+    return _results(f"lstm({given}{options})", node, 3)
 
 
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
