@@ -156,8 +156,7 @@ def slices(
         first = "" if start == 0 else str(start)
         last = "" if isinstance(end, int) and end >= LARGEST_END else str(end)
         parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
-    if all(part == ":" for part in parts.values()):
-        parts = {}
+    parts = {where: part for where, part in parts.items() if part != ":"}
     text = ", ".join(parts.get(k, ":") for k in range(max(parts) + 1)) if parts else ""
     return Slices(text, tuple(backwards))
 
