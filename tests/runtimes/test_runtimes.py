@@ -239,10 +239,11 @@ def test_nothing_is_left_after_the_end(artifact, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     descriptors = len(os.listdir("/proc/self/fd"))
+    before = set(psutil.Process().children())
     with Runtime("onnx") as runtime:
         runtime.load(artifact("return inputs"))
         runtime.run({"x": X})
-        child = psutil.Process().children()[-1]
+        (child,) = set(psutil.Process().children()) - before
     assert not child.is_running()
     assert os.listdir(tmp_path / "temporary") == []
     assert len(os.listdir("/proc/self/fd")) == descriptors
