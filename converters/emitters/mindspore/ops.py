@@ -625,11 +625,13 @@ def _reduced(
     chosen, condition = _axes_of(data, axes, noop)
     if not chosen:
         return source
-    if 0 in (data.shape or ()):
+    text = form.format(x=source, axes=chosen, keep=bool(keepdims), data=data)
+    static = data.value.static_shape
+    if (static is None and axes is not None and axes.static is None) or 0 in (static or ()):
+        # Kernels give garbage where there is nothing to reduce.
         listed = f"({chosen},)" if chosen.lstrip("-").isdigit() else chosen
-        text = f"reduce_empty({data}, {listed}, {bool(keepdims)}, {empty})"
-    else:
-        text = form.format(x=source, axes=chosen, keep=bool(keepdims), data=data)
+        nothing = f"reduce_empty({data}, {listed}, {bool(keepdims)}, {empty})"
+        text = f"({text} if {data}.size else {nothing})"
     return f"({text} if {condition} else {source})" if condition else text
 
 
@@ -972,8 +974,6 @@ def OneHot(indices: Operand, depth: Numbers, values: Operand, *, axis: int) -> s
 
 def Trilu(x: Operand, k: Numbers | None = None, *, upper: int) -> str:
     offset = f", {_number(k)}" if k is not None and k.static not in ((0,), ()) else ""
-    if 0 in (x.shape or ()):
-        return str(x)
     return f"ops.tri{'u' if upper else 'l'}({x}{offset})"
 
 
