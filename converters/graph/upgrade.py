@@ -100,9 +100,17 @@ def _reform(node: Node, opset: int) -> list[Node]:
         node.attributes["mode"] = RENAMED_MODES.get(mode, mode)
     elif node.key in COERCING and opset < 13:
         node.key += "@1"
+    elif node.key == "PRelu" and opset < 7 and _is_vector(node.inputs[1]):
+        # A slope for each channel, which later opsets would read as one for each column. No table
+        # has this form, so it is refused.
+        node.key = "PRelu@6"
     elif node.key == "GroupNormalization" and opset < 21:
         return _per_group(node)
     return [node]
+
+
+def _is_vector(value: Value | None) -> bool:
+    return value is None or value.const is None or (value.const.ndim == 1 and value.const.size > 1)
 
 
 def settle(graph: Graph) -> None:
