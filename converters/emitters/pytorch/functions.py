@@ -356,7 +356,7 @@ def slice_axes(
 def slice_backwards(x: torch.Tensor, axis: int, start: int, end: int, step: int) -> torch.Tensor:
     """x[start:end:step] along an axis, for a negative step."""
     size = x.shape[axis]
-    wanted = range(size)[slice(start, None if end < -size else end, step)]
+    wanted = range(size)[slice(max(start, -size), None if end < -size else end, step)]
     return x.index_select(axis, torch.tensor(list(wanted), dtype=torch.int64, device=x.device))
 
 

@@ -390,11 +390,13 @@ def ConvTranspose(
             wanted = output_shape[-n:][k] if output_shape else size * strides[k]
             totals.append(full - wanted)
         if any(total < 0 for total in totals):
+            if not output_shape:
+                raise Refusal(f"attribute auto_pad={auto_pad!r} with strides above the kernel")
             extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
             totals = [max(t, 0) for t in totals]
         small = tuple(t // 2 for t in totals)
         large = tuple(t - s for t, s in zip(totals, small, strict=True))
-        begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
+        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
     symmetric = begin == end and all(
