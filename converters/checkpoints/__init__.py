@@ -1,15 +1,36 @@
-"""Checkpoints: names and tensors on disk, without the framework that made them.
+"""Checkpoints: weights by name, in every framework's format, read and written without the frameworks.
 
-One file per format, named after it. A format's file opens with its layout, its limits and where the
-facts come from, and holds `write_<format>` (and its reader). `placing.py` is what writers share:
-a file appears under its name whole, or not at all.
+>>> from converters.checkpoints import open_checkpoint, write_safetensors
+>>> weights = open_checkpoint(Path("weights.pt"))
+>>> write_safetensors(Path("weights.safetensors"), weights.tensors)
 
-Tensors cross this room as numpy arrays, `ml_dtypes` for the types that numpy lacks. The bytes that are
-written depend on names, values and their order alone: never on memory layout, byte order, versions or time.
+Readers copy nothing: tensors are mapped files until they are used. Writers take tensors and numpy arrays, keep
+names, types and bits, and put the file in place in one step. `formats` is the table of formats, `layouts` what
+frameworks call parameters and how they lay them out.
 """
 
-from converters.checkpoints.mindspore import write_mindspore_ckpt
-from converters.checkpoints.paddle import write_pdparams
-from converters.checkpoints.safetensors import write_safetensors
+from __future__ import annotations
 
-__all__ = ["write_mindspore_ckpt", "write_pdparams", "write_safetensors"]
+from converters.checkpoints.checkpoint import Checkpoint
+from converters.checkpoints.formats import FORMATS, NATIVE, open_checkpoint
+from converters.checkpoints.mindspore_ckpt import write_mindspore_ckpt
+from converters.checkpoints.npz import write_npz
+from converters.checkpoints.onnx_initializers import write_onnx_initializers
+from converters.checkpoints.pdparams import write_pdparams
+from converters.checkpoints.safetensors import write_safetensors
+from converters.checkpoints.tensors import Tensor
+from converters.checkpoints.torch_zip import write_torch_zip
+
+__all__ = [
+    "FORMATS",
+    "NATIVE",
+    "Checkpoint",
+    "Tensor",
+    "open_checkpoint",
+    "write_mindspore_ckpt",
+    "write_npz",
+    "write_onnx_initializers",
+    "write_pdparams",
+    "write_safetensors",
+    "write_torch_zip",
+]

@@ -76,7 +76,7 @@ class Runtime:
     """A framework's process, as a context manager; after a crash or a limit it is gone.
 
     Args:
-        name: A key of FRAMEWORKS.
+        name: A key of FRAMEWORKS, or a row of one's own.
         python: The interpreter; by default what the variable POLYZOO_PYTHON_<FRAMEWORK> says, else
             this one.
         limits: What the process may use.
@@ -86,9 +86,12 @@ class Runtime:
     """
 
     def __init__(
-        self, name: str, python: str | Path | None = None, limits: Limits | None = None
+        self,
+        name: str | Framework,
+        python: str | Path | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.framework = framework(name)
+        self.framework = name if isinstance(name, Framework) else framework(name)
         chosen = python or os.environ.get(self.framework.interpreter_variable) or sys.executable
         self.python = str(chosen)
         self.limits = limits or Limits()
@@ -329,7 +332,9 @@ class Runtime:
         total = 0
         for process in self._tree():
             with suppress(psutil.Error):
-                total += process.memory_info().rss
+                memory = process.memory_info()
+                # Pages of mapped files can be taken back at any time.
+                total += memory.rss - getattr(memory, "shared", 0)
         return total
 
     def _kill(self) -> None:

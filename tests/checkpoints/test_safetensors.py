@@ -75,10 +75,10 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path, monkeypatch
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"old")
 
-    def full(_):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         write_safetensors(path, {"a": np.zeros(2)})
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]

@@ -21,7 +21,11 @@ def add_to(app: typer.Typer) -> None:
 def convert(
     source: Annotated[Path, typer.Argument(help="The model file.", metavar="SRC")],
     to: Annotated[
-        str, typer.Option(help="Frameworks, with commas: pytorch,paddle,mindspore,onnx.")
+        str,
+        typer.Option(
+            help="Frameworks, with commas: pytorch,paddle,mindspore,onnx; of a checkpoint also"
+            " containers: safetensors,torch,pdparams,ckpt,npz."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Directory that gets one for each framework.")],
     inputs: Annotated[
@@ -35,12 +39,64 @@ def convert(
     ] = None,
     verify: Annotated[bool, typer.Option(help="Run the results beside the source.")] = True,
     name: Annotated[str, typer.Option(help="What to call the model in its source.")] = "",
+    source_framework: Annotated[
+        str | None,
+        typer.Option("--from", help="Checkpoint: whose names and layouts it has."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint: where in it the weights are: model.ema; . for all of it."),
+    ] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", help="Checkpoint: YAML file of renames, kinds and rules."),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Checkpoint: cast floats to this type, or one type to another: int64=int32."
+        ),
+    ] = None,
+    shard_size: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint: largest file of safetensors or torch: 5GB, 500MB."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Checkpoint: the class it belongs to, package.module:Class, which tells what its"
+            " tensors are. Runs that class in its framework."
+        ),
+    ] = None,
+    model_args: Annotated[
+        str, typer.Option(help="Arguments of --model, as JSON: a list or an object.")
+    ] = "{}",
     json: Json = False,
 ) -> None:
-    """Convert a model file into native source and weights, each verified against it."""
+    """Convert a model file into native source and weights, each verified against it.
+
+    A checkpoint (weights by name, without a graph) is converted into the names and layouts of a framework, or
+    as it is into another container.
+    """
     from converters.convert import convert as convert_model
+    from zoo.cli.checkpoint import convert_checkpoint_file, is_checkpoint
 
     targets = [target.strip() for target in to.split(",") if target.strip()]
+    if is_checkpoint(source, targets):
+        convert_checkpoint_file(
+            source,
+            targets,
+            out,
+            source_framework=source_framework,
+            key=key,
+            map_file=map_file,
+            dtypes=dtype or [],
+            shard_size=shard_size,
+            model=model,
+            model_args=model_args,
+            json=json,
+        )
+        return
     with present.steps(quiet=json) as step:
         results = convert_model(
             source,
@@ -142,14 +198,22 @@ def verify(
 
 def inspect(
     source: Annotated[Path, typer.Argument(help="The model file.", metavar="SRC")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint: where in it the weights are: model.ema; . for all of it."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a file is: format, signature, operators, parameters. Runs nothing of it."""
+    """Say what a file is: format, signature, operators, parameters, tensors. Runs nothing of it."""
     from converters.inspect import inspect as describe
+    from zoo.cli.checkpoint import show
 
-    facts: dict[str, Any] = describe(source)
+    facts: dict[str, Any] = describe(source, key)
     if json:
         present.document(facts)
+        return
+    if "signature" not in facts:
+        show(source, facts)
         return
     print(f"{source.name}: {facts['format']}, opset {facts['opset']}, {facts['producer']}")
     print(f"{facts['parameters']:,} parameters, {present.size(facts['parameter_bytes'])}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converters.checkpoints import write_pdparams
-from converters.checkpoints.paddle import STORED
+from converters.checkpoints.pdparams import STORED
 from converters.errors import UnsupportedError, UsageError
 
 READ_WITH_PADDLE = """
@@ -85,9 +85,11 @@ def _globals(path):
         if isinstance(argument, str):
             strings.append(argument)
         if opcode.name == "STACK_GLOBAL":
-            found.add(tuple(strings[-2:]))
+            found.add(strings[-1])
+        if opcode.name == "GLOBAL":
+            found.add(argument.split()[1])
     # A memoised module name is not repeated, so compare what is called, not where from.
-    return {name for _, name in found}
+    return found
 
 
 def test_bytes_do_not_depend_on_layout_identity_or_version(tmp_path):
@@ -97,7 +99,7 @@ def test_bytes_do_not_depend_on_layout_identity_or_version(tmp_path):
     data = (tmp_path / "a").read_bytes()
     assert data == (tmp_path / "b").read_bytes()
     # Noted once; the same on every Python and numpy.
-    digest = "7b5112e7428ac7bd67bdf19a73fb7690ecaea8f15df0c5449f9947844ee1a7f0"
+    digest = "6558ed3683281dc1a7d715c59488598201ff3043bc13990c3d7033890e63cb8d"
     assert hashlib.sha256(data).hexdigest() == digest
 
 
