@@ -6,9 +6,7 @@ import errno
 import os
 import re
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -75,20 +73,6 @@ class Output:
             self._copy(piece)
         else:
             self.write(piece)
-
-    def tensor_and_crc(self, tensor: Tensor, crc: int = 0) -> int:
-        """Append a tensor's elements as `tensor` does; give the CRC-32 of what went before and of them."""
-        if tensor.spans is None:
-            for block in tensor.blocks():
-                crc = zlib.crc32(as_bytes(block), crc)
-                self.write(as_bytes(block))
-            return crc
-        # The kernel copies while we sum.
-        with ThreadPoolExecutor(1) as pool:
-            summed = pool.submit(_crc, tensor.spans, crc)
-            for span in tensor.spans:
-                self._copy(span)
-            return summed.result()
 
     def patch(self, offset: int, data: bytes) -> None:
         """Replace bytes that were written before."""
@@ -166,14 +150,6 @@ def _cut(piece: Piece, start: int, length: int) -> Piece:
 def _write_all(descriptor: int, data: memoryview) -> None:
     while data.nbytes:
         data = data[os.write(descriptor, data[: BLOCK_BYTES * 4]) :]
-
-
-def _crc(spans: Iterable[Span], crc: int) -> int:
-    for span in spans:
-        view = span.view()
-        for start in range(0, span.length, BLOCK_BYTES):
-            crc = zlib.crc32(view[start : start + BLOCK_BYTES], crc)
-    return crc
 
 
 @contextmanager

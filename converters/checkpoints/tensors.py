@@ -10,10 +10,12 @@ Readers make them, `layouts` changes them, writers take them. A numpy array is t
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,7 +29,7 @@ from converters.errors import UnsafeInput, UnsupportedError
 Array: TypeAlias = npt.NDArray[Any]
 
 # What is held in memory at a time.
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 # No format of a checkpoint holds more dimensions; numpy takes 32.
 LARGEST_RANK = 32
 LARGEST_SIZE = 1 << 62
@@ -292,18 +294,22 @@ def _contiguous(array: Array, dtype: np.dtype[Any]) -> Iterator[Array]:
     if rows.ndim == 2 and rows.strides[0] == rows.itemsize and rows.dtype == dtype:
         # Whole words of the source at a time.
         step = max(TILE, step // TILE * TILE)
-    with ThreadPoolExecutor(1) as ahead:
-        # The next piece is made while the last one is written.
-        pending = None
-        for start in range(0, len(rows), step):
-            made = ahead.submit(_packed, rows[start : start + step], dtype)
-            if pending is not None:
-                yield pending.result().reshape(-1)
-            pending = made
-        if pending is not None:
-            yield pending.result().reshape(-1)
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    if len(parts) == 1:
+        yield _packed(parts[0], dtype).reshape(-1)
+        return
+    with ThreadPoolExecutor(WORKERS) as pool:
+        # Some pieces are made while others are written; numpy lets other threads run while it copies.
+        ahead: deque[Future[Array]] = deque()
+        for part in parts:
+            ahead.append(pool.submit(_packed, part, dtype))
+            if len(ahead) > WORKERS:
+                yield ahead.popleft().result().reshape(-1)
+        while ahead:
+            yield ahead.popleft().result().reshape(-1)
 
 
+WORKERS = min(4, os.cpu_count() or 1)
 TILE = 512
 WORD_BYTES = 8
 

@@ -11,15 +11,17 @@ Source: PKWARE APPNOTE.TXT 6.3.10, sections 4.3 to 4.5 (zip64 included).
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from converters.checkpoints.files import File, Span
-from converters.checkpoints.placing import Output
+from converters.checkpoints.placing import Output, pieces
 from converters.checkpoints.tensors import BLOCK_BYTES, Array, Tensor
 from converters.errors import UnsafeInput, UnsupportedError
 
@@ -31,6 +33,7 @@ LARGEST_DIRECTORY = 16 << 20
 # Weights do not shrink to so little; what does is made to fill memory or disk.
 HIGHEST_RATIO = 200
 SMALL = 64 << 20
+CRC_BYTES = 1 << 20
 
 _END = struct.Struct("<4s4H2LH")
 _END64_PLACE = struct.Struct("<4sLQL")
@@ -203,6 +206,32 @@ def _zip64(extra: bytes, full: int, packed: int, local: int) -> tuple[int, int, 
     return full, packed, local
 
 
+@dataclass(frozen=True)
+class _Added:
+    """A member that was written, but for its sum."""
+
+    name: bytes
+    size: int
+    offset: int
+    crc: Future[int]
+
+
+def _crc(crc: int, spans: list[Span]) -> int:
+    """The CRC-32 of what has one already and of parts of files, read into memory piece by piece."""
+    buffer = bytearray(min(CRC_BYTES, max((span.length for span in spans), default=0)))
+    view = memoryview(buffer)
+    for span in spans:
+        done = 0
+        while done < span.length:
+            wanted = view[: span.length - done]
+            count = os.preadv(span.file.descriptor, [wanted], span.offset + done)
+            if not count:
+                raise UnsafeInput(f"{span.file.path.name}: it was cut short while it was read")
+            crc = zlib.crc32(view[:count], crc)
+            done += count
+    return crc
+
+
 class Archive:
     """A zip archive that is written: members stored, each at a multiple of `alignment`.
 
@@ -215,8 +244,9 @@ class Archive:
     def __init__(self, output: Output, alignment: int = 1) -> None:
         self._output = output
         self._alignment = alignment
-        self._directory = bytearray()
-        self._count = 0
+        self._members: list[_Added] = []
+        # Sums are made beside the copying, and written at the end.
+        self._summing = ThreadPoolExecutor(1)
 
     def add(self, name: str, *parts: bytes | Tensor) -> None:
         """Add a member that is these parts, one after the other.
@@ -228,27 +258,39 @@ class Archive:
         offset, raw = self._output.position, name.encode()
         self._output.write(self._local(raw, size, 0, offset))
         crc = 0
+        spans: list[Span] = []
         for part in parts:
             if isinstance(part, bytes):
                 crc = zlib.crc32(part, crc)
                 self._output.write(part)
-            else:
-                crc = self._output.tensor_and_crc(part, crc)
-        self._output.patch(offset + 14, struct.pack("<L", crc))
-        extra = struct.pack("<2H3Q", _ZIP64_EXTRA, 24, size, size, offset)
-        self._directory += _ENTRY.pack(
-            b"PK\x01\x02", 45, 45, _UTF8, STORED, 0, 33, crc, _FULL32, _FULL32,
-            len(raw), len(extra), 0, 0, 0, 0, _FULL32,
-        )  # fmt: skip
-        self._directory += raw + extra
-        self._count += 1
+                continue
+            for piece in pieces(part):
+                self._output.piece(piece)
+                if isinstance(piece, Span):
+                    spans.append(piece)
+                else:
+                    crc = zlib.crc32(piece, crc)
+        # A member is bytes and then one tensor: its parts of files come last.
+        summed = self._summing.submit(_crc, crc, spans)
+        self._members.append(_Added(raw, size, offset, summed))
 
     def close(self) -> None:
-        """Write the directory."""
+        """Write the sums and the directory."""
+        directory = bytearray()
+        for member in self._members:
+            crc = member.crc.result()
+            self._output.patch(member.offset + 14, struct.pack("<L", crc))
+            extra = struct.pack("<2H3Q", _ZIP64_EXTRA, 24, member.size, member.size, member.offset)
+            directory += _ENTRY.pack(
+                b"PK\x01\x02", 45, 45, _UTF8, STORED, 0, 33, crc, _FULL32, _FULL32,
+                len(member.name), len(extra), 0, 0, 0, 0, _FULL32,
+            )  # fmt: skip
+            directory += member.name + extra
+        self._summing.shutdown()
         start = self._output.position
-        self._output.write(bytes(self._directory))
+        self._output.write(bytes(directory))
         end = self._output.position
-        size, count = len(self._directory), self._count
+        size, count = len(directory), len(self._members)
         self._output.write(
             _END64.pack(b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
             + _END64_PLACE.pack(b"PK\x06\x07", 0, end, 1)
