@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +83,23 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     yield running
     if running.process.poll() is None:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., Any]:
+    """Run Python source in a process of its own; it puts its answer into `answer`."""
+
+    def run(source: str, *arguments: object) -> Any:
+        program = textwrap.dedent(source) + "\nimport json\nprint('ANSWER' + json.dumps(answer))"
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOG_v": "3"},
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.rpartition("ANSWER")[2])
+
+    return run

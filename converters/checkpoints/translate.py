@@ -189,6 +189,10 @@ class _Planner:
             return
         axes = ("", "")
         if rule.transpose is not None:
+            if len(rule.transpose) != len(tensor.shape):
+                raise UsageError(
+                    f"{where}: {name} {list(tensor.shape)} does not have the axes {rule.transpose}"
+                )
             letters = LETTERS[: len(rule.transpose)]
             axes = (letters, "".join(letters[axis] for axis in rule.transpose))
         if isinstance(rule.match, list):

@@ -1,11 +1,5 @@
 """Tensors that every writer is tried on, and a way to ask a framework what it reads from a file."""
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
-
 import ml_dtypes
 import numpy as np
 import pytest
@@ -70,25 +64,6 @@ def expected():
 
 def _little(dtype):
     return dtype.newbyteorder("<") if dtype.type.__module__ == "numpy" else dtype
-
-
-@pytest.fixture(scope="session")
-def ask():
-    """Run Python source in a process of its own; it puts its answer into `answer`."""
-
-    def run(source, *arguments):
-        program = textwrap.dedent(source) + "\nimport json\nprint('ANSWER' + json.dumps(answer))"
-        done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOG_v": "3"},
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.rpartition("ANSWER")[2])
-
-    return run
 
 
 @pytest.fixture
