@@ -77,10 +77,10 @@ KINDS: tuple[Kind, ...] = (
     _kind("Linear",        "weight OI                | weight IO        | weight OI",
                            "bias O?                  | bias O?          | bias O?",
           named=r"[qkvo]_proj|out_proj|gate_proj|up_proj|down_proj|lm_head|lora_[AB]"),
-    # transformers' GPT-2: a Linear that is kept as [inputs, outputs].
+    # transformers' GPT-2: a Linear that is kept as [inputs, outputs]; shown by what is not square.
     _kind("Conv1D",        "weight IO                | weight IO        | weight OI",
                            "bias O                   | bias O           | bias O",
-          named=r"c_attn|c_proj|c_fc|q_attn", only_named=True),
+          only_named=True),
     _kind("Embedding",     "weight VE                | weight VE        | embedding_table VE",
           named=r"embed_tokens|embed_positions|(word|position|token_type|tok)_embeddings|wte|wpe"),
     _kind("BatchNorm",     "weight C?                | weight C?        | gamma C?",
@@ -144,9 +144,11 @@ SUBMODULES: tuple[tuple[frozenset[str], tuple[str, str, str]], ...] = (
     (frozenset({"self_attn", "multihead_attn", "linear1", "linear2", "norm3"}),
      ("multihead_attn", "cross_attn", "multihead_attn")),
 )
+# What GPT-2 calls its Conv1D modules; others call Linear modules so.
+TURNED = re.compile(r"c_attn|c_proj|c_fc|q_attn")
 # Parameters that others are computed from, and names that say nothing of a module: no table knows their layout.
 DERIVED = re.compile(
-    r"weight_[guv]|weight_orig|weight_mask|parametrizations\..*|weight_scale|qweight|qzeros|scales|g_idx"
+    r"weight_[guv]|weight_orig|weight_mask|parametrizations|weight_scale|qweight|qzeros|scales|g_idx"
     # Variables of Paddle's programs and optimizers: linear_0.w_0, linear_0.w_0_moment1_0.
     r"|[wb]_\d+(_.*)?"
 )

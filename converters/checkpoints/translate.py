@@ -25,6 +25,7 @@ from converters.checkpoints.layouts import (
     RECURRENT,
     RECURRENT_AGAIN,
     SUBMODULES,
+    TURNED,
     Kind,
     Spelling,
     spellings,
@@ -150,9 +151,9 @@ class _Planner:
             prefix, _, leaf = new.rpartition(".")
             modules[prefix][leaf] = name
         chosen = {module: self._candidates(module, leaves) for module, leaves in modules.items()}
-        transposed = any(kinds == ["Conv1D"] for kinds in map(list, chosen.values()))
+        self._orient(modules, chosen)
         for module, leaves in modules.items():
-            self._module(module, leaves, chosen[module], transposed)
+            self._module(module, leaves, chosen[module])
         self._submodules()
         return self.found
 
@@ -371,6 +372,28 @@ class _Planner:
         usual = {name: change for name, (kind, change) in fitting.items() if not kind.only_named}
         return usual or {name: change for name, (_, change) in fitting.items()}
 
+    def _orient(
+        self, modules: Mapping[str, Mapping[str, str]], chosen: dict[str, dict[str, Change]]
+    ) -> None:
+        """Square matrices lie as the others do: those whose bias shows which axis is the output."""
+        square, shown = [], set()
+        for module, kinds in chosen.items():
+            if set(kinds) not in ({"Linear"}, {"Conv1D"}) or "bias" not in modules[module]:
+                continue
+            if len(set(self.tensors[modules[module]["weight"]].shape)) == 1:
+                square.append(module)
+            else:
+                shown |= set(kinds)
+        for module in square:
+            last = module.rpartition(".")[2]
+            other = self._fit_given("Conv1D", modules[module])
+            if other is None or re.fullmatch(BY_NAME["Linear"].named, last):
+                continue
+            if TURNED.fullmatch(last) and shown == {"Conv1D"}:
+                chosen[module] = {"Conv1D": other}
+            elif "Conv1D" in shown or (TURNED.fullmatch(last) and not shown):
+                chosen[module]["Conv1D"] = other
+
     def _fit(self, kind: Kind, column: str, leaves: Mapping[str, str]) -> Change | None:
         """What a kind would do to a module; None where it is not of that kind."""
         spelled = spellings(kind, column)
@@ -400,7 +423,6 @@ class _Planner:
         module: str,
         leaves: Mapping[str, str],
         candidates: Mapping[str, Change],
-        transposed: bool,
     ) -> None:
         given = self._given(module)
         if given == PARAMETER:
@@ -420,8 +442,7 @@ class _Planner:
             self._decide(module, given, "given")
             self._change(module, leaves, change)
             return
-        derived = [leaf for leaf in leaves if DERIVED.fullmatch(leaf)]
-        if derived or DERIVED.match(module.rpartition(".")[2]):
+        if any(DERIVED.fullmatch(part) for part in (*leaves, *module.split("."))):
             self._leave_open(
                 module, leaves, (PARAMETER,), "its tensors are no plain weights of a module"
             )
@@ -436,12 +457,9 @@ class _Planner:
             return
         distinct = {_effect(change) for change in candidates.values()}
         kind, change = next(iter(candidates.items()))
-        square = kind == "Linear" and len(set(self.tensors[leaves["weight"]].shape)) == 1
         last = module.rpartition(".")[2]
         named = bool(re.fullmatch(BY_NAME[kind].named or "-", last, re.IGNORECASE))
-        if square and transposed and not named:
-            self._leave_open(module, leaves, ("Linear", "Conv1D"), "others are [inputs, outputs]")
-        elif len(distinct) > 1 and not self._flat(candidates):
+        if len(distinct) > 1 and not self._flat(candidates):
             self._leave_open(module, leaves, tuple(candidates), "")
         else:
             if len(distinct) > 1:
