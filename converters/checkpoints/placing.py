@@ -84,19 +84,32 @@ class Output:
         small, self._small = self._small, bytearray()
         _write_all(self._descriptor, memoryview(small))
 
+    def finish(self) -> None:
+        """Hand over what waits; a hole at the end is a part of the file too."""
+        self.flush()
+        os.ftruncate(self._descriptor, self.position)
+
     def _copy(self, span: Span) -> None:
         if span.length <= 1 << 14:
             self.write(span.view())
             return
         self.flush()
+        for start, length, is_hole in _runs(span):
+            if is_hole:
+                os.lseek(self._descriptor, length, os.SEEK_CUR)
+            else:
+                self._copy_run(span, start, length)
+        self.position += span.length
+
+    def _copy_run(self, span: Span, start: int, length: int) -> None:
         done = 0
-        while done < span.length:
+        while done < length:
             try:
                 copied = os.copy_file_range(
                     span.file.descriptor,
                     self._descriptor,
-                    min(span.length - done, LARGEST_COPY),
-                    span.offset + done,
+                    min(length - done, LARGEST_COPY),
+                    span.offset + start + done,
                 )
             except AttributeError:
                 copied = 0
@@ -105,10 +118,9 @@ class Output:
                     raise
                 copied = 0
             if not copied:
-                _write_all(self._descriptor, span.view()[done:])
+                _write_all(self._descriptor, span.view()[start + done : start + length])
                 break
             done += copied
-        self.position += span.length
 
 
 def pieces(tensor: Tensor) -> Iterator[Piece]:
@@ -147,6 +159,21 @@ def _cut(piece: Piece, start: int, length: int) -> Piece:
     return piece.cut(start, length) if isinstance(piece, Span) else piece[start : start + length]
 
 
+def _runs(span: Span) -> Iterator[tuple[int, int, bool]]:
+    """Parts of a span: where they begin, their bytes, and whether they are a hole of a sparse file."""
+    at, end = span.offset, span.offset + span.length
+    while at < end:
+        try:
+            hole = os.lseek(span.file.descriptor, at, os.SEEK_HOLE)
+            data = at if hole > at else os.lseek(span.file.descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            # No data from here to the end of the file, or a file system that knows no holes.
+            hole, data = (end, end) if error.errno == errno.ENXIO else (end, at)
+        until = min(end, hole if data == at else data)
+        yield at - span.offset, until - at, data != at
+        at = until
+
+
 def _write_all(descriptor: int, data: memoryview) -> None:
     while data.nbytes:
         data = data[os.write(descriptor, data[: BLOCK_BYTES * 4]) :]
@@ -167,7 +194,7 @@ def placed(path: Path) -> Iterator[Output]:
         try:
             output = Output(descriptor)
             yield output
-            output.flush()
+            output.finish()
             # mkstemp makes files that only their owner can read; give what open() would have given.
             umask = os.umask(0)
             os.umask(umask)
