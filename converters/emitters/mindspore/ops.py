@@ -20,6 +20,7 @@ from converters.emitters.arith import (
     nested,
     one,
     pads_by_axis,
+    pool_window,
     reduced_axes,
     slices,
     window,
@@ -465,7 +466,7 @@ def MaxPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     if node.outputs > 1:
@@ -498,7 +499,7 @@ def AveragePool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     if _plain(x, win, ceil_mode) and not win.padded:
@@ -511,7 +512,7 @@ def LpPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     return f"lp_pool({_pooled(x, win, ceil_mode)}, {p})"
@@ -612,6 +613,15 @@ def _axes_of(data: Operand, axes: Numbers | None, noop: int) -> tuple[str, str]:
     return str(chosen[0] if len(chosen) == 1 else chosen), ""
 
 
+def _may_lack(data: Operand, axes: Numbers | None) -> bool:
+    """Whether one of the reduced axes may be of size zero when the model runs."""
+    if data.shape is None:
+        return True
+    chosen = axes.static if axes is not None else None
+    reduced = [data.shape[axis] for axis in chosen] if chosen else data.shape
+    return any(not isinstance(size, int) or size == 0 for size in reduced)
+
+
 def _reduced(
     data: Operand,
     source: str,
@@ -621,16 +631,18 @@ def _reduced(
     noop: int,
     empty: str,
 ) -> str:
-    """A form with holes for tensor, axes and whether they stay; the source where no axis is reduced."""
+    """A form with holes for tensor, axes and whether they stay; the source where no axis is reduced.
+
+    `empty` is what a reduction of nothing gives; it is left out where the standard leaves that open.
+    """
     chosen, condition = _axes_of(data, axes, noop)
     if not chosen:
         return source
     text = form.format(x=source, axes=chosen, keep=bool(keepdims), data=data)
-    static = data.value.static_shape
-    if (static is None and axes is not None and axes.static is None) or 0 in (static or ()):
+    if empty and _may_lack(data, axes):
         # Kernels give garbage where there is nothing to reduce.
         listed = f"({chosen},)" if chosen.lstrip("-").isdigit() else chosen
-        nothing = f"reduce_empty({data}, {listed}, {bool(keepdims)}, {empty})"
+        nothing = f"reduce_empty({source}, {listed}, {bool(keepdims)}, {empty})"
         text = f"({text} if {data}.size else {nothing})"
     return f"({text} if {condition} else {source})" if condition else text
 
@@ -655,7 +667,7 @@ def ReduceMean(
 ) -> str:
     form = "ops.mean({x}, {axes}, keep_dims={keep})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "float('nan')")
+    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "")
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
 
 
@@ -715,10 +727,11 @@ def ReduceLogSum(
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
+    if not _is_float(data):
+        # The standard rounds the sum, ONNX Runtime each exponential.
+        raise Refusal(f"element type {data.typed()}")
     form = "ops.logsumexp({x}, {axes}, {keep})"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "-float('inf')")
-    return text + ("" if _is_float(data) else f".astype({data}.dtype)")
+    return _reduced(data, str(data), form, axes, keepdims, noop_with_empty_axes, "-float('inf')")
 
 
 def ReduceSumSquare(

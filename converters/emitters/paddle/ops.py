@@ -20,6 +20,7 @@ from converters.emitters.arith import (
     nested,
     one,
     pads_by_axis,
+    pool_window,
     reduced_axes,
     slices,
     window,
@@ -501,7 +502,7 @@ def MaxPool(
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -550,7 +551,7 @@ def AveragePool(
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -575,7 +576,7 @@ def LpPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -770,11 +771,12 @@ def ReduceLogSum(
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
+    if not _is_float(data):
+        # The standard rounds the sum, ONNX Runtime each exponential.
+        raise Refusal(f"element type {data.typed()}")
     if 0 in (data.shape or ()):
         return f"{_reduced(f'{data}.exp()', 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.log()"
-    wide = "" if _is_float(data) else ".cast('float64')"
-    text = _reduced(f"{data}{wide}", "logsumexp", axes, keepdims, noop_with_empty_axes, data.rank)
-    return text + (f".cast({data}.dtype)" if wide else "")
+    return _reduced(str(data), "logsumexp", axes, keepdims, noop_with_empty_axes, data.rank)
 
 
 def ReduceSumSquare(

@@ -1,0 +1,185 @@
+"""Numbers where frameworks and the standard part: against ONNX Runtime, in every framework.
+
+Models of one operator, many in a process. Refusing is right, another number is not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import onnx_suite
+
+from converters.emitters import NATIVE
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A node and what it is run with.
+
+    Attributes:
+        shapes: How inputs are declared, where that is not the shape that they have.
+        weights: Inputs that the model has as constants.
+    """
+
+    node: onnx.NodeProto
+    inputs: Mapping[str, np.ndarray]
+    shapes: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    opset: int = 21
+
+    @property
+    def is_empty(self) -> bool:
+        return any(x.size == 0 for x in self.inputs.values())
+
+    def __str__(self) -> str:
+        attributes = {a.name: helper.get_attribute_value(a) for a in self.node.attribute}
+        inputs = {n: (str(x.dtype), x.shape) for n, x in self.inputs.items()}
+        return f"{self.node.op_type} {attributes} {inputs} {self.shapes} {self.weights}"
+
+
+def write_case(folder: Path, trial: Trial) -> onnx_suite.Case | None:
+    """A trial as a case of the suite, with what ONNX Runtime gives; None where that refuses it."""
+
+    def info(name: str, data: np.ndarray) -> onnx.ValueInfoProto:
+        shape = trial.shapes.get(name, data.shape)
+        return helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(data.dtype), shape
+        )
+
+    graph = helper.make_graph(
+        [trial.node],
+        "test",
+        [info(name, data) for name, data in trial.inputs.items()],
+        [onnx.ValueInfoProto(name=name) for name in trial.node.output],
+        [numpy_helper.from_array(data, name) for name, data in trial.weights.items()],
+    )
+    opsets = [helper.make_opsetid("", trial.opset)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        outputs = session.run(None, dict(trial.inputs))
+    except Exception:
+        return None
+    for value, data in zip(model.graph.output, outputs, strict=True):
+        value.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(data.dtype)
+    data_set = folder / "test_data_set_0"
+    data_set.mkdir(parents=True)
+    onnx.save(model, folder / "model.onnx")
+    for prefix, arrays in (("input", trial.inputs.values()), ("output", outputs)):
+        for k, array in enumerate(arrays):
+            data = numpy_helper.from_array(array).SerializeToString()
+            (data_set / f"{prefix}_{k}.pb").write_bytes(data)
+    return onnx_suite.Case(folder.name, "numbers", folder, 1e-4, 1e-5)
+
+
+def pools(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Poolings of one to three axes with any attributes; windows are not larger than the input."""
+    for _ in range(count):
+        op, n = rng.choice(["AveragePool", "MaxPool", "LpPool"]), int(rng.integers(1, 4))
+        kernel, dilations = rng.integers(1, 5, n), np.ones(n, np.int64)
+        attributes: dict[str, Any] = {"kernel_shape": kernel.tolist()}
+        if rng.random() < 0.7:
+            attributes["strides"] = rng.integers(1, 5, n).tolist()
+        if rng.random() < 0.3:
+            dilations = rng.integers(1, 4, n)
+            attributes["dilations"] = dilations.tolist()
+        if rng.random() < 0.3:
+            attributes["auto_pad"] = str(rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        elif rng.random() < 0.7:
+            begin = rng.integers(0, kernel).tolist()
+            end = begin if rng.random() < 0.6 else rng.integers(0, kernel).tolist()
+            attributes["pads"] = begin + end
+        if rng.random() < 0.6:
+            attributes["ceil_mode"] = 1
+        if op == "AveragePool" and rng.random() < 0.5:
+            attributes["count_include_pad"] = 1
+        if op == "LpPool":
+            attributes["p"] = int(rng.integers(1, 4))
+        outputs = ["y"]
+        if op == "MaxPool" and rng.random() < 0.3:
+            outputs.append("indices")
+            attributes["storage_order"] = int(rng.integers(0, 2))
+        sizes = (kernel - 1) * dilations + 1 + rng.integers(0, 7, n)
+        x = rng.standard_normal([2, 2, *sizes]).astype(np.float32)
+        if op == "MaxPool" and rng.random() < 0.2:
+            x = (x * 100).astype(rng.choice([np.int8, np.uint8]))
+        shapes = {"x": ("N", 2, *"HWD"[:n])} if rng.random() < 0.4 else {}
+        yield Trial(helper.make_node(op, ["x"], outputs, **attributes), {"x": x}, shapes)
+
+
+REDUCTIONS = (
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare",
+)  # fmt: skip
+
+
+def reductions(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Reductions of any rank and element type; axes absent, constant, none, or computed."""
+    for _ in range(count):
+        op, rank = rng.choice(REDUCTIONS), int(rng.choice([0, 1, 2, 3], p=[0.1, 0.2, 0.4, 0.3]))
+        sizes = rng.integers(1, 5, rank)
+        # The standard leaves the mean of nothing open.
+        if rank and op != "ReduceMean" and rng.random() < 0.3:
+            sizes[rng.integers(0, rank)] = 0
+        dtype = rng.choice(["float32", "float64", "int32", "int64", "int8", "uint8", "bool"],
+                           p=[0.4, 0.1, 0.2, 0.2, 0.04, 0.03, 0.03])  # fmt: skip
+        x = rng.integers(1, 9, sizes) if rng.random() < 0.5 else rng.integers(-5, 5, sizes)
+        x = np.asarray(x, dtype)
+        attributes = {}
+        if rng.random() < 0.5:
+            attributes["keepdims"] = int(rng.integers(0, 2))
+        if rng.random() < 0.4:
+            attributes["noop_with_empty_axes"] = int(rng.integers(0, 2))
+        chosen = np.flatnonzero(rng.random(rank) < 0.5)
+        chosen = chosen - rank if rng.random() < 0.3 else chosen
+        axes = {"axes": np.asarray(chosen, np.int64)} if rng.random() < 0.75 else {}
+        computed = bool(axes) and rng.random() < 0.3
+        node = helper.make_node(op, ["x", *axes], ["y"], **attributes)
+        shapes: dict[str, tuple[int | str, ...]] = {}
+        if rng.random() < 0.6:
+            names = "ABC"[:rank]
+            named = zip(names, x.shape, strict=True)
+            shapes["x"] = tuple(s if rng.random() < 0.3 else n for n, s in named)
+        if computed and rng.random() < 0.5:
+            shapes["axes"] = ("K",)
+        if computed:
+            yield Trial(node, {"x": x, **axes}, shapes)
+        else:
+            yield Trial(node, {"x": x}, shapes, axes)
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+@pytest.mark.parametrize("trials", [pools, reductions])
+def test_numbers_are_those_of_onnx_runtime(
+    framework: str,
+    trials: Callable[[int, np.random.Generator], Iterator[Trial]],
+    tmp_path: Path,
+) -> None:
+    found = {f"m{k}": trial for k, trial in enumerate(trials(200, np.random.default_rng(0)))}
+    cases = [write_case(tmp_path / name, trial) for name, trial in found.items()]
+    outcomes = onnx_suite.run(
+        framework, tuple(c for c in cases if c is not None), tmp_path / "emitted"
+    )
+    assert len(outcomes) > 100
+    wrong = [
+        f"{found[name]}: {outcome.status} {outcome.reason}"
+        for name, outcome in outcomes.items()
+        if outcome.status not in ("passed", "refused")
+        # A framework may say that there is nothing to reduce.
+        and not (outcome.status == "failed" and found[name].is_empty)
+    ]
+    assert not wrong, "\n".join(wrong)
