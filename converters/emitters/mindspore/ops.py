@@ -219,7 +219,7 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
 
 
 def Gelu(x: Operand, *, approximate: str) -> str:
-    return f"ops.gelu({x}, approximate={approximate!r})"
+    return f"ops.gelu({x}{arguments(approximate=(approximate, 'none'))})"
 
 
 def HardSigmoid(x: Operand, *, alpha: float, beta: float) -> str:
@@ -458,6 +458,18 @@ def ConvTranspose(
     return text if b is None else f"{text} + {b}.reshape({(1, -1, *[1] * n)})"
 
 
+def DeformConv(
+    x: Operand, w: Operand, offset: Operand, b: Operand | None = None, mask: Operand | None = None, *,
+    dilations: tuple[int, ...] | None = None, group: int, kernel_shape: tuple[int, ...] | None = None,
+    offset_group: int, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    n = w.ranked() - 2
+    win = window(None, (1,) * n, strides=strides, dilations=dilations, pads=pads)
+    options = f"{win.strides}, {win.dilations}, {win.begin}, {group}, {offset_group}"
+    text = f"deform_conv({x}, {w}, {offset}, {mask}, {options})"
+    return text if b is None else f"{text} + {b}.reshape({(1, -1, *[1] * n)})"
+
+
 # ***** pooling *****
 
 
@@ -638,7 +650,10 @@ def _reduced(
     chosen, condition = _axes_of(data, axes, noop)
     if not chosen:
         return source
-    text = form.format(x=source, axes=chosen, keep=bool(keepdims), data=data)
+    keep = {
+        name: f", {name}=True" if keepdims else "" for name in ("keepdims", "keep_dims", "keepdim")
+    }
+    text = form.format(x=source, axes=chosen, data=data, **keep)
     if empty and _may_lack(data, axes):
         # Kernels give garbage where there is nothing to reduce.
         listed = f"({chosen},)" if chosen.lstrip("-").isdigit() else chosen
@@ -647,9 +662,9 @@ def _reduced(
     return f"({text} if {condition} else {source})" if condition else text
 
 
-SUM = "{x}.sum({axes}, keepdims={keep})"
+SUM = "{x}.sum({axes}{keepdims})"
 # Sums of small integers are 64 bits wide in MindSpore; the standard keeps the type.
-SUM_SMALL = "{x}.sum({axes}, dtype={data}.dtype, keepdims={keep})"
+SUM_SMALL = "{x}.sum({axes}, {data}.dtype{keepdims})"
 
 
 def _sum(data: Operand) -> str:
@@ -665,7 +680,7 @@ def ReduceSum(
 def ReduceMean(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    form = "ops.mean({x}, {axes}, keep_dims={keep})"
+    form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
     text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "")
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
@@ -684,7 +699,7 @@ def ReduceMin(
 
 
 def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
-    form = f"ops.a{name}({{x}}, {{axes}}, keepdims={{keep}})"
+    form = f"ops.a{name}({{x}}, {{axes}}{{keepdims}})"
     if _is_float(data):
         empty = "-float('inf')" if name == "max" else "float('inf')"
     else:
@@ -696,7 +711,7 @@ def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop
 def ReduceProd(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    form = "ops.prod({x}, {axes}, {keep})"
+    form = "ops.prod({x}, {axes}{keep_dims})"
     if not _is_float(data) and data.typed() != np.int64:
         form += ".astype({data}.dtype)"
     return _reduced(data, str(data), form, axes, keepdims, noop_with_empty_axes, "1")
@@ -730,7 +745,7 @@ def ReduceLogSumExp(
     if not _is_float(data):
         # The standard rounds the sum, ONNX Runtime each exponential.
         raise Refusal(f"element type {data.typed()}")
-    form = "ops.logsumexp({x}, {axes}, {keep})"
+    form = "ops.logsumexp({x}, {axes}{keepdim})"
     return _reduced(data, str(data), form, axes, keepdims, noop_with_empty_axes, "-float('inf')")
 
 
@@ -1016,6 +1031,8 @@ def NonMaxSuppression(
 
 # ***** padding and resizing *****
 
+PAD_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
 
 def Pad(
     x: Operand,
@@ -1025,7 +1042,7 @@ def Pad(
     *,
     mode: str,
 ) -> str:
-    if mode not in ("constant", "reflect", "edge", "wrap"):
+    if mode not in ("constant", *PAD_MODES):
         raise Refusal(f"attribute mode={mode!r}")
     fill = _fill(value) if mode == "constant" else ""
     if pads.items is None or (axes is not None and axes.static is None):
@@ -1038,6 +1055,15 @@ def Pad(
     flat = [side for pair in reversed(sides) for side in pair]
     pairs = f"[{', '.join(f'({before}, {after})' for before, after in sides)}]"
     if mode != "constant":
+        # MindSpore's own modes want the last one or two of three or four axes, and short pads.
+        n = (x.rank or 0) - 2
+        fits = x.shape is not None and all(
+            isinstance(size, int) and isinstance(side, int) and 0 <= side < size
+            for size, pair in zip(x.shape[2:], sides[2:], strict=True)
+            for side in pair
+        )
+        if fits and n in (1, 2) and sides[:2] == [(0, 0)] * 2 and _is_float(x):
+            return f"ops.pad({x}, {_texts(tuple(flat[: 2 * n]))}, mode={PAD_MODES[mode]!r})"
         return f"pad_by_index({x}, {pairs}, {mode!r})"
     if any(isinstance(side, int) and side < 0 for side in flat):
         return f"crop_or_pad({x}, {pairs}{f', {fill}' if fill else ''})"
@@ -1074,6 +1100,11 @@ def Resize(
     scales = scales if scales is not None and scales.items != () else None
     sizes = sizes if sizes is not None and sizes.items != () else None
     coordinates = coordinate_transformation_mode
+    usual = not antialias and not exclude_outside and keep_aspect_ratio_policy == "stretch"
+    if usual and rank == 4 and axes is None and x.typed() == np.float32:
+        plain = _interpolate(x, scales, sizes, mode, nearest_mode, coordinates)
+        if plain:
+            return plain
     target = (
         f"scales={_tuple(scales)}"
         if scales is not None
@@ -1092,6 +1123,45 @@ def Resize(
             raise Refusal("coordinate_transformation_mode='tf_crop_and_resize' without roi")
         extra += f", roi={_tuple(roi)}"
     return f"resize({x}, {chosen}, {target}{extra})"
+
+
+# Whole factors by which 32-bit floats find the nearest pixel right; 1 / 41 is the first rounded down.
+EXACT_FACTORS = range(1, 41)
+
+
+def _interpolate(
+    x: Operand, scales: Numbers | None, sizes: Numbers | None, mode: str, nearest: str, coordinates: str
+) -> str:  # fmt: skip
+    """`ops.interpolate` of images where it computes the same; an empty text where it does not."""
+    numbers = scales or sizes
+    if numbers is None or numbers.items is None or len(numbers.items) != 4 or x.shape is None:
+        return ""
+    kept = zip(numbers.items[:2], x.shape[:2], range(2), strict=True)
+    if scales is not None:
+        factors = scales.static
+        if factors is None or factors[:2] != (1, 1) or any(f not in EXACT_FACTORS for f in factors):
+            return ""
+        new = tuple(_times(_size(x, axis), int(factors[axis])) for axis in (2, 3))
+    else:
+        if any(size not in (old, f"{x}.shape[{k}]") for size, old, k in kept):
+            return ""
+        new = tuple(size if isinstance(size, str) else int(size) for size in numbers.items[2:])
+    size = f"size={_texts(new)}"
+    if mode == "nearest":
+        # With a whole factor the nearest pixel of a half is the one that it stands in.
+        floor = coordinates == "asymmetric" and nearest == "floor"
+        half = coordinates == "half_pixel" and nearest.startswith("round_prefer")
+        return f"ops.interpolate({x}, {size})" if scales is not None and (floor or half) else ""
+    if mode == "linear" and coordinates == "align_corners":
+        return f"ops.interpolate({x}, {size}, mode='bilinear', align_corners=True)"
+    if mode == "linear" and coordinates == "half_pixel":
+        return f"ops.interpolate({x}, {size}, mode='bilinear')"
+    return ""
+
+
+def _times(size: int | str, factor: int) -> int | str:
+    """A size times a factor, as text where only the running model knows it."""
+    return size * factor if isinstance(size, int) else f"{size} * {factor}" if factor != 1 else size
 
 
 def CenterCropPad(x: Operand, shape: Numbers, *, axes: tuple[int, ...] | None = None) -> str:
@@ -1499,7 +1569,7 @@ def MelWeightMatrix(
 
 
 def com_microsoft_Gelu(x: Operand) -> str:
-    return f"ops.gelu({x}, approximate='none')"
+    return f"ops.gelu({x})"
 
 
 def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
@@ -1508,7 +1578,7 @@ def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
 
 
 def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
-    return f"ops.gelu({x} + {bias}, approximate='none')"
+    return f"ops.gelu({x} + {bias})"
 
 
 def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
