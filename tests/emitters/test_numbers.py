@@ -162,8 +162,32 @@ def reductions(count: int, rng: np.random.Generator) -> Iterator[Trial]:
             yield Trial(node, {"x": x}, shapes, axes)
 
 
+def resizes(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Resizing to sizes or by whole factors, where ONNX Runtime follows the standard."""
+    for _ in range(count):
+        rank = int(rng.choice([3, 4, 5], p=[0.15, 0.7, 0.15]))
+        sizes = rng.integers(1, 7, rank)
+        modes = ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"]
+        attributes = {
+            "mode": str(rng.choice(["nearest", "linear"])),
+            "coordinate_transformation_mode": str(rng.choice(modes)),
+            "nearest_mode": str(rng.choice(["round_prefer_floor", "floor", "ceil"])),
+        }
+        x = rng.standard_normal(sizes).astype(np.float32)
+        named = zip("NCDHW", x.shape, strict=False)
+        shapes = {"x": tuple(n if rng.random() < 0.3 else s for n, s in named)}
+        if rng.random() < 0.4:
+            scales = np.array([1, 1, *rng.integers(1, 6, rank - 2)], np.float32)
+            node = helper.make_node("Resize", ["x", "", "scales"], ["y"], **attributes)
+            yield Trial(node, {"x": x}, shapes, {"scales": scales})
+        else:
+            wanted = np.array([*x.shape[:2], *rng.integers(1, 12, rank - 2)])
+            node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], **attributes)
+            yield Trial(node, {"x": x}, shapes, {"sizes": wanted})
+
+
 @pytest.mark.parametrize("framework", NATIVE)
-@pytest.mark.parametrize("trials", [pools, reductions])
+@pytest.mark.parametrize("trials", [pools, reductions, resizes])
 def test_numbers_are_those_of_onnx_runtime(
     framework: str,
     trials: Callable[[int, np.random.Generator], Iterator[Trial]],

@@ -1208,7 +1208,8 @@ def _interpolate(
     if coordinates == "align_corners":
         return f"{text}, align_corners=True{layout})"
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and whole):
-        return f"{text}{layout})"
+        # PaddlePaddle makes a single element of the first one, not of those in the middle.
+        return f"{text}{layout})" if scales is not None or 1 not in tail else ""
     if coordinates == "asymmetric" and mode == "linear":
         return f"{text}, align_mode=1{layout})"
     return ""
