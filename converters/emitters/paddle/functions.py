@@ -411,8 +411,12 @@ def unique(
     """Unique slices with their first positions, the inverse and the counts."""
     if axis is None:
         x, axis = x.flatten(), 0
-    y, inverse, counts = paddle.unique(x, return_inverse=True, return_counts=True, axis=axis)
-    inverse = inverse.flatten()
+    # The kernel goes wrong along other axes than the first of a matrix.
+    rows = paddle.moveaxis(x, axis, 0)
+    y, inverse, counts = paddle.unique(
+        rows.reshape([rows.shape[0], -1]), return_inverse=True, return_counts=True, axis=0
+    )
+    y = paddle.moveaxis(y.reshape([-1, *rows.shape[1:]]), 0, axis)
     places = paddle.arange(inverse.shape[0], dtype="int64")
     behind = paddle.full_like(counts, inverse.shape[0])
     first = paddle.put_along_axis(behind, inverse, places, 0, "amin")

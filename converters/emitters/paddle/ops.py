@@ -1326,6 +1326,61 @@ def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
     return ones if name == "'float32'" else f"{ones}.cast({name})"
 
 
+def RandomNormal(
+    *, dtype: int, mean: float, scale: float, seed: float | None = None, shape: tuple[int, ...],
+    node: Use,
+) -> str:  # fmt: skip
+    return _normal(str(list(shape)), mean, scale, node)
+
+
+def RandomNormalLike(
+    x: Operand, *, dtype: int | None = None, mean: float, scale: float, seed: float | None = None,
+    node: Use,
+) -> str:  # fmt: skip
+    return _normal(f"{x}.shape", mean, scale, node)
+
+
+def _normal(shape: str, mean: float, scale: float, node: Use) -> str:
+    return _drawn(f"paddle.normal({_short(mean)}, {_short(scale)}, {shape})", node)
+
+
+def RandomUniform(
+    *, dtype: int, low: float, high: float, seed: float | None = None, shape: tuple[int, ...],
+    node: Use,
+) -> str:  # fmt: skip
+    return _uniform(str(list(shape)), low, high, node)
+
+
+def RandomUniformLike(
+    x: Operand, *, dtype: int | None = None, low: float, high: float, seed: float | None = None,
+    node: Use,
+) -> str:  # fmt: skip
+    return _uniform(f"{x}.shape", low, high, node)
+
+
+def _uniform(shape: str, low: float, high: float, node: Use) -> str:
+    return _drawn(f"paddle.uniform({shape}, min={_short(low)}, max={_short(high)})", node)
+
+
+def Bernoulli(x: Operand, *, dtype: int | None = None, seed: float | None = None, node: Use) -> str:
+    return f"paddle.bernoulli({x}).cast({_dtype(node.out.dtype)})"
+
+
+def Multinomial(
+    x: Operand, *, dtype: int, sample_size: int, seed: float | None = None, node: Use
+) -> str:
+    draws = f"paddle.multinomial(F.softmax({x}), {sample_size}, replacement=True)"
+    return (
+        draws if _dtype(node.out.dtype) == "'int64'" else f"{draws}.cast({_dtype(node.out.dtype)})"
+    )
+
+
+def _drawn(text: str, node: Use) -> str:
+    """Random numbers, which PaddlePaddle draws in float32, in the type of the output."""
+    name = _dtype(node.out.dtype)
+    return text if name == "'float32'" else f"{text}.cast({name})"
+
+
 def HannWindow(size: Numbers, *, output_datatype: int, periodic: int, node: Use) -> str:
     return _cosines(size, "[0.5, 0.5]", periodic, node)
 
