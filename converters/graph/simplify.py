@@ -242,5 +242,6 @@ def _drop_dead(graph: Graph) -> None:
             node.outputs = [
                 value if k == 0 or value in used else None for k, value in enumerate(node.outputs)
             ]
-            while len(node.outputs) > 1 and node.outputs[-1] is None:
+            # The parts of a Split are as many as its outputs, read or not.
+            while len(node.outputs) > 1 and node.outputs[-1] is None and node.key != "Split":
                 node.outputs.pop()

@@ -88,6 +88,16 @@ def test_a_pattern_whose_inner_value_is_used_is_left_alone(
     assert keys(path) == {"Sigmoid": 1, "Mul": 1, "Add": 1}
 
 
+def test_a_split_keeps_parts_that_nothing_reads(make_model: Callable[..., Path]) -> None:
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b", "c"], axis=1),
+        helper.make_node("Sub", ["b", "a"], ["y"]),
+    ]
+    path = make_model(nodes, {"x": ["N", 6]}, {"y": ["N", 2]}, opset=13)
+    split = read_graph(path).nodes[0]
+    assert len(split.outputs) == 3, "the size of each part depends on how many there are"
+
+
 def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
     weight = helper.make_tensor("w", TensorProto.BFLOAT16, [2], [1.5, 2.0])
     graph = helper.make_graph(

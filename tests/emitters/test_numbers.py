@@ -186,19 +186,32 @@ def resizes(count: int, rng: np.random.Generator) -> Iterator[Trial]:
             yield Trial(node, {"x": x}, shapes, {"sizes": wanted})
 
 
+def uniques(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Unique along any axis, with as many of its outputs as a model may want."""
+    for _ in range(count):
+        rank = int(rng.integers(1, 5))
+        dtype = rng.choice(["float32", "int64", "int32", "float64", "int8", "uint8"])
+        x = rng.integers(0, 2, rng.integers(1, 4, rank)).astype(dtype)
+        attributes = {"sorted": int(rng.integers(0, 2))}
+        if rng.random() < 0.75:
+            attributes["axis"] = int(rng.integers(-rank, rank))
+        outputs = ["y", "first", "inverse", "counts"][: rng.integers(1, 5)]
+        yield Trial(helper.make_node("Unique", ["x"], outputs, **attributes), {"x": x})
+
+
 @pytest.mark.parametrize("framework", NATIVE)
-@pytest.mark.parametrize("trials", [pools, reductions, resizes])
+@pytest.mark.parametrize("trials", [pools, reductions, resizes, uniques])
 def test_numbers_are_those_of_onnx_runtime(
     framework: str,
     trials: Callable[[int, np.random.Generator], Iterator[Trial]],
     tmp_path: Path,
 ) -> None:
-    found = {f"m{k}": trial for k, trial in enumerate(trials(200, np.random.default_rng(0)))}
+    found = {f"m{k}": trial for k, trial in enumerate(trials(150, np.random.default_rng(0)))}
     cases = [write_case(tmp_path / name, trial) for name, trial in found.items()]
     outcomes = onnx_suite.run(
         framework, tuple(c for c in cases if c is not None), tmp_path / "emitted"
     )
-    assert len(outcomes) > 100
+    assert len(outcomes) > 75
     wrong = [
         f"{found[name]}: {outcome.status} {outcome.reason}"
         for name, outcome in outcomes.items()

@@ -123,6 +123,13 @@ def _short(number: float) -> str:
     return str(np.float32(number))
 
 
+def _results(call: str, node: Use, most: int) -> str:
+    """The first of several results, as many as the node has."""
+    if node.outputs == 1:
+        return f"{call}[0]"
+    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+
+
 # ***** arithmetic *****
 
 
@@ -267,7 +274,7 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     if training_mode:
         given = f"{x}, {scale}, {b}, {mean}, {var}, {_short(epsilon)}, {_short(momentum)}"
-        return f"batch_norm_training({given}){'' if node.outputs > 1 else '[0]'}"
+        return _results(f"batch_norm_training({given})", node, 3)
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         # The layer for three axes holds one for two.
@@ -300,7 +307,9 @@ def LayerNormalization(
     rank, eps = x.ranked(), _short(epsilon)
     begin = axis % rank - rank
     if node.outputs > 1:
-        return f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {eps})"
+        return _results(
+            f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {eps})", node, 3
+        )
     if scale.weight is not None and b is not None and _owns(scale, b) and x.typed() == np.float32:
         if scale.weight.ndim == -begin:
             axes = arguments(begin_norm_axis=(begin, -1), begin_params_axis=(begin, -1))
@@ -1010,13 +1019,11 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"unique({x}, {axis}, {bool(sorted)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})", node, 2)
 
 
 def NonMaxSuppression(
@@ -1362,7 +1369,7 @@ def DequantizeLinear(
 
 
 def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
-    return f"dynamic_quantize({x})" if node.outputs > 1 else f"dynamic_quantize({x})[0]"
+    return _results(f"dynamic_quantize({x})", node, 3)
 
 
 def MatMulInteger(
@@ -1433,7 +1440,7 @@ def RNN(
 ) -> str:  # fmt: skip
     names = _activations(activations, ("Tanh",), direction, activation_alpha, activation_beta)
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
-    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node)
+    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
 
 
 def GRU(
@@ -1451,13 +1458,13 @@ def GRU(
         constructor, weights = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
         state = f", {h}" if h is not None else ""
         call = f"run_gru(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "gru")
+        return Layer(constructor, weights, _results(call, node, 2), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0),
         linear_before_reset=(bool(linear_before_reset), False),
     )  # fmt: skip
-    return _results(f"gru({given}{options})", node)
+    return _results(f"gru({given}{options})", node, 2)
 
 
 def LSTM(
@@ -1476,20 +1483,12 @@ def LSTM(
         constructor, weights = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
         state = f", {h}, {c}" if h is not None else ""
         call = f"run_lstm(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "lstm")
+        return Layer(constructor, weights, _results(call, node, 3), "lstm")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {c}, {p}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0), input_forget=(bool(input_forget), False)
     )
-    return _results(f"lstm({given}{options})", node)
-
-
-def _results(call: str, node: Use) -> str:
-    """The first results of several, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    most = 3 if node.node.key == "LSTM" else 2
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+    return _results(f"lstm({given}{options})", node, 3)
 
 
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}

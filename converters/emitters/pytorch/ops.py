@@ -90,6 +90,13 @@ PHRASES: dict[str, str] = {
 }  # fmt: skip
 
 
+def _results(call: str, node: Use, most: int) -> str:
+    """The first of several results, as many as the node has."""
+    if node.outputs == 1:
+        return f"{call}[0]"
+    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+
+
 # ***** arithmetic *****
 
 
@@ -236,10 +243,8 @@ def BatchNormalization(
     momentum: float, training_mode: int, node: Use,
 ) -> str | Layer:  # fmt: skip
     if training_mode:
-        outputs = "" if node.outputs > 1 else "[0]"
-        return (
-            f"batch_norm_training({x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}){outputs}"
-        )
+        given = f"{x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}"
+        return _results(f"batch_norm_training({given})", node, 3)
     weights = [scale.weight, b.weight, mean.weight, var.weight]
     if all(w is not None for w in weights) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
@@ -276,7 +281,9 @@ def LayerNormalization(
 ) -> str | Layer:  # fmt: skip
     rank = x.ranked()
     if node.outputs > 1:
-        return f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})"
+        return _results(
+            f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})", node, 3
+        )
     if scale.weight is not None and (b is None or b.weight is not None):
         if scale.weight.ndim == rank - axis % rank:
             shape = one(scale.weight.shape) if scale.weight.ndim == 1 else scale.weight.shape
@@ -1021,13 +1028,13 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"unique({x}, {axis}, {bool(sorted)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(
+        f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})", node, 2
+    )
 
 
 def NonMaxSuppression(
@@ -1466,7 +1473,7 @@ def RNN(
         return _layer_call(layer, "rnn", x, (h,), direction, layout, node)
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(activations=(names, ("tanh",) * len(names)))
-    return _used(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def GRU(
@@ -1489,7 +1496,7 @@ def GRU(
         activations=(names, standard * (len(names) // 2)),
         linear_before_reset=(bool(linear_before_reset), False),
     )
-    return _used(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def LSTM(
@@ -1513,7 +1520,7 @@ def LSTM(
         activations=(names, standard * (len(names) // 3)),
         input_forget=(bool(input_forget), False),
     )
-    return _used(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node, 3)
 
 
 # The activations of recurrent operators and the parameters that functions.py has for them.
@@ -1550,14 +1557,6 @@ def _step_options(
     )
 
 
-def _used(text: str, node: Use) -> str:
-    """As many of an expression's values as the node gives."""
-    if node.outputs == 1:
-        return f"{text}[0]"
-    whole = 3 if node.node.key == "LSTM" else 2
-    return text if node.outputs == whole else f"{text}[:{node.outputs}]"
-
-
 def _layer_call(
     layer: tuple[str, dict[str, Value | None]], function: str, x: Operand,
     states: tuple[Operand | None, ...], direction: str, layout: int, node: Use, role: str = "",
@@ -1565,7 +1564,11 @@ def _layer_call(
     pairs = zip(("h", "c"), states, strict=False)
     text = "".join(f", {name}={value}" for name, value in pairs if value is not None)
     text += arguments(backwards=(direction == "reverse", False))
-    return Layer(*layer, _used(f"{function}(layer, {x}{text})", node), role or function)
+    return Layer(
+        *layer,
+        _results(f"{function}(layer, {x}{text})", node, 3 if node.node.key == "LSTM" else 2),
+        role or function,
+    )
 
 
 def _recurrent(
