@@ -205,11 +205,7 @@ def PRelu(x: Operand, slope: Operand) -> str | Layer:
     data, rank = slope.weight, x.rank
     if data is not None and _owns(slope) and rank is not None and rank > 1 and _is_float(x):
         channels, ones = data.size, (1,) * (rank - 2)
-        shapes = [(channels, *ones), (1, channels, *ones)]
-        # Before opset 7 a vector was one slope for each channel.
-        if x.shape is not None and x.shape[-1] != channels == x.shape[1]:
-            shapes.append((channels,))
-        if data.size == 1 or data.shape in shapes:
+        if data.size == 1 or data.shape in ((channels, *ones), (1, channels, *ones)):
             weight = slope.relaid(data.reshape(-1))
             count = f"{channels}" if channels > 1 else ""
             return Layer(f"nn.PReLU({count})", {"_weight": weight}, f"layer({x})", "prelu")
