@@ -1007,7 +1007,12 @@ def OneHot(indices: Operand, depth: Numbers, values: Operand, *, axis: int) -> s
 
 def Trilu(x: Operand, k: Numbers | None = None, *, upper: int) -> str:
     offset = f", {_number(k)}" if k is not None and k.static not in ((0,), ()) else ""
-    return f"ops.tri{'u' if upper else 'l'}({x}{offset})"
+    text = f"ops.tri{'u' if upper else 'l'}({x}{offset})"
+    sizes = x.shape[-2:] if x.shape is not None else (None,)
+    if upper or all(isinstance(size, int) and size > 0 for size in sizes):
+        return text
+    # The kernel wants an element.
+    return f"({text} if {x}.size else {x})"
 
 
 def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis: int) -> str:
