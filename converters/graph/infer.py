@@ -134,8 +134,8 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
             return []
         types[name] = _type(value)
         numbers = _data(value, known)
-        # Types of ml_dtypes (kind V) never are shapes, and `onnx` cannot write them.
-        if numbers is not None and numbers.dtype.kind != "V":
+        # Types of ml_dtypes never are shapes, and `onnx` cannot write them.
+        if numbers is not None and numbers.dtype.isbuiltin == 1:
             data[name] = numpy_helper.from_array(numbers)
     attributes = {
         name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value

@@ -115,6 +115,34 @@ def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
     assert constant.astype(np.float32).tolist() == [1.5, 2.0]
 
 
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2", "BFLOAT16", "INT4"])
+@pytest.mark.parametrize("op", ["Cast", "CastLike"])
+def test_constants_are_not_folded_into_types_that_numpy_lacks(
+    op: str, kind: str, tmp_path: Path
+) -> None:
+    dtype = getattr(TensorProto, kind)
+    narrow = helper.make_node(op, ["c", "like"][: 1 if op == "Cast" else 2], ["q"])
+    if op == "Cast":
+        narrow.attribute.append(helper.make_attribute("to", dtype))
+    graph = helper.make_graph(
+        [
+            narrow,
+            helper.make_node("Cast", ["q"], ["wide"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["x", "wide"], ["y"]),
+        ],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [
+            helper.make_tensor("c", TensorProto.FLOAT, [2], [1.5, 2.0]),
+            helper.make_tensor("like", dtype, [1], [1.0]),
+        ],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), path)
+    assert keys(path) == Counter([op, "Cast", "Add"])
+
+
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/../../secret", "link"])
 def test_external_data_stays_in_the_folder(location: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"\0" * 64)
