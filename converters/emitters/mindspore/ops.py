@@ -439,17 +439,21 @@ def ConvTranspose(
             size = int(sizes[k] or 0)
             full = strides[k] * (size - 1) + extra[k] + (kernel[k] - 1) * dilations[k] + 1
             totals.append(full - (output_shape[-n:][k] if output_shape else size * strides[k]))
+        if not output_shape and any(total < 0 for total in totals):
+            # The standard and its implementations differ on the size of the output here.
+            raise Refusal(f"attribute auto_pad={auto_pad!r}, strides above the kernel")
         extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
         totals = [max(total, 0) for total in totals]
         small = tuple(total // 2 for total in totals)
         large = tuple(t - s for t, s in zip(totals, small, strict=True))
-        begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
+        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
     if n == 2 and _owns(w, b) and w.weight is not None and not any(extra) and group == 1:
         into, out = w.weight.shape[0], w.weight.shape[1]
         sides = (begin[0], end[0], begin[1], end[1])
-        padding = f", pad_mode='pad', padding={one(sides)}" if any(sides) else ", pad_mode='valid'"
+        # What MindSpore calls `valid` is larger where strides are above the kernel.
+        padding = ", pad_mode='pad'" + (f", padding={one(sides)}" if any(sides) else "")
         stride = arguments(stride=(one(strides), 1))
         common = arguments(dilation=(one(dilations), 1), has_bias=(b is not None, False))
         return Layer(
