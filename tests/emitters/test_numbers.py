@@ -242,7 +242,35 @@ def uniques(count: int, rng: np.random.Generator) -> Iterator[Trial]:
         yield Trial(helper.make_node("Unique", ["x"], outputs, **attributes), {"x": x})
 
 
-TRIALS = (convolutions, pools, reductions, resizes, uniques)
+def others(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Slices that reach beyond both ends, normalised first axes, integers that shrink."""
+    for _ in range(count):
+        rank = int(rng.integers(1, 5))
+        sizes = rng.integers(1, 5, rank)
+        x = rng.standard_normal(sizes).astype(np.float32)
+        kind = rng.choice(["Slice", "LayerNormalization", "Shrink"], p=[0.6, 0.2, 0.2])
+        if kind == "Slice":
+            given = {
+                "starts": rng.integers(-6, 6, rank), "ends": rng.integers(-6, 8, rank),
+                "axes": rng.permutation(rank), "steps": rng.choice([1, 2, 3, -1, -2], rank),
+            }  # fmt: skip
+            node = helper.make_node(kind, ["x", *given], ["y"])
+            if rng.random() < 0.3:
+                yield Trial(node, {"x": x, **given})
+            else:
+                yield Trial(node, {"x": x}, {}, given)
+        elif kind == "LayerNormalization":
+            axis = int(rng.integers(-rank, rank))
+            scale = rng.standard_normal(sizes[axis:]).astype(np.float32)
+            given = {"scale": scale, "bias": scale + 1} if rng.random() < 0.5 else {"scale": scale}
+            node = helper.make_node(kind, ["x", *given], ["y"], axis=axis)
+            yield Trial(node, {"x": x}, {}, given)
+        else:
+            whole = (x * 9).astype(rng.choice(["int32", "int64", "int8"]))
+            yield Trial(helper.make_node(kind, ["x"], ["y"], bias=1.5, lambd=2.5), {"x": whole})
+
+
+TRIALS = (convolutions, others, pools, reductions, resizes, uniques)
 
 
 @pytest.mark.timeout(300)

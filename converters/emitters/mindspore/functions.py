@@ -634,7 +634,8 @@ def slice_axes(
 def slice_backwards(x: ms.Tensor, axis: int, start: int, end: int, step: int) -> ms.Tensor:
     """x[start:end:step] along an axis, for a negative step."""
     size = x.shape[axis]
-    wanted = list(range(size))[slice(start, None if end < -size else end, step)]
+    # Python takes nothing where it starts before the first; the standard takes the first.
+    wanted = list(range(size))[slice(max(start, -size), None if end < -size else end, step)]
     if not wanted:
         return x[(slice(None),) * axis + (slice(0, 0),)]
     return ops.gather(x, ms.Tensor(wanted, ms.int64), axis)

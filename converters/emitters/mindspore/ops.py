@@ -308,7 +308,9 @@ def LayerNormalization(
         )
     if scale.weight is not None and b is not None and _owns(scale, b) and x.typed() == np.float32:
         if scale.weight.ndim == -begin:
-            axes = arguments(begin_norm_axis=(begin, -1), begin_params_axis=(begin, -1))
+            # Of negative axes the layer takes the last one alone.
+            first = -1 if begin == -1 else axis % rank
+            axes = arguments(begin_norm_axis=(first, -1), begin_params_axis=(first, -1))
             return Layer(
                 f"nn.LayerNorm({scale.weight.shape}{axes}{arguments(epsilon=(float(eps), 1e-07))})",
                 {"gamma": scale.value, "beta": b.value},

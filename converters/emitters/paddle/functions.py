@@ -42,8 +42,9 @@ def truncated_mod(x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
 
 def shrink(x: paddle.Tensor, bias: float, lambd: float) -> paddle.Tensor:
     """X + bias below -lambd, x - bias above lambd, else 0."""
-    below, above = (x < -lambd).cast(x.dtype), (x > lambd).cast(x.dtype)
-    return ((x + bias) * below + (x - bias) * above).cast(x.dtype)
+    wide = x if x.is_floating_point() else x.cast("float64")
+    below, above = (x < -lambd).cast(wide.dtype), (x > lambd).cast(wide.dtype)
+    return ((wide + bias) * below + (wide - bias) * above).cast(x.dtype)
 
 
 def hardmax(x: paddle.Tensor, axis: int) -> paddle.Tensor:

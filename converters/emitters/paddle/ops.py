@@ -297,7 +297,8 @@ def LayerNormalization(
     first = axis % rank
     sizes = (x.shape or ())[first:]
     same = scale.shape == sizes and (b is None or b.shape == sizes)
-    if node.outputs > 1 or not same:
+    # PaddlePaddle leaves the first axis as it is.
+    if node.outputs > 1 or not same or first == 0:
         text = f"layer_norm_with_statistics({x}, {scale}, {b}, {first}, {eps})"
         return _results(text, node, 3)
     if _owns(scale, b) and scale.weight is not None:
