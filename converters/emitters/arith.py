@@ -85,6 +85,34 @@ def window(
     return Window(kernel, strides, dilations, tuple(pads[:n]), tuple(pads[n:]))
 
 
+def pool_window(
+    shape: tuple[Dim, ...] | None,
+    kernel: tuple[int, ...],
+    *,
+    auto_pad: str = "NOTSET",
+    strides: tuple[int, ...] | None = None,
+    dilations: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+) -> Window:
+    """The attributes of a pooling, see `window`; refused where the standard and ONNX Runtime differ.
+
+    With `auto_pad` SAME, ONNX Runtime pads as if there were no dilation, and cuts off what a stride
+    above the kernel leaves over.
+    """
+    found = window(
+        shape, kernel, auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
+    )
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        sizes = shape[2:] if shape is not None else (None,) * len(kernel)
+        for size, k, s, d in zip(sizes, kernel, found.strides, found.dilations, strict=True):
+            if k > 1 and d > 1:
+                raise Refusal(f"attribute auto_pad={auto_pad!r} with dilations={dilations}")
+            left = (size - 1) % s + 1 - k if isinstance(size, int) else s - k
+            if left > 1:
+                raise Refusal(f"attribute auto_pad={auto_pad!r} with strides above the kernel")
+    return found
+
+
 def same_total(size: Dim, kernel: int, stride: int, dilation: int) -> int | None:
     """Padding that gives ceil(size / stride) outputs; None where the size must be known and is not."""
     reach = (kernel - 1) * dilation + 1

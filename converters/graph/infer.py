@@ -26,7 +26,8 @@ LARGEST_DATA = 1 << 10
 LIKE_FIRST_INPUT = {
     "GroupNormalization", "MeanVarianceNormalization", "Softmax@1", "LogSoftmax@1", "Hardmax@1", "Silu", "ScaledDotProductAttention", "GroupNormalization@18", "com.microsoft::Gelu",
     "com.microsoft::FastGelu", "com.microsoft::QuickGelu", "com.microsoft::BiasGelu",
-    "com.microsoft::SkipLayerNormalization",
+    "com.microsoft::SkipLayerNormalization", "PRelu@6", "Add@6", "Sub@6", "Mul@6", "Div@6", "Pow@6",
+    "And@6", "Or@6", "Xor@6",
 }  # fmt: skip
 
 
@@ -133,8 +134,8 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
             return []
         types[name] = _type(value)
         numbers = _data(value, known)
-        # Types of ml_dtypes (kind V) never are shapes, and `onnx` cannot write them.
-        if numbers is not None and numbers.dtype.kind != "V":
+        # Types of ml_dtypes never are shapes, and `onnx` cannot write them.
+        if numbers is not None and numbers.dtype.isbuiltin == 1:
             data[name] = numpy_helper.from_array(numbers)
     attributes = {
         name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value

@@ -75,7 +75,7 @@ def _fold(graph: Graph) -> None:
 
 def _folded(node: Node, opset: int) -> bool:
     # The reference implementation computes in the types that numpy has.
-    if any(v is not None and (v.dtype is None or v.dtype.kind not in "fiub") for v in node.outputs):
+    if not all(v is None or _is_plain(v.dtype) for v in node.outputs):
         return False
     if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
         return False
@@ -85,7 +85,7 @@ def _folded(node: Node, opset: int) -> bool:
     ):
         return False
     arrays = [data for data in inputs if data is not None]
-    if any(data.dtype.kind not in "fiub" for data in arrays):
+    if not all(_is_plain(data.dtype) for data in arrays):
         return False
     size = sum(data.size for data in arrays)
     limit = max(LARGEST_FOLD, size)
@@ -105,6 +105,11 @@ def _folded(node: Node, opset: int) -> bool:
             if source is not None and result.dtype.kind in "fV":
                 value.trainable, value.name = True, source.name
     return True
+
+
+def _is_plain(dtype: np.dtype[Any] | None) -> bool:
+    """Whether numpy itself computes in an element type; ml_dtypes calls one of its own a float too."""
+    return dtype is not None and dtype.kind in "fiub" and dtype.isbuiltin == 1
 
 
 def evaluate(node: Node, inputs: list[Array | None], opset: int) -> list[Array] | None:
@@ -242,5 +247,6 @@ def _drop_dead(graph: Graph) -> None:
             node.outputs = [
                 value if k == 0 or value in used else None for k, value in enumerate(node.outputs)
             ]
-            while len(node.outputs) > 1 and node.outputs[-1] is None:
+            # The parts of a Split are as many as its outputs, read or not.
+            while len(node.outputs) > 1 and node.outputs[-1] is None and node.key != "Split":
                 node.outputs.pop()

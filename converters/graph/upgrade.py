@@ -49,12 +49,12 @@ RENAMED_MODES = {"bilinear": "linear", "bicubic": "cubic"}
 DROPPED = {
     "BatchNormalization": ("spatial", "is_test"),
     "Dropout": ("is_test", "seed"),
-    # Where `axis` says how to broadcast, it stays, and is refused.
-    **dict.fromkeys(
-        ("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less", "Gemm"),
-        ("broadcast",),
-    ),
+    "Gemm": ("broadcast",),
 }
+# Before opset 7 an attribute said whether, and from which axis on, these broadcast their second input.
+BROADCASTING = (
+    "Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less",
+)  # fmt: skip
 
 
 def upgrade(graph: Graph) -> None:
@@ -101,9 +101,15 @@ def _reform(node: Node, opset: int) -> list[Node]:
     elif node.key in COERCING and opset < 13:
         node.key += "@1"
     elif node.key == "PRelu" and opset < 7 and _is_vector(node.inputs[1]):
-        # A slope for each channel, which later opsets would read as one for each column. No table
-        # has this form, so it is refused.
+        # A slope for each channel, which later opsets would read as one for each column.
         node.key = "PRelu@6"
+    elif node.key in BROADCASTING:
+        broadcast = node.attributes.pop("broadcast", 0)
+        if opset < 7 and "axis" in node.attributes:
+            if broadcast:
+                node.key += "@6"
+            else:
+                del node.attributes["axis"]
     elif node.key == "GroupNormalization" and opset < 21:
         return _per_group(node)
     return [node]
@@ -114,13 +120,42 @@ def _is_vector(value: Value | None) -> bool:
 
 
 def settle(graph: Graph) -> None:
-    """Write what needed ranks, once they are inferred: the softmaxes from before opset 13, in place."""
+    """Write what needed ranks, once they are inferred, in place.
+
+    These are the softmaxes from before opset 13, and what broadcast along an axis before opset 7.
+    """
     nodes: list[Node] = []
     for node in graph.nodes:
         for inner in subgraphs(node):
             settle(inner)
-        nodes.extend(_coerced(node) if node.key.endswith("@1") else [node])
+        if node.key.endswith("@1"):
+            nodes.extend(_coerced(node))
+        elif node.key.endswith("@6"):
+            nodes.extend(_aligned(node))
+        else:
+            nodes.append(node)
     graph.nodes = nodes
+
+
+def _aligned(node: Node) -> list[Node]:
+    """Before opset 7 the second input stood at an axis of the first: PRelu's slopes at the channels.
+
+    Before: Add-6(x, b, axis=1), x of 4 dimensions, b of 1. After: Add(x, Unsqueeze(b, [1, 2])).
+    """
+    x, b = node.inputs[:2]
+    if x is None or b is None or x.rank is None or b.rank is None:
+        return [node]
+    node.key = node.key.removesuffix("@6")
+    axis = node.attributes.pop("axis", 1)
+    behind = x.rank - b.rank - axis % max(x.rank, 1)
+    if behind <= 0:
+        return [node]
+    shape = None if b.shape is None else (*b.shape, *(1,) * behind)
+    wide = Value(f"{node.name}.wide", b.dtype, shape)
+    axes = constant(f"{node.name}.axes", np.arange(b.rank, b.rank + behind))
+    node.inputs[1] = wide
+    name = f"{node.name}.unsqueeze"
+    return [Node("Unsqueeze", [b, axes], [wide], {}, name, node.scope), node]
 
 
 def _coerced(node: Node) -> list[Node]:

@@ -88,6 +88,16 @@ def test_a_pattern_whose_inner_value_is_used_is_left_alone(
     assert keys(path) == {"Sigmoid": 1, "Mul": 1, "Add": 1}
 
 
+def test_a_split_keeps_parts_that_nothing_reads(make_model: Callable[..., Path]) -> None:
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b", "c"], axis=1),
+        helper.make_node("Sub", ["b", "a"], ["y"]),
+    ]
+    path = make_model(nodes, {"x": ["N", 6]}, {"y": ["N", 2]}, opset=13)
+    split = read_graph(path).nodes[0]
+    assert len(split.outputs) == 3, "the size of each part depends on how many there are"
+
+
 def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
     weight = helper.make_tensor("w", TensorProto.BFLOAT16, [2], [1.5, 2.0])
     graph = helper.make_graph(
@@ -103,6 +113,34 @@ def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
     constant = found.nodes[0].inputs[1].const
     assert found.inputs[0].dtype.name == constant.dtype.name == "bfloat16"
     assert constant.astype(np.float32).tolist() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2", "BFLOAT16", "INT4"])
+@pytest.mark.parametrize("op", ["Cast", "CastLike"])
+def test_constants_are_not_folded_into_types_that_numpy_lacks(
+    op: str, kind: str, tmp_path: Path
+) -> None:
+    dtype = getattr(TensorProto, kind)
+    narrow = helper.make_node(op, ["c", "like"][: 1 if op == "Cast" else 2], ["q"])
+    if op == "Cast":
+        narrow.attribute.append(helper.make_attribute("to", dtype))
+    graph = helper.make_graph(
+        [
+            narrow,
+            helper.make_node("Cast", ["q"], ["wide"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["x", "wide"], ["y"]),
+        ],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [
+            helper.make_tensor("c", TensorProto.FLOAT, [2], [1.5, 2.0]),
+            helper.make_tensor("like", dtype, [1], [1.0]),
+        ],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), path)
+    assert keys(path) == Counter([op, "Cast", "Add"])
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/../../secret", "link"])

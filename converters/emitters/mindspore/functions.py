@@ -357,6 +357,56 @@ def conv_transpose(
     return crop_or_pad(y, [(0, 0), (0, 0), *sides])
 
 
+def deform_conv(
+    x: ms.Tensor,
+    weight: ms.Tensor,
+    offset: ms.Tensor,
+    mask: ms.Tensor | None,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    begin: tuple[int, ...],
+    group: int,
+    offset_group: int,
+) -> ms.Tensor:
+    """Convolution whose kernel elements are moved by offsets and sampled between elements.
+
+    Source: the operator page of DeformConv in the ONNX standard.
+
+    Args:
+        x: [N, C, ...].
+        weight: [M, C / group, kernel...].
+        offset: [N, offset groups * kernel elements * axes, ...]; moves along the first axis first.
+        mask: [N, offset groups * kernel elements, ...], a factor for each sample.
+    """
+    n, c, kernel, sizes, out = (
+        x.shape[0],
+        x.shape[1],
+        weight.shape[2:],
+        x.shape[2:],
+        offset.shape[2:],
+    )
+    axes, count = len(kernel), math.prod(kernel)
+    offset = offset.reshape(n, offset_group, count, axes, -1)
+    taps = []
+    for k in range(axes):
+        inner, outer = [1] * axes, [1] * axes
+        inner[k], outer[k] = kernel[k], out[k]
+        inner_places = (ops.arange(kernel[k]) * dilation[k]).reshape(tuple(inner))
+        outer_places = (ops.arange(out[k]) * stride[k] - begin[k]).reshape(tuple(outer))
+        places = ops.broadcast_to(inner_places, tuple(kernel)).reshape(-1, 1)
+        places = places + ops.broadcast_to(outer_places, tuple(out)).reshape(-1)
+        place = places.astype(x.dtype) + offset[:, :, :, k]
+        taps.append([within(p, share, sizes[k]) for p, share in sample_taps(place, "linear")])
+    rows = x.reshape(n * offset_group, c // offset_group, -1).swapaxes(1, 2)
+    first = ops.arange(n * offset_group).reshape(n, offset_group, 1, 1)
+    y = mixed(rows.reshape(-1, c // offset_group), first, sizes, taps)
+    if mask is not None:
+        y = y * mask.reshape(n, offset_group, count, -1, 1)
+    columns = y.transpose(0, 1, 4, 2, 3).reshape(n, group, -1, math.prod(out))
+    y = ops.matmul(weight.reshape(1, group, weight.shape[0] // group, -1), columns)
+    return y.reshape((n, weight.shape[0]) + tuple(out))
+
+
 # ***** matrices *****
 
 
@@ -584,7 +634,8 @@ def slice_axes(
 def slice_backwards(x: ms.Tensor, axis: int, start: int, end: int, step: int) -> ms.Tensor:
     """x[start:end:step] along an axis, for a negative step."""
     size = x.shape[axis]
-    wanted = list(range(size))[slice(start, None if end < -size else end, step)]
+    # Python takes nothing where it starts before the first; the standard takes the first.
+    wanted = list(range(size))[slice(max(start, -size), None if end < -size else end, step)]
     if not wanted:
         return x[(slice(None),) * axis + (slice(0, 0),)]
     return ops.gather(x, ms.Tensor(wanted, ms.int64), axis)
@@ -889,25 +940,54 @@ def grid_sample(
             if mode == "nearest"
             else sample_taps(place, mode)
         )
-    flat, total = x.reshape(n, c, -1).swapaxes(1, 2).reshape(-1, c), 0.0
-    images = ops.arange(n).reshape(n, 1)
+    for k, size in enumerate(sizes):
+        low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
+        if padding_mode == "zeros":
+            taps[k] = [within(place, share, size) for place, share in taps[k]]
+        elif padding_mode == "reflection":
+            taps[k] = [(reflected(place, low, high), share) for place, share in taps[k]]
+    flat = x.reshape(n, c, -1).swapaxes(1, 2).reshape(-1, c)
+    y = mixed(flat, ops.arange(n).reshape(n, 1), sizes, taps)
+    return y.swapaxes(1, 2).reshape((n, c) + tuple(grid.shape[1:-1]))
+
+
+def mixed(
+    rows: ms.Tensor,
+    first: ms.Tensor,
+    sizes: tuple[int, ...],
+    taps: list[list[tuple[ms.Tensor, ms.Tensor]]],
+) -> ms.Tensor:
+    """Rows [images * places, C] at places of images, mixed by weights: [..., C].
+
+    Args:
+        first: The number of the image, to broadcast against places.
+        sizes: Of the axes of an image.
+        taps: For each axis the places to take, and the weight of each.
+    """
+    total = 0.0
     for chosen in itertools.product(*taps):
-        index, weight = images, 1.0
+        index, weight = first, 1.0
         for size, (place, share) in zip(sizes, chosen):
-            low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
-            if padding_mode == "zeros":
-                inside = ops.logical_and(place >= 0, place <= size - 1)
-                share = share * inside.astype(x.dtype)
-            elif padding_mode == "reflection":
-                span = max(high - low, 1e-9)
-                place = place - low
-                place = place - ops.floor(place / (2 * span)) * (2 * span)
-                place = ops.minimum(place, 2 * span - place) + low
-            index = index * size + ops.clamp(ops.round(place), 0.0, size - 1.0).astype(ms.int64)
+            place = ops.clamp(ops.round(place), 0.0, size - 1.0)
+            index = index * size + place.astype(ms.int64)
             weight = weight * share
-        values = ops.gather(flat, index.reshape(-1), 0).reshape(n, -1, c)
+        values = ops.gather(rows, index.reshape(-1), 0).reshape(tuple(index.shape) + (-1,))
         total = total + values * weight.expand_dims(-1)
-    return total.swapaxes(1, 2).reshape((n, c) + tuple(grid.shape[1:-1]))
+    return total
+
+
+def within(place: ms.Tensor, share: ms.Tensor, size: int) -> tuple[ms.Tensor, ms.Tensor]:
+    """A place with its weight, which is zero outside."""
+    inside = ops.logical_and(place >= 0, place <= size - 1)
+    return place, share * inside.astype(share.dtype)
+
+
+def reflected(place: ms.Tensor, low: float, high: float) -> ms.Tensor:
+    """A place mirrored at both ends until it is between them."""
+    span = max(high - low, 1e-9)
+    place = place - low
+    place = place - ops.floor(place / (2 * span)) * (2 * span)
+    return ops.minimum(place, 2 * span - place) + low
 
 
 def sample_taps(place: ms.Tensor, mode: str) -> list[tuple[ms.Tensor, ms.Tensor]]:

@@ -42,7 +42,11 @@ def load(device: str = "auto") -> ms.nn.Cell:
     if device != "auto":
         if DEVICES[device] is None:
             raise ValueError(f"MindSpore has no back end for {device!r}")
-        ms.set_device(DEVICES[device])
+        try:
+            ms.set_device(DEVICES[device])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"MindSpore cannot use {device!r} here: {reason}") from None
     ms.set_context(mode=ms.PYNATIVE_MODE)
     model = import_model()()
     if any(True for _ in model.get_parameters()):

@@ -20,6 +20,7 @@ from converters.emitters.arith import (
     nested,
     one,
     pads_by_axis,
+    pool_window,
     reduced_axes,
     slices,
     window,
@@ -122,6 +123,13 @@ def _short(number: float) -> str:
     return str(np.float32(number))
 
 
+def _results(call: str, node: Use, most: int) -> str:
+    """The first of several results, as many as the node has."""
+    if node.outputs == 1:
+        return f"{call}[0]"
+    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+
+
 # ***** arithmetic *****
 
 
@@ -218,7 +226,7 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
 
 
 def Gelu(x: Operand, *, approximate: str) -> str:
-    return f"ops.gelu({x}, approximate={approximate!r})"
+    return f"ops.gelu({x}{arguments(approximate=(approximate, 'none'))})"
 
 
 def HardSigmoid(x: Operand, *, alpha: float, beta: float) -> str:
@@ -247,11 +255,7 @@ def PRelu(x: Operand, slope: Operand) -> str | Layer:
     data, rank = slope.weight, x.rank
     if data is not None and _owns(slope) and rank is not None and rank > 1:
         channels, ones = data.size, (1,) * (rank - 2)
-        shapes = [(channels, *ones), (1, channels, *ones)]
-        # Before opset 7 a vector was one slope for each channel.
-        if x.shape is not None and x.shape[-1] != channels == x.shape[1]:
-            shapes.append((channels,))
-        if data.size == 1 or data.shape in shapes:
+        if data.size == 1 or data.shape in ((channels, *ones), (1, channels, *ones)):
             weight = slope.relaid(data.reshape(-1))
             return Layer(f"nn.PReLU({channels})", {"w": weight}, f"layer({x})", "prelu")
     return f"ops.where({x} < 0, {x} * {slope:s}, {x})"
@@ -266,7 +270,7 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     if training_mode:
         given = f"{x}, {scale}, {b}, {mean}, {var}, {_short(epsilon)}, {_short(momentum)}"
-        return f"batch_norm_training({given}){'' if node.outputs > 1 else '[0]'}"
+        return _results(f"batch_norm_training({given})", node, 3)
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         # The layer for three axes holds one for two.
@@ -299,10 +303,14 @@ def LayerNormalization(
     rank, eps = x.ranked(), _short(epsilon)
     begin = axis % rank - rank
     if node.outputs > 1:
-        return f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {eps})"
+        return _results(
+            f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {eps})", node, 3
+        )
     if scale.weight is not None and b is not None and _owns(scale, b) and x.typed() == np.float32:
         if scale.weight.ndim == -begin:
-            axes = arguments(begin_norm_axis=(begin, -1), begin_params_axis=(begin, -1))
+            # Of negative axes the layer takes the last one alone.
+            first = -1 if begin == -1 else axis % rank
+            axes = arguments(begin_norm_axis=(first, -1), begin_params_axis=(first, -1))
             return Layer(
                 f"nn.LayerNorm({scale.weight.shape}{axes}{arguments(epsilon=(float(eps), 1e-07))})",
                 {"gamma": scale.value, "beta": b.value},
@@ -433,17 +441,21 @@ def ConvTranspose(
             size = int(sizes[k] or 0)
             full = strides[k] * (size - 1) + extra[k] + (kernel[k] - 1) * dilations[k] + 1
             totals.append(full - (output_shape[-n:][k] if output_shape else size * strides[k]))
+        if not output_shape and any(total < 0 for total in totals):
+            # The standard and its implementations differ on the size of the output here.
+            raise Refusal(f"attribute auto_pad={auto_pad!r}, strides above the kernel")
         extra = tuple(e + max(-t, 0) for e, t in zip(extra, totals, strict=True))
         totals = [max(total, 0) for total in totals]
         small = tuple(total // 2 for total in totals)
         large = tuple(t - s for t, s in zip(totals, small, strict=True))
-        begin, end = (large, small) if auto_pad == "SAME_LOWER" else (small, large)
+        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
     if n == 2 and _owns(w, b) and w.weight is not None and not any(extra) and group == 1:
         into, out = w.weight.shape[0], w.weight.shape[1]
         sides = (begin[0], end[0], begin[1], end[1])
-        padding = f", pad_mode='pad', padding={one(sides)}" if any(sides) else ", pad_mode='valid'"
+        # What MindSpore calls `valid` is larger where strides are above the kernel.
+        padding = ", pad_mode='pad'" + (f", padding={one(sides)}" if any(sides) else "")
         stride = arguments(stride=(one(strides), 1))
         common = arguments(dilation=(one(dilations), 1), has_bias=(b is not None, False))
         return Layer(
@@ -457,6 +469,18 @@ def ConvTranspose(
     return text if b is None else f"{text} + {b}.reshape({(1, -1, *[1] * n)})"
 
 
+def DeformConv(
+    x: Operand, w: Operand, offset: Operand, b: Operand | None = None, mask: Operand | None = None, *,
+    dilations: tuple[int, ...] | None = None, group: int, kernel_shape: tuple[int, ...] | None = None,
+    offset_group: int, pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
+) -> str:  # fmt: skip
+    n = w.ranked() - 2
+    win = window(None, (1,) * n, strides=strides, dilations=dilations, pads=pads)
+    options = f"{win.strides}, {win.dilations}, {win.begin}, {group}, {offset_group}"
+    text = f"deform_conv({x}, {w}, {offset}, {mask}, {options})"
+    return text if b is None else f"{text} + {b}.reshape({(1, -1, *[1] * n)})"
+
+
 # ***** pooling *****
 
 
@@ -465,7 +489,7 @@ def MaxPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     if node.outputs > 1:
@@ -498,7 +522,7 @@ def AveragePool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     if _plain(x, win, ceil_mode) and not win.padded:
@@ -511,7 +535,7 @@ def LpPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     return f"lp_pool({_pooled(x, win, ceil_mode)}, {p})"
@@ -612,6 +636,15 @@ def _axes_of(data: Operand, axes: Numbers | None, noop: int) -> tuple[str, str]:
     return str(chosen[0] if len(chosen) == 1 else chosen), ""
 
 
+def _may_lack(data: Operand, axes: Numbers | None) -> bool:
+    """Whether one of the reduced axes may be of size zero when the model runs."""
+    if data.shape is None:
+        return True
+    chosen = axes.static if axes is not None else None
+    reduced = [data.shape[axis] for axis in chosen] if chosen else data.shape
+    return any(not isinstance(size, int) or size == 0 for size in reduced)
+
+
 def _reduced(
     data: Operand,
     source: str,
@@ -621,23 +654,28 @@ def _reduced(
     noop: int,
     empty: str,
 ) -> str:
-    """A form with holes for tensor, axes and whether they stay; the source where no axis is reduced."""
+    """A form with holes for tensor, axes and whether they stay; the source where no axis is reduced.
+
+    `empty` is what a reduction of nothing gives; it is left out where the standard leaves that open.
+    """
     chosen, condition = _axes_of(data, axes, noop)
     if not chosen:
         return source
-    text = form.format(x=source, axes=chosen, keep=bool(keepdims), data=data)
-    static = data.value.static_shape
-    if (static is None and axes is not None and axes.static is None) or 0 in (static or ()):
+    keep = {
+        name: f", {name}=True" if keepdims else "" for name in ("keepdims", "keep_dims", "keepdim")
+    }
+    text = form.format(x=source, axes=chosen, data=data, **keep)
+    if empty and _may_lack(data, axes):
         # Kernels give garbage where there is nothing to reduce.
         listed = f"({chosen},)" if chosen.lstrip("-").isdigit() else chosen
-        nothing = f"reduce_empty({data}, {listed}, {bool(keepdims)}, {empty})"
+        nothing = f"reduce_empty({source}, {listed}, {bool(keepdims)}, {empty})"
         text = f"({text} if {data}.size else {nothing})"
     return f"({text} if {condition} else {source})" if condition else text
 
 
-SUM = "{x}.sum({axes}, keepdims={keep})"
+SUM = "{x}.sum({axes}{keepdims})"
 # Sums of small integers are 64 bits wide in MindSpore; the standard keeps the type.
-SUM_SMALL = "{x}.sum({axes}, dtype={data}.dtype, keepdims={keep})"
+SUM_SMALL = "{x}.sum({axes}, {data}.dtype{keepdims})"
 
 
 def _sum(data: Operand) -> str:
@@ -653,9 +691,9 @@ def ReduceSum(
 def ReduceMean(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    form = "ops.mean({x}, {axes}, keep_dims={keep})"
+    form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "float('nan')")
+    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "")
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
 
 
@@ -672,7 +710,7 @@ def ReduceMin(
 
 
 def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
-    form = f"ops.a{name}({{x}}, {{axes}}, keepdims={{keep}})"
+    form = f"ops.a{name}({{x}}, {{axes}}{{keepdims}})"
     if _is_float(data):
         empty = "-float('inf')" if name == "max" else "float('inf')"
     else:
@@ -684,7 +722,7 @@ def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop
 def ReduceProd(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    form = "ops.prod({x}, {axes}, {keep})"
+    form = "ops.prod({x}, {axes}{keep_dims})"
     if not _is_float(data) and data.typed() != np.int64:
         form += ".astype({data}.dtype)"
     return _reduced(data, str(data), form, axes, keepdims, noop_with_empty_axes, "1")
@@ -715,10 +753,11 @@ def ReduceLogSum(
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    form = "ops.logsumexp({x}, {axes}, {keep})"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "-float('inf')")
-    return text + ("" if _is_float(data) else f".astype({data}.dtype)")
+    if not _is_float(data):
+        # The standard rounds the sum, ONNX Runtime each exponential.
+        raise Refusal(f"element type {data.typed()}")
+    form = "ops.logsumexp({x}, {axes}{keepdim})"
+    return _reduced(data, str(data), form, axes, keepdims, noop_with_empty_axes, "-float('inf')")
 
 
 def ReduceSumSquare(
@@ -974,7 +1013,12 @@ def OneHot(indices: Operand, depth: Numbers, values: Operand, *, axis: int) -> s
 
 def Trilu(x: Operand, k: Numbers | None = None, *, upper: int) -> str:
     offset = f", {_number(k)}" if k is not None and k.static not in ((0,), ()) else ""
-    return f"ops.tri{'u' if upper else 'l'}({x}{offset})"
+    text = f"ops.tri{'u' if upper else 'l'}({x}{offset})"
+    sizes = x.shape[-2:] if x.shape is not None else (None,)
+    if upper or all(isinstance(size, int) and size > 0 for size in sizes):
+        return text
+    # The kernel wants an element.
+    return f"({text} if {x}.size else {x})"
 
 
 def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis: int) -> str:
@@ -982,13 +1026,11 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"unique({x}, {axis}, {bool(sorted)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})", node, 2)
 
 
 def NonMaxSuppression(
@@ -1003,6 +1045,8 @@ def NonMaxSuppression(
 
 # ***** padding and resizing *****
 
+PAD_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
 
 def Pad(
     x: Operand,
@@ -1012,7 +1056,7 @@ def Pad(
     *,
     mode: str,
 ) -> str:
-    if mode not in ("constant", "reflect", "edge", "wrap"):
+    if mode not in ("constant", *PAD_MODES):
         raise Refusal(f"attribute mode={mode!r}")
     fill = _fill(value) if mode == "constant" else ""
     if pads.items is None or (axes is not None and axes.static is None):
@@ -1025,6 +1069,15 @@ def Pad(
     flat = [side for pair in reversed(sides) for side in pair]
     pairs = f"[{', '.join(f'({before}, {after})' for before, after in sides)}]"
     if mode != "constant":
+        # MindSpore's own modes want the last one or two of three or four axes, and short pads.
+        n = (x.rank or 0) - 2
+        fits = x.shape is not None and all(
+            isinstance(size, int) and isinstance(side, int) and 0 <= side < size
+            for size, pair in zip(x.shape[2:], sides[2:], strict=True)
+            for side in pair
+        )
+        if fits and n in (1, 2) and sides[:2] == [(0, 0)] * 2 and _is_float(x):
+            return f"ops.pad({x}, {_texts(tuple(flat[: 2 * n]))}, mode={PAD_MODES[mode]!r})"
         return f"pad_by_index({x}, {pairs}, {mode!r})"
     if any(isinstance(side, int) and side < 0 for side in flat):
         return f"crop_or_pad({x}, {pairs}{f', {fill}' if fill else ''})"
@@ -1061,6 +1114,11 @@ def Resize(
     scales = scales if scales is not None and scales.items != () else None
     sizes = sizes if sizes is not None and sizes.items != () else None
     coordinates = coordinate_transformation_mode
+    usual = not antialias and not exclude_outside and keep_aspect_ratio_policy == "stretch"
+    if usual and rank == 4 and axes is None and x.typed() == np.float32:
+        plain = _interpolate(x, scales, sizes, mode, nearest_mode, coordinates)
+        if plain:
+            return plain
     target = (
         f"scales={_tuple(scales)}"
         if scales is not None
@@ -1079,6 +1137,45 @@ def Resize(
             raise Refusal("coordinate_transformation_mode='tf_crop_and_resize' without roi")
         extra += f", roi={_tuple(roi)}"
     return f"resize({x}, {chosen}, {target}{extra})"
+
+
+# Whole factors by which 32-bit floats find the nearest pixel right; 1 / 41 is the first rounded down.
+EXACT_FACTORS = range(1, 41)
+
+
+def _interpolate(
+    x: Operand, scales: Numbers | None, sizes: Numbers | None, mode: str, nearest: str, coordinates: str
+) -> str:  # fmt: skip
+    """`ops.interpolate` of images where it computes the same; an empty text where it does not."""
+    numbers = scales or sizes
+    if numbers is None or numbers.items is None or len(numbers.items) != 4 or x.shape is None:
+        return ""
+    kept = zip(numbers.items[:2], x.shape[:2], range(2), strict=True)
+    if scales is not None:
+        factors = scales.static
+        if factors is None or factors[:2] != (1, 1) or any(f not in EXACT_FACTORS for f in factors):
+            return ""
+        new = tuple(_times(_size(x, axis), int(factors[axis])) for axis in (2, 3))
+    else:
+        if any(size not in (old, f"{x}.shape[{k}]") for size, old, k in kept):
+            return ""
+        new = tuple(size if isinstance(size, str) else int(size) for size in numbers.items[2:])
+    size = f"size={_texts(new)}"
+    if mode == "nearest":
+        # With a whole factor the nearest pixel of a half is the one that it stands in.
+        floor = coordinates == "asymmetric" and nearest == "floor"
+        half = coordinates == "half_pixel" and nearest.startswith("round_prefer")
+        return f"ops.interpolate({x}, {size})" if scales is not None and (floor or half) else ""
+    if mode == "linear" and coordinates == "align_corners":
+        return f"ops.interpolate({x}, {size}, mode='bilinear', align_corners=True)"
+    if mode == "linear" and coordinates == "half_pixel":
+        return f"ops.interpolate({x}, {size}, mode='bilinear')"
+    return ""
+
+
+def _times(size: int | str, factor: int) -> int | str:
+    """A size times a factor, as text where only the running model knows it."""
+    return size * factor if isinstance(size, int) else f"{size} * {factor}" if factor != 1 else size
 
 
 def CenterCropPad(x: Operand, shape: Numbers, *, axes: tuple[int, ...] | None = None) -> str:
@@ -1279,7 +1376,7 @@ def DequantizeLinear(
 
 
 def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
-    return f"dynamic_quantize({x})" if node.outputs > 1 else f"dynamic_quantize({x})[0]"
+    return _results(f"dynamic_quantize({x})", node, 3)
 
 
 def MatMulInteger(
@@ -1350,7 +1447,7 @@ def RNN(
 ) -> str:  # fmt: skip
     names = _activations(activations, ("Tanh",), direction, activation_alpha, activation_beta)
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
-    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node)
+    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
 
 
 def GRU(
@@ -1368,13 +1465,13 @@ def GRU(
         constructor, weights = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
         state = f", {h}" if h is not None else ""
         call = f"run_gru(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "gru")
+        return Layer(constructor, weights, _results(call, node, 2), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0),
         linear_before_reset=(bool(linear_before_reset), False),
     )  # fmt: skip
-    return _results(f"gru({given}{options})", node)
+    return _results(f"gru({given}{options})", node, 2)
 
 
 def LSTM(
@@ -1393,20 +1490,12 @@ def LSTM(
         constructor, weights = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
         state = f", {h}, {c}" if h is not None else ""
         call = f"run_lstm(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node), "lstm")
+        return Layer(constructor, weights, _results(call, node, 3), "lstm")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {c}, {p}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0), input_forget=(bool(input_forget), False)
     )
-    return _results(f"lstm({given}{options})", node)
-
-
-def _results(call: str, node: Use) -> str:
-    """The first results of several, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    most = 3 if node.node.key == "LSTM" else 2
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
+    return _results(f"lstm({given}{options})", node, 3)
 
 
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
@@ -1486,7 +1575,7 @@ def MelWeightMatrix(
 
 
 def com_microsoft_Gelu(x: Operand) -> str:
-    return f"ops.gelu({x}, approximate='none')"
+    return f"ops.gelu({x})"
 
 
 def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
@@ -1495,7 +1584,7 @@ def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
 
 
 def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
-    return f"ops.gelu({x} + {bias}, approximate='none')"
+    return f"ops.gelu({x} + {bias})"
 
 
 def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:

@@ -42,8 +42,9 @@ def truncated_mod(x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
 
 def shrink(x: paddle.Tensor, bias: float, lambd: float) -> paddle.Tensor:
     """X + bias below -lambd, x - bias above lambd, else 0."""
-    below, above = (x < -lambd).cast(x.dtype), (x > lambd).cast(x.dtype)
-    return ((x + bias) * below + (x - bias) * above).cast(x.dtype)
+    wide = x if x.is_floating_point() else x.cast("float64")
+    below, above = (x < -lambd).cast(wide.dtype), (x > lambd).cast(wide.dtype)
+    return ((wide + bias) * below + (wide - bias) * above).cast(x.dtype)
 
 
 def hardmax(x: paddle.Tensor, axis: int) -> paddle.Tensor:
@@ -411,8 +412,12 @@ def unique(
     """Unique slices with their first positions, the inverse and the counts."""
     if axis is None:
         x, axis = x.flatten(), 0
-    y, inverse, counts = paddle.unique(x, return_inverse=True, return_counts=True, axis=axis)
-    inverse = inverse.flatten()
+    # The kernel goes wrong along other axes than the first of a matrix.
+    rows = paddle.moveaxis(x, axis, 0)
+    y, inverse, counts = paddle.unique(
+        rows.reshape([rows.shape[0], -1]), return_inverse=True, return_counts=True, axis=0
+    )
+    y = paddle.moveaxis(y.reshape([-1, *rows.shape[1:]]), 0, axis)
     places = paddle.arange(inverse.shape[0], dtype="int64")
     behind = paddle.full_like(counts, inverse.shape[0])
     first = paddle.put_along_axis(behind, inverse, places, 0, "amin")

@@ -35,7 +35,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
             "DynamicQuantizeLinear", "Embedding", "Equal", "Flatten", "Gather", "Greater",
             "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
-            "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Reshape", "Shape",
+            "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike", "Range", "Reshape", "Shape",
             "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),

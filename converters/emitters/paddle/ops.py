@@ -20,6 +20,7 @@ from converters.emitters.arith import (
     nested,
     one,
     pads_by_axis,
+    pool_window,
     reduced_axes,
     slices,
     window,
@@ -204,11 +205,7 @@ def PRelu(x: Operand, slope: Operand) -> str | Layer:
     data, rank = slope.weight, x.rank
     if data is not None and _owns(slope) and rank is not None and rank > 1 and _is_float(x):
         channels, ones = data.size, (1,) * (rank - 2)
-        shapes = [(channels, *ones), (1, channels, *ones)]
-        # Before opset 7 a vector was one slope for each channel.
-        if x.shape is not None and x.shape[-1] != channels == x.shape[1]:
-            shapes.append((channels,))
-        if data.size == 1 or data.shape in shapes:
+        if data.size == 1 or data.shape in ((channels, *ones), (1, channels, *ones)):
             weight = slope.relaid(data.reshape(-1))
             count = f"{channels}" if channels > 1 else ""
             return Layer(f"nn.PReLU({count})", {"_weight": weight}, f"layer({x})", "prelu")
@@ -300,7 +297,8 @@ def LayerNormalization(
     first = axis % rank
     sizes = (x.shape or ())[first:]
     same = scale.shape == sizes and (b is None or b.shape == sizes)
-    if node.outputs > 1 or not same:
+    # PaddlePaddle leaves the first axis as it is.
+    if node.outputs > 1 or not same or first == 0:
         text = f"layer_norm_with_statistics({x}, {scale}, {b}, {first}, {eps})"
         return _results(text, node, 3)
     if _owns(scale, b) and scale.weight is not None:
@@ -501,7 +499,7 @@ def MaxPool(
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -550,7 +548,7 @@ def AveragePool(
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
     n = len(kernel_shape)
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -575,7 +573,7 @@ def LpPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    win = window(
+    win = pool_window(
         x.shape,
         tuple(kernel_shape),
         auto_pad=auto_pad,
@@ -770,11 +768,12 @@ def ReduceLogSum(
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
+    if not _is_float(data):
+        # The standard rounds the sum, ONNX Runtime each exponential.
+        raise Refusal(f"element type {data.typed()}")
     if 0 in (data.shape or ()):
         return f"{_reduced(f'{data}.exp()', 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.log()"
-    wide = "" if _is_float(data) else ".cast('float64')"
-    text = _reduced(f"{data}{wide}", "logsumexp", axes, keepdims, noop_with_empty_axes, data.rank)
-    return text + (f".cast({data}.dtype)" if wide else "")
+    return _reduced(str(data), "logsumexp", axes, keepdims, noop_with_empty_axes, data.rank)
 
 
 def ReduceSumSquare(
@@ -1206,7 +1205,8 @@ def _interpolate(
     if coordinates == "align_corners":
         return f"{text}, align_corners=True{layout})"
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and whole):
-        return f"{text}{layout})"
+        # PaddlePaddle makes a single element of the first one, not of those in the middle.
+        return f"{text}{layout})" if scales is not None or 1 not in tail else ""
     if coordinates == "asymmetric" and mode == "linear":
         return f"{text}, align_mode=1{layout})"
     return ""
@@ -1321,6 +1321,61 @@ def EyeLike(x: Operand, *, dtype: int | None = None, k: int, node: Use) -> str:
     ones = f"paddle.ones_like({x}, dtype='float32').triu({k or ''}).tril({k or ''})"
     name = _dtype(node.out.dtype)
     return ones if name == "'float32'" else f"{ones}.cast({name})"
+
+
+def RandomNormal(
+    *, dtype: int, mean: float, scale: float, seed: float | None = None, shape: tuple[int, ...],
+    node: Use,
+) -> str:  # fmt: skip
+    return _normal(str(list(shape)), mean, scale, node)
+
+
+def RandomNormalLike(
+    x: Operand, *, dtype: int | None = None, mean: float, scale: float, seed: float | None = None,
+    node: Use,
+) -> str:  # fmt: skip
+    return _normal(f"{x}.shape", mean, scale, node)
+
+
+def _normal(shape: str, mean: float, scale: float, node: Use) -> str:
+    return _drawn(f"paddle.normal({_short(mean)}, {_short(scale)}, {shape})", node)
+
+
+def RandomUniform(
+    *, dtype: int, low: float, high: float, seed: float | None = None, shape: tuple[int, ...],
+    node: Use,
+) -> str:  # fmt: skip
+    return _uniform(str(list(shape)), low, high, node)
+
+
+def RandomUniformLike(
+    x: Operand, *, dtype: int | None = None, low: float, high: float, seed: float | None = None,
+    node: Use,
+) -> str:  # fmt: skip
+    return _uniform(f"{x}.shape", low, high, node)
+
+
+def _uniform(shape: str, low: float, high: float, node: Use) -> str:
+    return _drawn(f"paddle.uniform({shape}, min={_short(low)}, max={_short(high)})", node)
+
+
+def Bernoulli(x: Operand, *, dtype: int | None = None, seed: float | None = None, node: Use) -> str:
+    return f"paddle.bernoulli({x}).cast({_dtype(node.out.dtype)})"
+
+
+def Multinomial(
+    x: Operand, *, dtype: int, sample_size: int, seed: float | None = None, node: Use
+) -> str:
+    draws = f"paddle.multinomial(F.softmax({x}), {sample_size}, replacement=True)"
+    return (
+        draws if _dtype(node.out.dtype) == "'int64'" else f"{draws}.cast({_dtype(node.out.dtype)})"
+    )
+
+
+def _drawn(text: str, node: Use) -> str:
+    """Random numbers, which PaddlePaddle draws in float32, in the type of the output."""
+    name = _dtype(node.out.dtype)
+    return text if name == "'float32'" else f"{text}.cast({name})"
 
 
 def HannWindow(size: Numbers, *, output_datatype: int, periodic: int, node: Use) -> str:

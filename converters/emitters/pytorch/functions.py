@@ -83,6 +83,52 @@ def mean_variance_normalize(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Ten
     return (x - mean) / (deviation + 1e-9)
 
 
+def pool_padding(
+    sizes: Sequence[int],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[int, ...] | str,
+    ceil_mode: bool,
+) -> tuple[list[int], list[int]]:
+    """What `F.pad` adds around an input, and then behind it, so that windows fit without remainder.
+
+    Args:
+        pads: Before each spatial axis, then after each; or `upper` or `lower` for ceil(size / stride).
+    """
+    n = len(kernel)
+    if isinstance(pads, str):
+        totals = [
+            max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+            for size, k, s, d in zip(sizes, kernel, stride, dilation)
+        ]
+        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+        pads = tuple(small + large if pads == "upper" else large + small)
+    around: list[int] = []
+    behind: list[int] = []
+    for k in reversed(range(n)):
+        reach = (kernel[k] - 1) * dilation[k] + 1
+        room = sizes[k] + pads[k] + pads[n + k] - reach
+        count = (-(-room // stride[k]) if ceil_mode else room // stride[k]) + 1
+        # A window may not start in the padding behind the input.
+        if ceil_mode and (count - 1) * stride[k] >= sizes[k] + pads[k]:
+            count -= 1
+        around += [pads[k], pads[n + k]]
+        behind += [0, max((count - 1) * stride[k] - room, 0)]
+    return around, behind
+
+
+def pool_sums(
+    x: torch.Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> torch.Tensor:
+    """The sum of each window, as a convolution with ones."""
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[len(kernel) - 1]
+    window = torch.ones(1, 1, *kernel, dtype=x.dtype, device=x.device)
+    flat = x.reshape(-1, 1, *x.shape[2:])
+    sums = convolve(flat, window, stride=stride, dilation=dilation)
+    return sums.reshape(*x.shape[:2], *sums.shape[2:])
+
+
 def average_pool(
     x: torch.Tensor,
     kernel: tuple[int, ...],
@@ -92,62 +138,62 @@ def average_pool(
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> torch.Tensor:
-    """Average pooling with any padding, as a convolution with ones divided by the counts."""
-    n = len(kernel)
-    if isinstance(pads, str):
-        totals = [
-            max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-            for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation)
-        ]
-        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-        pads = tuple(small + large if pads == "upper" else large + small)
-    begin, end = list(pads[:n]), list(pads[n:])
-    rest = [0] * n
-    for k in range(n):
-        reach = (kernel[k] - 1) * dilation[k] + 1
-        size = x.shape[k + 2] + begin[k] + end[k]
-        if ceil_mode:
-            count = -(-(size - reach) // stride[k]) + 1
-            # A window may not start in the padding behind the input.
-            if (count - 1) * stride[k] >= x.shape[k + 2] + begin[k]:
-                count -= 1
-            rest[k] = max((count - 1) * stride[k] + reach - size, 0)
-    padding = [side for k in reversed(range(n)) for side in (begin[k], end[k])]
-    behind = [side for k in reversed(range(n)) for side in (0, rest[k])]
-    ones = torch.ones_like(x[:1, :1])
-    if count_include_pad:
-        counted = F.pad(F.pad(ones, padding, value=1.0), behind)
-    else:
-        counted = F.pad(F.pad(ones, padding), behind)
-    padded = F.pad(F.pad(x, padding), behind)
-    convolve = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
-    window = torch.ones(1, 1, *kernel, dtype=x.dtype, device=x.device)
-    flat = padded.reshape(-1, 1, *padded.shape[2:])
-    sums = convolve(flat, window, stride=stride, dilation=dilation)
-    counts = convolve(counted, window, stride=stride, dilation=dilation)
-    return sums.reshape(*x.shape[:2], *sums.shape[2:]) / counts
+    """Average pooling with any padding; what is behind the padding never counts."""
+    around, behind = pool_padding(x.shape[2:], kernel, stride, dilation, pads, ceil_mode)
+    counted = F.pad(torch.ones_like(x[:1, :1]), around, value=1.0 if count_include_pad else 0.0)
+    sums = pool_sums(F.pad(F.pad(x, around), behind), kernel, stride, dilation)
+    return sums / pool_sums(F.pad(counted, behind), kernel, stride, dilation)
+
+
+def lp_pool(
+    x: torch.Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[int, ...] | str,
+    ceil_mode: bool,
+    p: int,
+) -> torch.Tensor:
+    """The p-norm of each window."""
+    around, behind = pool_padding(x.shape[2:], kernel, stride, dilation, pads, ceil_mode)
+    powers = F.pad(F.pad(x.abs() ** p, around), behind)
+    return pool_sums(powers, kernel, stride, dilation) ** (1 / p)
+
+
+def max_pool(
+    x: torch.Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[int, ...] | str,
+    ceil_mode: bool,
+) -> torch.Tensor:
+    """Max pooling with any padding."""
+    around, behind = pool_padding(x.shape[2:], kernel, stride, dilation, pads, ceil_mode)
+    wide = x if x.dtype.is_floating_point else x.double()
+    padded = F.pad(F.pad(wide, around, value=lowest(x.dtype)), behind, value=lowest(x.dtype))
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(kernel) - 1]
+    return pool(padded, kernel, stride, dilation=dilation).to(x.dtype)
 
 
 def max_pool_with_indices(
     x: torch.Tensor,
-    kernel: int | tuple[int, ...],
-    stride: int | tuple[int, ...],
-    pads: tuple[int, ...] | None = None,
-    dilation: int | tuple[int, ...] = 1,
-    ceil_mode: bool = False,
-    column_major: bool = False,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[int, ...] | str,
+    ceil_mode: bool,
+    column_major: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Max pooling and where each maximum stands in the flattened input [N, C, spatial...]."""
-    n = x.dim() - 2
-    pads = pads or (0,) * (2 * n)
-    sides = [pads[side + k] for k in reversed(range(n)) for side in (0, n)]
-    padded = F.pad(x.double(), sides, value=-math.inf)
+    n, sizes = len(kernel), x.shape[2:]
+    around, behind = pool_padding(sizes, kernel, stride, dilation, pads, ceil_mode)
+    padded = F.pad(F.pad(x.double(), around, value=-math.inf), behind, value=-math.inf)
     pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
-    y, inner = pool(padded, kernel, stride, 0, dilation, ceil_mode, return_indices=True)
-    sizes = x.shape[2:]
+    y, inner = pool(padded, kernel, stride, dilation=dilation, return_indices=True)
     places = []
     for k in reversed(range(n)):
-        places.insert(0, inner % padded.shape[2 + k] - pads[k])
+        places.insert(0, inner % padded.shape[2 + k] - around[2 * (n - 1 - k)])
         inner = inner // padded.shape[2 + k]
     images = torch.arange(x.shape[0] * x.shape[1], device=x.device)
     where = images.reshape(*x.shape[:2], *[1] * n) * math.prod(sizes)

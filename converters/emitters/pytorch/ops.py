@@ -8,7 +8,6 @@ the documentation of torch 2.13. Families and operators stand in the same order 
 from __future__ import annotations
 
 import re
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from converters.emitters.arith import (
     nested,
     one,
     pads_by_axis,
+    pool_window,
     reduced_axes,
     slices,
     window,
@@ -88,6 +88,13 @@ PHRASES: dict[str, str] = {
     # ***** indexing *****
     "NonZero": "{X}.nonzero().T",
 }  # fmt: skip
+
+
+def _results(call: str, node: Use, most: int) -> str:
+    """The first of several results, as many as the node has."""
+    if node.outputs == 1:
+        return f"{call}[0]"
+    return call if node.outputs == most else f"{call}[:{node.outputs}]"
 
 
 # ***** arithmetic *****
@@ -236,10 +243,8 @@ def BatchNormalization(
     momentum: float, training_mode: int, node: Use,
 ) -> str | Layer:  # fmt: skip
     if training_mode:
-        outputs = "" if node.outputs > 1 else "[0]"
-        return (
-            f"batch_norm_training({x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}){outputs}"
-        )
+        given = f"{x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}"
+        return _results(f"batch_norm_training({given})", node, 3)
     weights = [scale.weight, b.weight, mean.weight, var.weight]
     if all(w is not None for w in weights) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
@@ -276,7 +281,9 @@ def LayerNormalization(
 ) -> str | Layer:  # fmt: skip
     rank = x.ranked()
     if node.outputs > 1:
-        return f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})"
+        return _results(
+            f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})", node, 3
+        )
     if scale.weight is not None and (b is None or b.weight is not None):
         if scale.weight.ndim == rank - axis % rank:
             shape = one(scale.weight.shape) if scale.weight.ndim == 1 else scale.weight.shape
@@ -460,44 +467,55 @@ def MaxPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None, node: Use,
 ) -> str:  # fmt: skip
-    n = len(kernel_shape)
-    if n not in (1, 2, 3):
-        raise Refusal(f"{n} dimensions")
-    win = window(
+    win = _pooling(x, kernel_shape, auto_pad, strides, dilations, pads)
+    if node.outputs > 1:
+        return f"max_pool_with_indices({_pooled(x, win, ceil_mode)}, {bool(storage_order)})"
+    whole = x.typed().kind in "iu"
+    # Padded beforehand, the input would seem larger than it is to windows that may hang over.
+    if not _fits(win) and (whole or ceil_mode or win.symmetric):
+        return f"max_pool({_pooled(x, win, ceil_mode)})"
+    source = f"{x}.double()" if whole else _padded(x, win, "float('-inf')")
+    common = arguments(
+        padding=(one(win.begin) if _fits(win) else 0, 0),
+        dilation=(one(win.dilations), 1),
+        ceil_mode=(bool(ceil_mode), False),
+    )
+    return f"F.max_pool{len(win.kernel)}d({source}, {_sizes(win)}{common})" + (
+        f".to({x}.dtype)" if whole else ""
+    )
+
+
+def _pooling(
+    x: Operand, kernel: tuple[int, ...], auto_pad: str, strides: tuple[int, ...] | None,
+    dilations: tuple[int, ...] | None, pads: tuple[int, ...] | None,
+) -> Window:  # fmt: skip
+    if len(kernel) not in (1, 2, 3):
+        raise Refusal(f"{len(kernel)} dimensions")
+    return pool_window(
         x.shape,
-        tuple(kernel_shape),
+        tuple(kernel),
         auto_pad=auto_pad,
         strides=strides,
         dilations=dilations,
         pads=pads,
     )
-    plain = win.symmetric and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True))
-    padding = one(win.begin) if plain else 0
-    lowest = "float('-inf')" if x.typed().kind == "f" else str(np.iinfo(x.typed()).min)
-    source = str(x) if plain else _padded(x, win, lowest)
-    if not plain and win.symmetric:
-        pads_ = tuple(
-            p for pair in zip(reversed(win.begin), reversed(win.end), strict=True) for p in pair
-        )
-        source = f"F.pad({x}, {pads_}, value={lowest})"
-    common = arguments(
-        padding=(padding, 0), dilation=(one(win.dilations), 1), ceil_mode=(bool(ceil_mode), False)
-    )
+
+
+def _fits(win: Window) -> bool:
+    """Whether PyTorch's own argument of a pooling can say the padding."""
+    return win.symmetric and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True))
+
+
+def _sizes(win: Window) -> str:
+    """Kernel and stride, as PyTorch's poolings take them."""
     stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
-    if node.outputs > 1:
-        if win.same:
-            raise Refusal(f"indices with auto_pad={auto_pad!r} and dynamic sizes")
-        sides = (*win.begin, *win.end)
-        options = arguments(
-            pads=(sides if any(sides) else None, None),
-            dilation=(one(win.dilations), 1),
-            ceil_mode=(bool(ceil_mode), False),
-            column_major=(bool(storage_order), False),
-        )
-        return f"max_pool_with_indices({x}, {one(win.kernel)}, {one(win.strides)}{options})"
-    if x.typed().kind in "iu":
-        return f"F.max_pool{n}d({source}.double(), {one(win.kernel)}{stride}{common}).to({x}.dtype)"
-    return f"F.max_pool{n}d({source}, {one(win.kernel)}{stride}{common})"
+    return f"{one(win.kernel)}{stride}"
+
+
+def _pooled(x: Operand, win: Window, ceil_mode: int) -> str:
+    """What the general pooling functions are given."""
+    pads = repr(win.same) if win.same else str((*win.begin, *win.end))
+    return f"{x}, {win.kernel}, {win.strides}, {win.dilations}, {pads}, {bool(ceil_mode)}"
 
 
 def AveragePool(
@@ -505,31 +523,15 @@ def AveragePool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    n = len(kernel_shape)
-    if n not in (1, 2, 3):
-        raise Refusal(f"{n} dimensions")
-    win = window(
-        x.shape,
-        tuple(kernel_shape),
-        auto_pad=auto_pad,
-        strides=strides,
-        dilations=dilations,
-        pads=pads,
+    win = _pooling(x, kernel_shape, auto_pad, strides, dilations, pads)
+    if not _fits(win) or set(win.dilations) != {1} or (ceil_mode and win.padded):
+        return f"average_pool({_pooled(x, win, ceil_mode)}, {bool(count_include_pad)})"
+    common = arguments(
+        padding=(one(win.begin), 0),
+        ceil_mode=(bool(ceil_mode), False),
+        count_include_pad=(bool(count_include_pad) or not win.padded, True),
     )
-    simple = win.symmetric and set(win.dilations) == {1} and not (ceil_mode and win.padded)
-    if simple and all(2 * p <= k for p, k in zip(win.begin, win.kernel, strict=True)):
-        include = bool(count_include_pad) or not win.padded
-        common = arguments(
-            padding=(one(win.begin), 0),
-            ceil_mode=(bool(ceil_mode), False),
-            count_include_pad=(include, True),
-        )
-        stride = f", stride={one(win.strides)}" if win.strides != win.kernel else ""
-        return f"F.avg_pool{n}d({x}, {one(win.kernel)}{stride}{common})"
-    if win.same:
-        return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {win.same!r}, {bool(ceil_mode)}, {bool(count_include_pad)})"
-    pads_ = (*win.begin, *win.end)
-    return f"average_pool({x}, {win.kernel}, {win.strides}, {win.dilations}, {pads_}, {bool(ceil_mode)}, {bool(count_include_pad)})"
+    return f"F.avg_pool{len(win.kernel)}d({x}, {_sizes(win)}{common})"
 
 
 def GlobalAveragePool(x: Operand) -> str:
@@ -550,12 +552,8 @@ def LpPool(
     dilations: tuple[int, ...] | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> str:  # fmt: skip
-    average = AveragePool(
-        x, auto_pad=auto_pad, ceil_mode=ceil_mode, count_include_pad=1, kernel_shape=kernel_shape,
-        dilations=dilations, pads=pads, strides=strides,
-    )  # fmt: skip
-    average = average.replace(str(x), f"({x}.abs() ** {p})", 1)
-    return f"({average} * {prod(kernel_shape)}) ** (1 / {p})"
+    win = _pooling(x, kernel_shape, auto_pad, strides, dilations, pads)
+    return f"lp_pool({_pooled(x, win, ceil_mode)}, {p})"
 
 
 def GlobalLpPool(x: Operand, *, p: int) -> str:
@@ -679,7 +677,12 @@ def _axes(x: Operand, axes: Numbers | None, noop: int) -> str:
 
 def _keep(x: Operand, text: str) -> str:
     """Sums of small integers are 64 bits wide in PyTorch; the standard keeps the type."""
-    return text if x.typed().kind in "fc" or x.typed() == np.int64 else f"{text}.to({x}.dtype)"
+    return text if _is_float(x) or x.typed() == np.int64 else f"{text}.to({x}.dtype)"
+
+
+def _is_float(x: Operand) -> bool:
+    # Kind V: bfloat16 and the like.
+    return x.typed().kind in "fcV"
 
 
 def ReduceSum(
@@ -691,8 +694,10 @@ def ReduceSum(
 def ReduceMean(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    source = str(data) if data.typed().kind == "f" else f"{data}.double()"
-    return _keep(data, _reduced(source, "mean", axes, keepdims, noop_with_empty_axes, data.rank))
+    whole = not _is_float(data)
+    source = f"{data}.double()" if whole else str(data)
+    text = _reduced(source, "mean", axes, keepdims, noop_with_empty_axes, data.rank)
+    return f"{text}.to({data}.dtype)" if whole else text
 
 
 def ReduceMax(
@@ -736,7 +741,10 @@ def ReduceL1(
 def ReduceL2(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    return f"{_reduced(f'({data} * {data})', 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.sqrt()"
+    whole = not _is_float(data)
+    source = f"{data}.double()" if whole else str(data)
+    text = _reduced(f"{source}.square()", "sum", axes, keepdims, noop_with_empty_axes, data.rank)
+    return f"{text}.sqrt(){f'.to({data}.dtype)' if whole else ''}"
 
 
 def ReduceSumSquare(
@@ -750,12 +758,18 @@ def ReduceSumSquare(
 def ReduceLogSum(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
-    return f"{_reduced(str(data), 'sum', axes, keepdims, noop_with_empty_axes, data.rank)}.log()"
+    whole = not _is_float(data)
+    source = f"{data}.double()" if whole else str(data)
+    text = _reduced(source, "sum", axes, keepdims, noop_with_empty_axes, data.rank)
+    return f"{text}.log(){f'.to({data}.dtype)' if whole else ''}"
 
 
 def ReduceLogSumExp(
     data: Operand, axes: Numbers | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> str:
+    if not _is_float(data):
+        # The standard rounds the sum, ONNX Runtime each exponential.
+        raise Refusal(f"element type {data.typed()}")
     dims = _axes(data, axes, noop_with_empty_axes)
     return f"{data}.logsumexp({dims}, keepdim={bool(keepdims)})" if dims else str(data)
 
@@ -1014,13 +1028,13 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"unique({x}, {axis}, {bool(sorted)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    text = f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})"
-    return text if node.outputs > 1 else f"{text}[0]"
+    return _results(
+        f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})", node, 2
+    )
 
 
 def NonMaxSuppression(
@@ -1459,7 +1473,7 @@ def RNN(
         return _layer_call(layer, "rnn", x, (h,), direction, layout, node)
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(activations=(names, ("tanh",) * len(names)))
-    return _used(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def GRU(
@@ -1482,7 +1496,7 @@ def GRU(
         activations=(names, standard * (len(names) // 2)),
         linear_before_reset=(bool(linear_before_reset), False),
     )
-    return _used(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def LSTM(
@@ -1506,7 +1520,7 @@ def LSTM(
         activations=(names, standard * (len(names) // 3)),
         input_forget=(bool(input_forget), False),
     )
-    return _used(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node)
+    return _results(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node, 3)
 
 
 # The activations of recurrent operators and the parameters that functions.py has for them.
@@ -1543,14 +1557,6 @@ def _step_options(
     )
 
 
-def _used(text: str, node: Use) -> str:
-    """As many of an expression's values as the node gives."""
-    if node.outputs == 1:
-        return f"{text}[0]"
-    whole = 3 if node.node.key == "LSTM" else 2
-    return text if node.outputs == whole else f"{text}[:{node.outputs}]"
-
-
 def _layer_call(
     layer: tuple[str, dict[str, Value | None]], function: str, x: Operand,
     states: tuple[Operand | None, ...], direction: str, layout: int, node: Use, role: str = "",
@@ -1558,7 +1564,11 @@ def _layer_call(
     pairs = zip(("h", "c"), states, strict=False)
     text = "".join(f", {name}={value}" for name, value in pairs if value is not None)
     text += arguments(backwards=(direction == "reverse", False))
-    return Layer(*layer, _used(f"{function}(layer, {x}{text})", node), role or function)
+    return Layer(
+        *layer,
+        _results(f"{function}(layer, {x}{text})", node, 3 if node.node.key == "LSTM" else 2),
+        role or function,
+    )
 
 
 def _recurrent(
