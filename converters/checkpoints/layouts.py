@@ -148,7 +148,8 @@ SUBMODULES: tuple[tuple[frozenset[str], tuple[str, str, str]], ...] = (
 TURNED = re.compile(r"c_attn|c_proj|c_fc|q_attn")
 # Parameters that others are computed from, and names that say nothing of a module: no table knows their layout.
 DERIVED = re.compile(
-    r"weight_[guv]|weight_orig|weight_mask|parametrizations|weight_scale|qweight|qzeros|scales|g_idx"
+    # Projections of an LSTM: Paddle's own flat names for them lead to other weights.
+    r"weight_hr_l\d+.*|weight_[guv]|weight_orig|weight_mask|parametrizations|weight_scale|qweight|qzeros|scales|g_idx"
     # Variables of Paddle's programs and optimizers: linear_0.w_0, linear_0.w_0_moment1_0.
     r"|[wb]_\d+(_.*)?"
 )

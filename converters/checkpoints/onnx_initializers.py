@@ -94,7 +94,7 @@ def read_onnx_initializers(path: Path) -> Checkpoint:
     metadata: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
     opened: dict[Path, File] = {}
-    nodes = 0
+    nodes, graphs = 0, 0
     for part in fields(view, path.name, budget=budget):
         if part.number == 2 and part.wire == BYTES:
             metadata["producer"] = text(view, part, path.name)
@@ -104,6 +104,7 @@ def read_onnx_initializers(path: Path) -> Checkpoint:
         if part.number != 7:
             continue
         expect(part, BYTES, path.name)
+        graphs += 1
         for inner in fields(view, path.name, part.start, part.end, budget):
             nodes += inner.number == 1
             if inner.number == 5:
@@ -111,6 +112,8 @@ def read_onnx_initializers(path: Path) -> Checkpoint:
                 if not said.name or said.name in tensors:
                     raise UnsafeInput(f"{path.name}: two initialisers are called {said.name!r}")
                 tensors[said.name] = _tensor(file, said, opened)
+    if not graphs:
+        raise UnsafeInput(f"{path.name}: a model without a graph; it is truncated or none")
     framework = metadata.pop(LAYOUT, None)
     found = [f"{nodes} nodes, which a checkpoint does not keep"] if nodes else []
     return Checkpoint(

@@ -68,6 +68,7 @@ OTHER = {"x__weight": (3, 3), "x__bias": (3,)}
         # What modules call their own, and what others are computed from.
         ({"cls_token": (1, 1, 3), "scale": (3,)}, {}, {}),
         ({"cls__bias": (3,)}, {}, {}),
+        ({"a__weight_hr_l0": (2, 4)}, {}, {"a": {"Parameter"}}),
         ({"a__weight_g": (3, 1), "a__weight_v": (3, 4), "a__bias": (3,)}, {}, {"a": {"Parameter"}}),
         ({"a__parametrizations__weight__original0": (3, 1)}, {}, {"a.parametrizations.weight": {"Parameter"}}),
         ({"a__weight": (2, 2, 2, 2, 2, 2)}, {}, {"a": {"Parameter"}}),
