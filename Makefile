@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite bench docs clean
+.PHONY: install demo test lint suite bench fuzz docs clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,11 @@ suite: install
 # Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
 bench: install
 	$(BIN)/python benchmarks/checkpoints.py $(ARGS)
+
+# Coverage-guided fuzzing of the readers: make fuzz ARGS=600 (seconds). Python 3.11, Linux.
+fuzz: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz_checkpoints.py build/fuzz -max_total_time=$(or $(ARGS),60) -timeout=5
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
