@@ -331,6 +331,7 @@ def page(results: dict[int, list[dict[str, Any]]], repeats: int) -> str:
         "Written by `make bench` (`python benchmarks/checkpoints.py`), which says how it measures.",
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()};"
         f" medians of {repeats} rounds. `of cp` is our time over that of a `cp` of the source in the same round.",
+        "On a shared machine single rows wander by a factor of two; `-` is a peer that was left out.",
     ]
     for gib, rows in results.items():
         lines += ["", f"### {gib} GiB of fp16", "", *table(rows)]
