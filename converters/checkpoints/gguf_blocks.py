@@ -76,10 +76,6 @@ def _q8_0(b: Bytes) -> Floats:
     return _half(b, 0) * b[:, 2:34].view(np.int8).astype(np.float32)
 
 
-def _q8_1(b: Bytes) -> Floats:
-    return _half(b, 0) * b[:, 4:36].view(np.int8).astype(np.float32)
-
-
 def _q2_k(b: Bytes) -> Floats:
     scales, qs = b[:, :16], b[:, 16:80].reshape(-1, 2, 1, 32)
     q = (qs >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 1, 4, 1)) & 3
@@ -156,6 +152,27 @@ def _iq4_xs(b: Bytes) -> Floats:
     return np.asarray(d[..., None] * IQ4[q.reshape(-1, 8, 32)], np.float32).reshape(-1, 256)
 
 
+def _digits(packed: Bytes, count: int) -> Floats:
+    """Digits of base three, the first of all bytes first; a byte is a fraction of 256, rounded up."""
+    powers = np.array([1, 3, 9, 27, 81], np.uint8)[:count].reshape(1, -1, 1)
+    # What is above the point are the digits before: the product wraps on purpose.
+    fractions = (packed[:, None, :] * powers).astype(np.uint16)
+    return ((fractions * 3) >> 8).reshape(-1, count * packed.shape[1]).astype(np.float32)
+
+
+def _tq1_0(b: Bytes) -> Floats:
+    q = np.concatenate(
+        [_digits(b[:, :32], 5), _digits(b[:, 32:48], 5), _digits(b[:, 48:52], 4)], axis=1
+    )
+    return _half(b, 52) * (q - 1)
+
+
+def _tq2_0(b: Bytes) -> Floats:
+    qs = b[:, :64].reshape(-1, 2, 1, 32)
+    q = (qs >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 1, 4, 1)) & 3
+    return _half(b, 64) * (q.reshape(-1, 256).astype(np.float32) - 1)
+
+
 def _mxfp4(b: Bytes) -> Floats:
     # The codes are twice the numbers they mean, so the scale is half: 2^(e - 128).
     d = np.ldexp(np.float32(1), b[:, :1].astype(np.int32) - 128).astype(np.float32)
@@ -170,7 +187,6 @@ BLOCK_TYPES: Mapping[int, BlockType] = MappingProxyType(
         6: BlockType("Q5_0", 32, 22, _q5_0),
         7: BlockType("Q5_1", 32, 24, _q5_1),
         8: BlockType("Q8_0", 32, 34, _q8_0),
-        9: BlockType("Q8_1", 32, 36, _q8_1),
         10: BlockType("Q2_K", 256, 84, _q2_k),
         11: BlockType("Q3_K", 256, 110, _q3_k),
         12: BlockType("Q4_K", 256, 144, _q4_k),
@@ -179,12 +195,16 @@ BLOCK_TYPES: Mapping[int, BlockType] = MappingProxyType(
         15: BlockType("Q8_K", 256, 292, _q8_k),
         20: BlockType("IQ4_NL", 32, 18, _iq4_nl),
         23: BlockType("IQ4_XS", 256, 136, _iq4_xs),
+        34: BlockType("TQ1_0", 256, 54, _tq1_0),
+        35: BlockType("TQ2_0", 256, 66, _tq2_0),
         39: BlockType("MXFP4", 32, 17, _mxfp4),
     }
 )
 # Types that are known and not unpacked: elements and bytes of a block.
 OTHER_TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
     {
+        # Of 40 bytes until 2023, and nothing in a file says which: a guess could be wrong numbers.
+        9: ("Q8_1", 32, 36),
         16: ("IQ2_XXS", 256, 66),
         17: ("IQ2_XS", 256, 74),
         18: ("IQ3_XXS", 256, 98),
@@ -192,8 +212,8 @@ OTHER_TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
         21: ("IQ3_S", 256, 110),
         22: ("IQ2_S", 256, 82),
         29: ("IQ1_M", 256, 56),
-        34: ("TQ1_0", 256, 54),
-        35: ("TQ2_0", 256, 66),
+        40: ("NVFP4", 64, 36),
+        41: ("Q1_0", 128, 18),
     }
 )
 
