@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 from converters.checkpoints.paddle_program import BY_NUMBER
 from converters.dtypes import BY_NAME, ElementType
 from converters.errors import UnsafeInput, UnsupportedError
-from converters.importers.paddle.program import Operator
+from converters.importers.paddle.program import Operator, Slots
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -170,7 +170,7 @@ class Call:
     def values(self, slot: str) -> list[Value]:
         """All variables of a slot."""
         found = []
-        for name in self.operator.inputs.get(slot, ()):
+        for name in _of(self.operator.inputs, slot):
             if name not in self.graph.values:
                 self.malformed(f"{slot} is {name[:200]!r}, which nothing computes")
             found.append(self.graph.values[name])
@@ -192,7 +192,7 @@ class Call:
 
     def has(self, slot: str) -> bool:
         """Whether a slot has any variable."""
-        return bool(self.operator.inputs.get(slot))
+        return bool(_of(self.operator.inputs, slot))
 
     # ***** Attributes *****
 
@@ -369,16 +369,16 @@ class Call:
 
     def outputs(self, slot: str) -> list[str]:
         """Variables that a slot writes."""
-        return [name for name in self.operator.outputs.get(slot, ()) if name in self._names]
+        return [name for name in _of(self.operator.outputs, slot) if name in self._names]
 
     def declared(self, slot: str) -> tuple[int, ...] | None:
         """The dimensions that the program declares for an output."""
-        names = self.operator.outputs.get(slot, ())
+        names = _of(self.operator.outputs, slot)
         return self._declared.get(names[0], (None, None))[1] if names else None
 
     def out_kind(self, slot: str) -> ElementType | None:
         """The element type that the program declares for an output."""
-        names = self.operator.outputs.get(slot, ())
+        names = _of(self.operator.outputs, slot)
         return self._declared.get(names[0], (None, None))[0] if names else None
 
     def put(self, slot: str, kind: str, *inputs: str, **attributes: Any) -> None:
@@ -405,9 +405,7 @@ class Call:
 
     def put_at(self, slot: str, index: int, kind: str, *inputs: str, **attributes: Any) -> None:
         """Add the node that computes one of the variables of an output."""
-        self.graph.node(
-            kind, inputs, [self._bind(self.operator.outputs[slot][index])], **attributes
-        )
+        self.graph.node(kind, inputs, [self._bind(self.outputs(slot)[index])], **attributes)
 
     def redeclare(self, slot: str, dims: tuple[int, ...]) -> None:
         """Say the dimensions of an output that was put, where the program's declaration is outdated."""
@@ -428,6 +426,11 @@ class Call:
         kind, dims = self._declared.get(variable, (None, None))
         self.graph.values[variable] = Value(self._names[variable], kind, dims)
         return self._names[variable]
+
+
+def _of(slots: Slots, slot: str) -> tuple[str, ...]:
+    """The variables of a slot; operators that came late have slots in small letters."""
+    return slots[slot] if slot in slots else slots.get(slot.lower(), ())
 
 
 def unsupported_type(where: str, name: str) -> UnsupportedError:

@@ -91,15 +91,10 @@ def _expm1(call: Call) -> None:
 
 
 def _hard_swish(call: Call) -> None:
-    x = call.value()
-    offset, limit = call.real("offset", 3.0), call.real("threshold", 6.0)
-    scale = call.real("scale", 6.0)
-    if (offset, limit, scale) == (3.0, 6.0, 6.0):
-        call.put("Out", "HardSwish", x.name)
-        return
-    moved = call.node("Add", x.name, call.scalar(offset, x.type))
-    gate = call.node("Clip", moved, call.scalar(0, x.type), call.scalar(limit, x.type))
-    call.put("Out", "Div", call.node("Mul", x.name, gate), call.scalar(scale, x.type))
+    # Paddle 3 takes no notice of other values, older ones did: no result of theirs could be right.
+    for name, standard in (("offset", 3.0), ("threshold", 6.0), ("scale", 6.0)):
+        call.only(name, standard)
+    call.put("Out", "HardSwish", call.value().name)
 
 
 def _swish(call: Call, beta: float | None = None) -> None:
@@ -476,6 +471,10 @@ def _fc(call: Call) -> None:
 def _dot(call: Call) -> None:
     product = call.node("Mul", call.value("X").name, call.value("Y").name)
     call.put("Out", "ReduceSum", product, call.vector([-1]), keepdims=0)
+
+
+def _matrix_vector(call: Call) -> None:
+    call.put("Out", "MatMul", call.value("X").name, call.value("Vec").name)
 
 
 def _addmm(call: Call) -> None:
@@ -862,9 +861,23 @@ def _pixel_shuffle(call: Call) -> None:
     _put_last(call, "Out", last, x.rank, "DepthToSpace", name, blocksize=block, mode="CRD")
 
 
-def _shuffle_channel(call: Call) -> None:
+def _maxout(call: Call) -> None:
+    """The largest of each so many channels that follow each other."""
     x = call.value()
-    group = _positive(call, "group", 1)
+    groups = _positive(call, "groups", 1)
+    axis = call.axis(call.integer("axis", 1), x.rank)
+    parts = [call.dims(x.name, 0, axis)] if axis else []
+    parts.append(call.vector([-1, groups]))
+    parts += [call.dims(x.name, axis + 1)] if axis + 1 < x.rank else []
+    split = call.node("Reshape", x.name, call.node("Concat", *parts, axis=0))
+    call.put("Out", "ReduceMax", split, call.vector([axis + 1]), keepdims=0)
+
+
+def _shuffle_channel(call: Call, attribute: str) -> None:
+    x = call.value()
+    if _channels_last(call, "data_format"):
+        call.refuse("data_format = NHWC")
+    group = _positive(call, attribute, 1)
     if x.rank != 4:
         call.malformed(f"{x.rank} dimensions")
     split = call.node(
@@ -1046,7 +1059,8 @@ def _p_norm(call: Call) -> None:
 
 def _affine_channel(call: Call) -> None:
     x = call.value()
-    last = _channels_last(call, "data_layout")
+    # Any other layout means that channels are the last dimension.
+    last = call.text("data_layout", "AnyLayout") != "NCHW"
     shape = call.vector([-1] if last else [-1] + [1] * (x.rank - 2))
     scale, bias = (call.node("Reshape", call.value(slot).name, shape) for slot in ("Scale", "Bias"))
     call.put("Out", "Add", call.node("Mul", x.name, scale), bias)
@@ -1395,7 +1409,12 @@ def _tile(call: Call, attribute: str, *slots: str) -> None:
     name, extra = x.name, len(repeats) - x.rank
     if extra > 0:
         name = call.node("Unsqueeze", name, call.vector(range(extra)))
-    call.put("Out", "Tile", name, call.vector([1] * -extra + repeats))
+    factors = [1] * -extra + repeats
+    call.put("Out", "Tile", name, call.vector(factors))
+    # What Paddle 3 declares for the operator before version 2 is not what it computes.
+    sizes = (1,) * extra + x.shape
+    made = (-1 if size < 0 else size * factor for size, factor in zip(sizes, factors, strict=True))
+    call.redeclare("Out", tuple(made))
 
 
 def _flip(call: Call) -> None:
@@ -1840,6 +1859,7 @@ TABLE: Mapping[str, Rule] = {
     "elementwise_mod": _mod,
     "increment": _increment,
     "masked_fill": _masked_fill,
+    "maxout": _maxout,
     "not_equal": _not_equal,
     "prelu": _prelu,
     "sum": _sum,
@@ -1852,6 +1872,7 @@ TABLE: Mapping[str, Rule] = {
     "matmul": _matmul_old,
     "matmul_v2": _matmul,
     "mul": _mul,
+    "mv": _matrix_vector,
     # Windows and images.
     "conv2d": _conv,
     "conv2d_transpose": _conv_transpose,
@@ -1873,7 +1894,8 @@ TABLE: Mapping[str, Rule] = {
     "pixel_shuffle": _pixel_shuffle,
     "pool2d": _pool,
     "pool3d": _pool,
-    "shuffle_channel": _shuffle_channel,
+    "channel_shuffle": partial(_shuffle_channel, attribute="groups"),
+    "shuffle_channel": partial(_shuffle_channel, attribute="group"),
     # Normalisation.
     "affine_channel": _affine_channel,
     "batch_norm": _batch_norm,

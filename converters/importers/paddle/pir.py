@@ -68,7 +68,6 @@ _SAME = [
     "abs",
     "acos",
     "acosh",
-    "argsort",
     "asin",
     "asinh",
     "assign",
@@ -76,6 +75,7 @@ _SAME = [
     "atanh",
     "bitwise_not",
     "cast",
+    "channel_shuffle",
     "ceil",
     "celu",
     "cos",
@@ -87,10 +87,6 @@ _SAME = [
     "flip",
     "floor",
     "gelu",
-    "isfinite_v2",
-    "isinf_v2",
-    "isnan_v2",
-    "leaky_relu",
     "log",
     "log10",
     "log1p",
@@ -112,14 +108,11 @@ _SAME = [
     "silu",
     "sin",
     "sinh",
-    "size",
     "softmax",
     "softplus",
-    "softshrink",
     "softsign",
     "sqrt",
     "square",
-    "stack",
     "stanh",
     "swish",
     "tan",
@@ -127,11 +120,8 @@ _SAME = [
     "tanh_shrink",
     "thresholded_relu",
     "unbind",
-    "unstack",
     "p_norm",
     "logsigmoid",
-    "hard_shrink",
-    "numel",
     "shuffle_channel",
 ]
 _BINARY = {
@@ -161,7 +151,6 @@ _BINARY = {
             "bitwise_xor",
             "bmm",
             "dot",
-            "mv",
         ]
     },
 }
@@ -233,23 +222,24 @@ ROWS: Mapping[str, Row] = {
     "isinf": _row("isinf_v2"),
     "isnan": _row("isnan_v2"),
     "layer_norm": _row("layer_norm", "X Scale Bias", "Y"),
+    "leaky_relu": _row("leaky_relu", negative_slope="alpha"),
     "linspace": _row("linspace", "Start Stop Num"),
     "masked_fill": _row("masked_fill", "X Mask Value"),
     "matmul": _row("matmul_v2", "X Y", transpose_x="trans_x", transpose_y="trans_y"),
     "max_pool2d_with_index": _row("max_pool2d_with_index", "X", "Out Mask", kernel_size="ksize"),
     "mean_all": _row("mean"),
     "meshgrid": _row("meshgrid"),
+    "mv": _row("mv", "X Vec"),
     "nonzero": _row("where_index", "Condition"),
     "norm": _row("norm", "X", "Out Norm"),
     "numel": _row("size", "Input"),
     "one_hot": _row("one_hot_v2", "X depth_tensor"),
-    "pad": _row("pad"),
+    "pad": _row("pad", "X PadValueTensor"),
     "pad3d": _row("pad3d", "X Paddings", pad_value="value"),
     "pool2d": _row("pool2d", "X KsizeTensor"),
     "pool3d": _row("pool3d", "X", kernel_size="ksize"),
     "pow": _row("pow", y="factor"),
     "prelu": _row("prelu", "X Alpha"),
-    "put_along_axis": _row("put_along_axis", "Input Index Value", "Result", axis="Axis"),
     "reshape": _row("reshape2", "X Shape"),
     "rnn": _row(
         "rnn",
@@ -269,14 +259,12 @@ ROWS: Mapping[str, Row] = {
     "squeeze": _row("squeeze2", "X AxesTensor"),
     "stack": _row("stack", "X", "Y"),
     "strided_slice": _row("strided_slice", "Input StartsTensor EndsTensor StridesTensor"),
-    "swish": _row("swish"),
     "take_along_axis": _row("take_along_axis", "Input Index", "Result", axis="Axis"),
     "tile": _row("tile", "X RepeatTimes"),
     "topk": _row("top_k_v2", "X K", "Out Indices"),
     "transpose": _row("transpose2", perm="axis"),
     "tril": _row("tril"),
     "triu": _row("triu"),
-    "unbind": _row("unbind"),
     "unsqueeze": _row("unsqueeze2", "X AxesTensor"),
     "unstack": _row("unstack", "X", "Y"),
     "where": _row("where", "Condition X Y"),
@@ -381,12 +369,14 @@ class _Reader:
                 ".t_dtensor"
             ):
                 if len(dims) > LARGEST_RANK or not all(
-                    isinstance(size, int) and -1 <= size < 1 << 62 for size in dims
+                    isinstance(size, int) and abs(size) < 1 << 62 for size in dims
                 ):
                     self.malformed(f"{name[:200]!r} has the dimensions {str(dims)[:200]}")
                 levels = len(more[1]) if len(more) > 1 and isinstance(more[1], list) else 0
                 element = BY_PIR.get(kind.rpartition(".")[2])
-                return Variable(name, element, tuple(dims), persistable, levels)
+                # Products of unknown sizes are negative too.
+                known = tuple(max(size, -1) for size in dims)
+                return Variable(name, element, known, persistable, levels)
         return Variable(name, None, None, persistable)
 
     def names(self, said: Any) -> tuple[str, ...]:

@@ -255,9 +255,8 @@ class _Reader:
                 kind = BY_NUMBER.get(self.number(found))
             elif found.number == 2:
                 self.extend(dims, map(signed, numbers(self.view, found, self.where)), LARGEST_RANK)
-        if any(size < -1 for size in dims):
-            raise UnsafeInput(f"{self.where}: {dims} are not the dimensions of a tensor")
-        return kind, tuple(dims)
+        # Products of unknown sizes are negative too.
+        return kind, tuple(max(size, -1) for size in dims)
 
     def operator(self, outer: Field) -> Operator:
         """An `OpDesc`: `inputs = 1; outputs = 2; type = 3; attrs = 4`."""
