@@ -295,7 +295,7 @@ CASES = {
         "F.grid_sample(x, g, align_corners=False, padding_mode='border')",
         (*FIXED, ("g", (None, 5, 6, 2), "float32")),
     ),
-    "pixel_shuffle": Case("F.pixel_shuffle(x, 2)", FIXED),
+    "pixel_shuffle": Case("F.pixel_shuffle(x, 2)", (("x", (None, 8, None, None), "float32"),)),
     "channel_shuffle": Case("F.channel_shuffle(x, 2)", FIXED),
     "pad": Case("F.pad(x, [1, 2, 3, 0], value=1.5)"),
     "pad_all": Case("F.pad(x, [0, 1, 2, 0, 1, 1, 0, 3])"),

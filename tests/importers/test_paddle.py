@@ -170,6 +170,36 @@ def test_sequences_of_the_old_kind_are_refused_by_name():
         convert(program, {})
 
 
+def _schema():
+    """Paddle's own schema of programs, from its file: Paddle itself is not loaded."""
+    package = Path(importlib.util.find_spec("paddle").submodule_search_locations[0])
+    spec = importlib.util.spec_from_file_location("schema", package / "base/proto/framework_pb2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@needs_paddle
+def test_sequences_in_a_program_that_paddle_wrote(saved, tmp_path):
+    program = _schema().ProgramDesc()
+    program.ParseFromString((saved["old"] / "relu.pdmodel").read_bytes())
+    for one in program.blocks[0].vars:
+        if one.name == "x":
+            one.type.dense_tensor.legacy_lod_level = 1
+    path = tmp_path / "m.pdmodel"
+    path.write_bytes(program.SerializeToString())
+    with pytest.raises(UnsupportedError, match="the input 'x' is a tensor with levels of detail"):
+        to_onnx(path)
+
+
+@needs_paddle
+def test_the_oldest_names_of_files(saved, tmp_path):
+    (tmp_path / "__model__").write_bytes((saved["old"] / "conv.pdmodel").read_bytes())
+    (tmp_path / "__params__").write_bytes((saved["old"] / "conv.pdiparams").read_bytes())
+    model = to_onnx(saved["old"] / "conv.pdmodel")
+    assert to_onnx(tmp_path).SerializeToString() == model.SerializeToString()
+
+
 # ***** Hostile programs *****
 
 BAD = [
