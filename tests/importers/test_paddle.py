@@ -290,6 +290,58 @@ def test_a_constant_is_never_made_larger_than_its_file():
     assert model.ByteSize() < 1000
 
 
+def test_an_operator_writes_a_variable_once():
+    with pytest.raises(UnsafeInput, match="twice"):
+        convert(_program(_operator("split", {"num": 2}, None, {"Out": ("y", "y")})), {})
+
+
+@pytest.mark.timeout(60)
+def test_a_variable_that_is_written_very_often():
+    often = [_operator("relu")] + [_operator("relu", None, {"X": ("y",)})] * 30_000
+    assert len(convert(_program(*often), {}).graph.node) == 30_001
+
+
+@pytest.mark.timeout(60)
+def test_a_small_program_that_asks_for_very_much():
+    cells = {"ksize": (60, 60), "adaptive": True, "pooling_type": "max"}
+    pools = [_operator("pool2d", cells)] * 10_000
+    program = _program(*pools)
+    program.variables["x"] = _variable("x", (1, 1, 97, 97))
+    with pytest.raises(UnsafeInput, match="constants and nodes"):
+        convert(program, {})
+
+
+@pytest.mark.timeout(60)
+def test_lists_of_lists_do_not_grow(tmp_path):
+    doubled = [
+        {"#": "0.combine", "A": [], "I": [{"%": one}] * 2, "O": [{"%": one + 1, "TT": TYPE}]}
+        for one in range(1, 40)
+    ]
+    with pytest.raises(UnsafeInput):
+        to_onnx(_pir(tmp_path, [DATA, *doubled]))
+    wide = [
+        {"#": "0.combine", "A": [], "I": [{"%": 16}], "O": [{"%": 100 + one, "TT": TYPE}]}
+        for one in range(5000)
+    ]
+    with pytest.raises(UnsafeInput, match="operands"):
+        to_onnx(_pir(tmp_path, [DATA, *doubled[:15], *wide]))
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**20])
+def test_numbers_that_no_attribute_holds(tmp_path, number):
+    for form in ("0.a_i32", "0.a_f32", "1.a_scalar"):
+        scaled = {
+            **RELU,
+            "#": "1.scale",
+            "A": [
+                {"N": "bias", "AT": {"#": form, "D": number}},
+                {"N": "scale", "AT": {"#": form, "D": number}},
+            ],
+        }
+        with contextlib.suppress(ConversionError):
+            to_onnx(_pir(tmp_path, [DATA, scaled, FETCH]))
+
+
 def test_outputs_that_nothing_computes():
     with pytest.raises(UnsafeInput, match="nothing computes the output"):
         convert(_program(), {})

@@ -178,6 +178,8 @@ def _operators(graph: Graph, program: Program) -> dict[str, str]:
     refused: dict[tuple[str, str], list[str]] = {}
     for index, operator in enumerate(program.operators):
         written = [name for names in operator.outputs.values() for name in names]
+        if len(set(written)) < len(written):
+            raise UnsafeInput(f"{program.where}: {operator.type[:200]!r} writes a variable twice")
         names = {
             name: kept[name] if name in kept and last[name] == index else graph.fresh(name)
             for name in written

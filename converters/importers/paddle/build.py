@@ -30,6 +30,9 @@ INT64 = BY_NAME["int64"]
 # Of constants that are computed here: shapes, axes, sizes. Larger ones are left to the graph.
 LARGEST_CONSTANT = 4096
 LARGEST_RANK = 32
+# What a program may have made of it, beside its parameters.
+MOST_BYTES = 512 << 20
+NODE_BYTES = 512
 INT_LIMIT = 1 << 62
 
 
@@ -90,22 +93,34 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: dict[str, onnx.TensorProto] = {}
         self.values: dict[str, Value] = {}
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}
+        self._size = 0
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def fresh(self, wanted: str) -> str:
         """A name that nothing has yet: the one wanted, or it with a number."""
-        name, number = wanted, 0
+        name = wanted
         while name in self._taken:
-            number += 1
-            name = f"{wanted}__{number}"
-        self._taken.add(name)
+            self._taken[wanted] += 1
+            name = f"{wanted}__{self._taken[wanted]}"
+        self._taken[name] = 0
         return name
+
+    def spend(self, size: int) -> None:
+        """Count what is made here: a small program could ask for very much.
+
+        Raises:
+            UnsafeInput: It is too much.
+        """
+        self._size += size
+        if self._size > MOST_BYTES:
+            raise UnsafeInput(f"{self.where}: constants and nodes of more than {MOST_BYTES} bytes")
 
     def constant(self, array: Array, hint: str = "constant") -> str:
         """An initialiser with these elements; equal ones are shared."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
+            self.spend(array.nbytes + NODE_BYTES)
             name = self.fresh(hint)
             self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
             # It makes a vector of what has no dimensions.
@@ -118,6 +133,7 @@ class Graph:
         self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> None:
         """Add a node; its name is that of its first output."""
+        self.spend(NODE_BYTES)
         self.nodes.append(helper.make_node(kind, inputs, outputs, outputs[0], **attributes))
 
     def pruned(self, wanted: Sequence[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:

@@ -37,6 +37,7 @@ BOOL = BY_NAME["bool"]
 # Cells that are computed one by one where the sizes of windows differ.
 MOST_CELLS = 64
 MOST_LAYERS = 64
+MOST_IN_MATRIX = 1 << 18
 
 
 # ***** One tensor, element by element *****
@@ -721,7 +722,7 @@ def _adaptive_average(
     """Means over cells of unequal size: a product with a matrix that has a row for each cell."""
     if cells > LARGEST_CONSTANT:
         call.refuse(f"ksize = {cells}")
-    if 0 < size <= LARGEST_CONSTANT:
+    if 0 < size <= LARGEST_CONSTANT and size * cells <= MOST_IN_MATRIX:
         index = np.arange(cells)
         starts, ends = index * size // cells, -(-(index + 1) * size // cells)
         inside = (np.arange(size) >= starts[:, None]) & (np.arange(size) < ends[:, None])

@@ -40,6 +40,7 @@ from converters.importers.paddle.program import (
 
 # Lists of values in lists do not occur; a list of outputs has as many elements as its type says.
 MOST_IN_LIST = 100_000
+MOST_OPERANDS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ class _Reader:
         self.operators: list[Operator] = []
         self.feeds: list[str] = []
         self.fetches: dict[int, tuple[str, str]] = {}
+        self.left = MOST_OPERANDS
         self.reserved = {name for said in operators for name in _own_names(said)}
 
     def program(self) -> Program:
@@ -385,6 +387,10 @@ class _Reader:
             case {"%": 0}:
                 return ()
             case {"%": int(number)} if number in self.values:
+                # Lists of lists could grow without end.
+                self.left -= 1 + len(self.values[number])
+                if self.left < 0:
+                    self.malformed(f"more than {MOST_OPERANDS} operands")
                 return self.values[number]
         raise UnsafeInput(f"{self.where}: an operand {str(said)[:100]} that nothing computes")
 
@@ -528,8 +534,10 @@ class _Reader:
                 return tuple(self.element(one) for one in said)
             case "a_dtype", str():
                 return BY_NAME.get(said.lower(), Extra(said[:50]))
-            case "a_scalar", bool() | int() | float():
+            case "a_scalar", bool() | float():
                 return said
+            case "a_scalar", int():
+                return _bounded(said)
         return Extra(form[:50])
 
     def element(self, said: Any) -> Attribute:

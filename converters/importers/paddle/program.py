@@ -42,6 +42,8 @@ MOST_OPERATORS = 200_000
 MOST_ARGUMENTS = 100_000
 # Elements of an attribute: a table that a program carries in itself.
 MOST_ELEMENTS = 4_000_000
+# What a slot has where there is no variable.
+EMPTY = "@EMPTY@"
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,9 @@ class _Reader:
             if found.number == 1:
                 name = self.text(found)
             elif found.number == 2:
-                arguments.append(self.text(found))
+                argument = self.text(found)
+                if argument != EMPTY:
+                    arguments.append(argument)
         if name in slots or len(arguments) > MOST_ARGUMENTS:
             raise UnsafeInput(f"{self.where}: the slot {name[:200]!r} of an operator is malformed")
         slots[name] = tuple(arguments)
