@@ -1,0 +1,233 @@
+"""Paddle's inference programs -> ONNX, without Paddle: read, never run.
+
+    program.py    a `ProgramDesc` (.pdmodel, __model__) -> small records
+    pir.py        a program in the new form (.json) -> the same records
+    build.py      the ONNX graph in the making, and what an operator's function sees of it
+    ops.py        ONE table: operator -> nodes
+
+Parameters keep Paddle's names; inputs and outputs have the names of feeds and fetches. Source: those files say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from converters.checkpoints import paddle_program
+from converters.checkpoints.files import File
+from converters.checkpoints.tensors import Tensor
+from converters.errors import UnsafeInput, Unsupported, UnsupportedError, UnsupportedOperators
+from converters.importers.paddle.build import (
+    IR_VERSION,
+    LARGEST_CONSTANT,
+    OPSET,
+    Call,
+    Graph,
+    Refusal,
+    Value,
+    unsupported_type,
+)
+from converters.importers.paddle.ops import TABLE
+from converters.importers.paddle.pir import read_pir
+from converters.importers.paddle.program import Program, Variable, read_description
+
+# Names of dynamic dimensions: those of images by their meaning, others by their place.
+BATCH = "N"
+IMAGE = {3: ("N", "C", "L"), 4: ("N", "C", "H", "W"), 5: ("N", "C", "D", "H", "W")}
+
+
+def to_onnx(path: Path) -> onnx.ModelProto:
+    """Turn an inference model of Paddle into ONNX.
+
+    Args:
+        path: The program, its parameters, or the folder of both.
+
+    Raises:
+        UsageError: There is no such file, or the folder has several models.
+        UnsafeInput: A file is malformed or contradicts the other.
+        UnsupportedOperators: Some operators are unknown, or used in a way that is not supported; all are listed.
+        UnsupportedError: Inputs are sequences of Paddle's old kind, or an element type is none of ONNX's.
+    """
+    checkpoint = paddle_program.read(path)
+    return convert(read(checkpoint.files[0]), checkpoint.tensors)
+
+
+def read(path: Path) -> Program:
+    """Read a program of either form, told apart by its first byte.
+
+    Raises:
+        UnsafeInput: It is malformed.
+    """
+    file = File(path)
+    view = file.bytes(0, file.size)
+    head = bytes(view[:64]).lstrip()
+    if head[:1] == b"{":
+        return read_pir(bytes(view), path.name)
+    return read_description(view, path.name)
+
+
+def convert(program: Program, tensors: Mapping[str, Tensor]) -> onnx.ModelProto:
+    """Turn a program and its parameters into ONNX; see `to_onnx`."""
+    _refuse_sequences(program)
+    graph = Graph(program.where)
+    inputs = [*_inputs(graph, program)]
+    _parameters(graph, program, tensors)
+    kept = _operators(graph, program)
+    outputs = [*_outputs(graph, program, kept)]
+    nodes, initialisers = graph.pruned([output.name for output in outputs])
+    made = helper.make_graph(nodes, "paddle", inputs, outputs, initialisers)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = IR_VERSION
+    model.producer_name = "polyzoo"
+    return model
+
+
+def _refuse_sequences(program: Program) -> None:
+    found = [name for name in program.feeds if _variable(program, name).levels > 0]
+    if found:
+        raise UnsupportedError(
+            f"{program.where}: the input {found[0][:200]!r} is a tensor with levels of detail (LoD):"
+            " sequences of different lengths in one",
+            fix="export the model with padded inputs and their lengths",
+        )
+
+
+def _variable(program: Program, name: str) -> Variable:
+    if name not in program.variables:
+        raise UnsafeInput(f"{program.where}: {name[:200]!r} is not declared")
+    return program.variables[name]
+
+
+def _inputs(graph: Graph, program: Program) -> Iterator[onnx.ValueInfoProto]:
+    """Inputs; dimensions of any size are symbols, which inputs declared alike share."""
+    forms: list[tuple[int, ...]] = []
+    for name in program.feeds:
+        variable = _variable(program, name)
+        if variable.kind is None or variable.kind.onnx is None or variable.dims is None:
+            raise unsupported_type(program.where, name)
+        if variable.dims not in forms:
+            forms.append(variable.dims)
+        graph.values[name] = Value(graph.fresh(name), variable.kind, variable.dims)
+        shape = symbols(variable.dims, forms.index(variable.dims))
+        yield helper.make_tensor_value_info(name, variable.kind.onnx, shape)
+
+
+def symbols(dims: tuple[int, ...], form: int) -> list[int | str]:
+    """Dimensions with names for those of any size.
+
+    The first dimension is the batch, of all inputs; others have the same name only in inputs of the same
+    declared shape, which `form` numbers: that they are equal elsewhere nothing says.
+    """
+    known = IMAGE.get(len(dims), (BATCH, *(f"D{axis}" for axis in range(1, len(dims)))))
+    suffix = f"_{form}" if form else ""
+    return [
+        size if size >= 0 else (BATCH if axis == 0 else known[axis] + suffix)
+        for axis, size in enumerate(dims)
+    ]
+
+
+def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -> None:
+    """Parameters, under the names that Paddle gives them; only those that are used."""
+    used = {
+        name
+        for operator in program.operators
+        for names in operator.inputs.values()
+        for name in names
+    }
+    used.update(variable for _, variable in program.fetches)
+    for name, tensor in tensors.items():
+        if name not in used:
+            continue
+        if name in graph.values:
+            raise UnsafeInput(f"{program.where}: {name[:200]!r} is an input and a parameter")
+        if tensor.kind.onnx is None:
+            raise unsupported_type(program.where, name)
+        made = onnx.TensorProto(name=graph.fresh(name), data_type=tensor.kind.onnx)
+        made.dims.extend(tensor.shape)
+        array = tensor.array()
+        made.raw_data = np.ascontiguousarray(array).tobytes()
+        graph.initialisers[name] = made
+        # Indices and sizes may be parameters; weights are not looked at.
+        small = array.size <= LARGEST_CONSTANT and tensor.kind.numpy.kind in "iu"
+        kept = np.array(array) if small else None
+        graph.values[name] = Value(name, tensor.kind, tensor.shape, kept)
+
+
+def _operators(graph: Graph, program: Program) -> dict[str, str]:
+    """All operators; what is not supported is gathered and refused at once.
+
+    Returns:
+        The ONNX names that are kept for outputs, by variable.
+    """
+    last = {
+        name: index
+        for index, operator in enumerate(program.operators)
+        for names in operator.outputs.values()
+        for name in names
+    }
+    # The last one to write an output has its name.
+    kept: dict[str, str] = {}
+    for name, variable in program.fetches:
+        if variable in last and variable not in kept:
+            kept[variable] = graph.fresh(name)
+    declared = {name: (one.kind, one.dims) for name, one in program.variables.items()}
+    refused: dict[tuple[str, str], list[str]] = {}
+    for index, operator in enumerate(program.operators):
+        written = [name for names in operator.outputs.values() for name in names]
+        if len(set(written)) < len(written):
+            raise UnsafeInput(f"{program.where}: {operator.type[:200]!r} writes a variable twice")
+        names = {
+            name: kept[name] if name in kept and last[name] == index else graph.fresh(name)
+            for name in written
+        }
+        reason = _operator(Call(graph, operator, declared, names))
+        if reason is not None:
+            refused.setdefault((operator.type, reason), []).append(next(iter(written), ""))
+            for name in written:
+                graph.values[name] = Value(names[name], *declared.get(name, (None, None)))
+    if refused:
+        raise UnsupportedOperators(
+            "onnx",
+            [
+                Unsupported(kind[:200], names[0][:200], len(names), why)
+                for (kind, why), names in refused.items()
+            ],
+        )
+    return kept
+
+
+def _operator(call: Call) -> str | None:
+    """Add what an operator is; else the reason why not, which is empty where it is unknown."""
+    rule = TABLE.get(call.operator.type)
+    if rule is None:
+        return ""
+    try:
+        rule(call)
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
+def _outputs(graph: Graph, program: Program, kept: dict[str, str]) -> Iterator[onnx.ValueInfoProto]:
+    """Outputs, under the names of fetches where nothing else has them."""
+    if not program.fetches:
+        raise UnsafeInput(f"{program.where}: a program without outputs")
+    for name, variable in program.fetches:
+        if variable not in graph.values:
+            raise UnsafeInput(f"{program.where}: nothing computes the output {variable[:200]!r}")
+        value = graph.values[variable]
+        if value.kind is None or value.kind.onnx is None or value.dims is None:
+            raise unsupported_type(program.where, name)
+        own = kept.pop(variable, None) or graph.fresh(name)
+        if own != value.name:
+            # A constant, an input, or an output that is named twice.
+            graph.node("Identity", [value.name], [own])
+        shape = [size if size >= 0 else None for size in value.dims]
+        yield helper.make_tensor_value_info(own, value.kind.onnx, shape)
+
+
+__all__ = ["Program", "convert", "read", "to_onnx"]

@@ -1,0 +1,457 @@
+"""An ONNX graph in the making, and what an operator's function sees of it.
+
+A `Graph` knows which ONNX value a variable has at the moment: programs may write a variable twice, ONNX may not.
+A `Call` is one operator of the program: its inputs, attributes and outputs, each checked where it is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from converters.checkpoints.paddle_program import BY_NUMBER
+from converters.dtypes import BY_NAME, ElementType
+from converters.errors import UnsafeInput, UnsupportedError
+from converters.importers.paddle.program import Operator, Slots
+
+Array: TypeAlias = npt.NDArray[Any]
+
+OPSET = 20
+IR_VERSION = 9
+INT64 = BY_NAME["int64"]
+
+# Of constants that are computed here: shapes, axes, sizes. Larger ones are left to the graph.
+LARGEST_CONSTANT = 4096
+LARGEST_RANK = 32
+# What a program may have made of it, beside its parameters.
+MOST_BYTES = 512 << 20
+NODE_BYTES = 512
+INT_LIMIT = 1 << 62
+
+
+class Refusal(Exception):
+    """An operator that is known, used in a way that is not: the attribute and its value."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a variable is in ONNX.
+
+    Attributes:
+        name: The ONNX value.
+        kind: Its element type, as declared.
+        dims: Its dimensions as declared, -1 for any size.
+        array: Its elements, where they are known and few.
+    """
+
+    name: str
+    kind: ElementType | None
+    dims: tuple[int, ...] | None
+    array: Array | None = field(default=None, compare=False)
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions it has."""
+        return len(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions, -1 for any size."""
+        if self.dims is None:
+            raise Refusal(f"{self.name!r} is no dense tensor")
+        return self.dims
+
+    @property
+    def type(self) -> ElementType:
+        """Its element type, which ONNX has too."""
+        if self.kind is None or self.kind.onnx is None:
+            raise Refusal(f"{self.name!r} has an element type that ONNX does not have")
+        return self.kind
+
+    def size(self, axis: int) -> int | None:
+        """A dimension; None where any size is possible."""
+        size = self.shape[axis]
+        return None if size < 0 else size
+
+
+# A list of integers: known, or the name of a one-dimensional int64 value.
+Integers: TypeAlias = "list[int] | str"
+
+
+class Graph:
+    """Nodes, initialisers, and the present value of each variable."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: dict[str, onnx.TensorProto] = {}
+        self.values: dict[str, Value] = {}
+        self._taken: dict[str, int] = {}
+        self._size = 0
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def fresh(self, wanted: str) -> str:
+        """A name that nothing has yet: the one wanted, or it with a number."""
+        name = wanted
+        while name in self._taken:
+            self._taken[wanted] += 1
+            name = f"{wanted}__{self._taken[wanted]}"
+        self._taken[name] = 0
+        return name
+
+    def spend(self, size: int) -> None:
+        """Count what is made here: a small program could ask for very much.
+
+        Raises:
+            UnsafeInput: It is too much.
+        """
+        self._size += size
+        if self._size > MOST_BYTES:
+            raise UnsafeInput(f"{self.where}: constants and nodes of more than {MOST_BYTES} bytes")
+
+    def constant(self, array: Array, hint: str = "constant") -> str:
+        """An initialiser with these elements; equal ones are shared."""
+        key = (array.dtype.name, array.shape, array.tobytes())
+        if key not in self._constants:
+            self.spend(array.nbytes + NODE_BYTES)
+            name = self.fresh(hint)
+            self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            # It makes a vector of what has no dimensions.
+            del self.initialisers[name].dims[:]
+            self.initialisers[name].dims.extend(array.shape)
+            self._constants[key] = name
+        return self._constants[key]
+
+    def node(
+        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
+    ) -> None:
+        """Add a node; its name is that of its first output."""
+        self.spend(NODE_BYTES)
+        self.nodes.append(helper.make_node(kind, inputs, outputs, outputs[0], **attributes))
+
+    def pruned(self, wanted: Sequence[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Nodes and initialisers that the wanted values are computed from."""
+        needed = set(wanted)
+        kept: list[onnx.NodeProto] = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        tensors = [tensor for name, tensor in self.initialisers.items() if name in needed]
+        return kept[::-1], tensors
+
+
+class Call:
+    """One operator of the program, for the function that turns it into nodes."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        operator: Operator,
+        declared: Mapping[str, tuple[ElementType | None, tuple[int, ...] | None]],
+        names: Mapping[str, str],
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            graph: What nodes are added to.
+            operator: The operator.
+            declared: Element type and dimensions of variables, as the program says.
+            names: ONNX names for the variables that this operator writes.
+        """
+        self.graph = graph
+        self.operator = operator
+        self._declared = declared
+        self._names = names
+
+    # ***** What goes wrong *****
+
+    def refuse(self, reason: str) -> NoReturn:
+        """End with a reason why this use of the operator is not supported."""
+        raise Refusal(reason)
+
+    def malformed(self, what: str) -> NoReturn:
+        """End because the program contradicts itself."""
+        raise UnsafeInput(f"{self.graph.where}: {self.operator.type!r}: {what}")
+
+    # ***** Inputs *****
+
+    def values(self, slot: str) -> list[Value]:
+        """All variables of a slot."""
+        found = []
+        for name in _of(self.operator.inputs, slot):
+            if name not in self.graph.values:
+                self.malformed(f"{slot} is {name[:200]!r}, which nothing computes")
+            found.append(self.graph.values[name])
+        return found
+
+    def maybe(self, slot: str) -> Value | None:
+        """The variable of a slot, if there is one."""
+        found = self.values(slot)
+        if len(found) > 1:
+            self.malformed(f"{slot} has {len(found)} variables")
+        return found[0] if found else None
+
+    def value(self, slot: str = "X") -> Value:
+        """The one variable of a slot."""
+        found = self.maybe(slot)
+        if found is None:
+            self.malformed(f"nothing is given for {slot}")
+        return found
+
+    def has(self, slot: str) -> bool:
+        """Whether a slot has any variable."""
+        return bool(_of(self.operator.inputs, slot))
+
+    # ***** Attributes *****
+
+    def _attribute(self, name: str, kinds: tuple[type, ...], default: Any) -> Any:
+        said = self.operator.attributes.get(name, default)
+        if said is None:
+            self.malformed(f"it lacks the attribute {name!r}")
+        if not isinstance(said, kinds) or (isinstance(said, bool) and bool not in kinds):
+            self.malformed(f"attribute {name!r} is {str(said)[:100]}")
+        return said
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """An integer; without a default it must be there."""
+        said: int = self._attribute(name, (int,), default)
+        if not -INT_LIMIT < said < INT_LIMIT:
+            # Paddle says "to the end" with the largest numbers.
+            said = INT_LIMIT if said > 0 else -INT_LIMIT
+        return said
+
+    def real(self, name: str, default: float | None = None) -> float:
+        """A number; without a default it must be there."""
+        return float(self._attribute(name, (int, float), default))
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A flag; older programs have numbers for some."""
+        return bool(self._attribute(name, (bool, int), default))
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A text; without a default it must be there."""
+        said: str = self._attribute(name, (str,), default)
+        return said
+
+    def numbers(self, name: str) -> list[Any]:
+        """A list of numbers; empty where it is not there."""
+        said = self._attribute(name, (tuple,), ())
+        if not all(isinstance(one, (bool, int, float)) for one in said):
+            self.malformed(f"attribute {name!r} is not a list of numbers")
+        return [*said]
+
+    def ints(self, name: str) -> list[int]:
+        """A list of integers, empty where it is not there; a lone one is a list too."""
+        if isinstance(self.operator.attributes.get(name), int):
+            return [self.integer(name)]
+        said = self.numbers(name)
+        if not all(isinstance(one, int) for one in said):
+            self.malformed(f"attribute {name!r} is not a list of integers")
+        return [min(max(int(one), -INT_LIMIT), INT_LIMIT) for one in said]
+
+    def kind(self, name: str) -> ElementType | None:
+        """An element type; None where none is said."""
+        said = self.operator.attributes.get(name)
+        if isinstance(said, ElementType):
+            found = said
+        elif isinstance(said, int) and not isinstance(said, bool) and said >= 0:
+            if said not in BY_NUMBER:
+                self.refuse(f"{name} = {said}")
+            found = BY_NUMBER[said]
+        else:
+            return None
+        if found.onnx is None:
+            self.refuse(f"{name} = {found.name}")
+        return found
+
+    def only(self, name: str, *allowed: Any) -> None:
+        """Refuse an attribute that has any other value than these; the first is the default."""
+        said = self.operator.attributes.get(name, allowed[0])
+        if said not in allowed:
+            self.refuse(f"{name} = {str(said)[:100]}")
+
+    def axis(self, axis: int, rank: int) -> int:
+        """An axis that counts from the front."""
+        if not -rank <= axis < max(rank, 1):
+            self.malformed(f"axis {axis} of a tensor of {rank} dimensions")
+        return axis + rank if axis < 0 else axis
+
+    # ***** Integers that may be attributes or tensors *****
+
+    def known(self, name: str, *slots: str) -> list[int]:
+        """Integers of the first slot that is given, else of an attribute.
+
+        They must be known: refused where they are computed when the model runs.
+        """
+        found = self.integers(name, *slots)
+        if isinstance(found, str):
+            given = next(slot for slot in slots if self.has(slot))
+            self.refuse(f"{given} is computed when the model runs")
+        return found
+
+    def integers(self, name: str, *slots: str) -> Integers:
+        """Integers of the first slot that is given, else of an attribute."""
+        for slot in slots:
+            given = self.values(slot)
+            if not given:
+                continue
+            if all(value.array is not None for value in given):
+                return [one for value in given for one in self.whole(value, slot)]
+            parts = [self.flat(value) for value in given]
+            return parts[0] if len(parts) == 1 else self.node("Concat", *parts, axis=0)
+        return self.ints(name)
+
+    def number(self, name: str, slot: str, default: int | None = None) -> int:
+        """One integer of a slot, else of an attribute; it must be known."""
+        if not self.has(slot):
+            return self.integer(name, default)
+        found = self.known(name, slot)
+        if len(found) != 1:
+            self.malformed(f"{slot} has {len(found)} elements, not one")
+        return found[0]
+
+    def whole(self, value: Value, slot: str) -> list[int]:
+        """Elements of a known value, which must be whole numbers."""
+        array = value.array
+        if array is None:
+            self.refuse(f"{slot} is computed when the model runs")
+        flat = np.asarray(array, np.float64 if array.dtype.kind == "f" else np.int64).reshape(-1)
+        if flat.dtype.kind == "f" and not (
+            np.isfinite(flat).all() and (np.abs(flat) < INT_LIMIT).all()
+        ):
+            self.malformed(f"{slot} is not made of integers")
+        return [min(max(int(one), -INT_LIMIT), INT_LIMIT) for one in flat.tolist()]
+
+    def flat(self, value: Value) -> str:
+        """A value as a one-dimensional int64 value."""
+        if value.array is not None:
+            return self.vector(self.whole(value, value.name))
+        name = value.name
+        if value.type != INT64:
+            name = self.node("Cast", name, to=INT64.onnx)
+        # Older programs declare [1] for what has no dimensions today.
+        plain = value.rank == 1 and value.shape != (1,)
+        return name if plain else self.node("Reshape", name, self.vector([-1]))
+
+    def as_vector(self, numbers: Integers) -> str:
+        """Integers as a one-dimensional int64 value."""
+        return numbers if isinstance(numbers, str) else self.vector(numbers)
+
+    # ***** Constants and nodes *****
+
+    def vector(self, numbers: Sequence[int]) -> str:
+        """A constant: one-dimensional, int64."""
+        return self.graph.constant(np.array(numbers, np.int64).reshape(-1))
+
+    def scalar(self, number: float, kind: ElementType) -> str:
+        """A constant without dimensions; integers are cut off as C++ does."""
+        if not np.issubdtype(kind.numpy, np.inexact) and kind.numpy.kind in "iu":
+            if not math.isfinite(number):
+                self.refuse(f"{number} for {kind.name}")
+            limits = np.iinfo(kind.numpy)
+            number = min(max(int(number), int(limits.min)), int(limits.max))
+        return self.graph.constant(np.array(number).astype(kind.numpy))
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node with one output; returns its name."""
+        (name,) = self.nodes(kind, *inputs, outputs=1, **attributes)
+        return name
+
+    def nodes(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Add a node with several outputs; returns their names."""
+        hint = next(iter(self._names.values()), self.operator.type)
+        names = [self.graph.fresh(f"{hint}/{kind}") for _ in range(outputs)]
+        self.graph.node(kind, inputs, names, **attributes)
+        return names
+
+    def dims(self, name: str, start: int = 0, end: int | None = None) -> str:
+        """Dimensions of an ONNX value, from one axis to another."""
+        more = {} if end is None else {"end": end}
+        return self.node("Shape", name, start=start, **more)
+
+    def cast(self, name: str, kind: ElementType, to: ElementType) -> str:
+        """An ONNX value in another element type."""
+        return name if kind == to else self.node("Cast", name, to=to.onnx)
+
+    # ***** Outputs *****
+
+    def outputs(self, slot: str) -> list[str]:
+        """Variables that a slot writes."""
+        return [name for name in _of(self.operator.outputs, slot) if name in self._names]
+
+    def declared(self, slot: str) -> tuple[int, ...] | None:
+        """The dimensions that the program declares for an output."""
+        names = _of(self.operator.outputs, slot)
+        return self._declared.get(names[0], (None, None))[1] if names else None
+
+    def out_kind(self, slot: str) -> ElementType | None:
+        """The element type that the program declares for an output."""
+        names = _of(self.operator.outputs, slot)
+        return self._declared.get(names[0], (None, None))[0] if names else None
+
+    def put(self, slot: str, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the node that computes the one variable of an output."""
+        self.puts([slot], kind, *inputs, **attributes)
+
+    def puts(self, slots: Sequence[str], kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the node that computes the one variable of each of these outputs."""
+        names: list[str] = []
+        for slot in slots:
+            variables = self.outputs(slot)
+            if len(variables) > 1:
+                self.malformed(f"{slot} writes {len(variables)} variables")
+            if variables:
+                names.append(self._bind(variables[0]))
+            else:
+                names.append(self.graph.fresh(f"{self.operator.type}/{slot}"))
+        self.graph.node(kind, inputs, names, **attributes)
+
+    def put_all(self, slot: str, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the node that computes all variables of an output."""
+        names = [self._bind(variable) for variable in self.outputs(slot)]
+        self.graph.node(kind, inputs, names, **attributes)
+
+    def put_at(self, slot: str, index: int, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the node that computes one of the variables of an output."""
+        self.graph.node(kind, inputs, [self._bind(self.outputs(slot)[index])], **attributes)
+
+    def redeclare(self, slot: str, dims: tuple[int, ...]) -> None:
+        """Say the dimensions of an output that was put, where the program's declaration is outdated."""
+        for variable in self.outputs(slot):
+            self.graph.values[variable] = replace(self.graph.values[variable], dims=dims)
+
+    def put_constant(self, slot: str, array: Array) -> None:
+        """The variable of an output is known now."""
+        variables = self.outputs(slot)
+        if len(variables) != 1:
+            self.malformed(f"{slot} writes {len(variables)} variables")
+        kind = BY_NAME.get(array.dtype.name)
+        name = self.graph.constant(array)
+        small = array if array.size <= LARGEST_CONSTANT else None
+        self.graph.values[variables[0]] = Value(name, kind, array.shape, small)
+
+    def _bind(self, variable: str) -> str:
+        kind, dims = self._declared.get(variable, (None, None))
+        self.graph.values[variable] = Value(self._names[variable], kind, dims)
+        return self._names[variable]
+
+
+def _of(slots: Slots, slot: str) -> tuple[str, ...]:
+    """The variables of a slot; operators that came late have slots in small letters."""
+    return slots[slot] if slot in slots else slots.get(slot.lower(), ())
+
+
+def unsupported_type(where: str, name: str) -> UnsupportedError:
+    """An input, output or parameter of an element type that ONNX does not have."""
+    return UnsupportedError(
+        f"{where}: {name[:200]!r} has an element type that ONNX does not have",
+        fix="save the model in float32",
+    )

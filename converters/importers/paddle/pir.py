@@ -1,0 +1,572 @@
+"""Programs in Paddle's new form (PIR): JSON, with numbered values and positional operands.
+
+    {"base_code": {"magic": "pir", "version": 4, ...},
+     "program": {"regions": [{"blocks": [{"args": [], "ops": [...]}]}]}}
+
+An operator is {"#": "1.conv2d", "I": [{"%": 16}, ...], "O": [{"%": 17, "TT": type}], "A": [{"N": name, "AT":
+value}]}; `0.` is the built-in dialect, `1.` Paddle's own; value 0 is an operand that is not given. Parameters are
+{"#": "p", "A": [.., name], "O": {"%": 2, "TT": type}}. A type is {"#": "0.t_dtensor", "D": [{"#": "0.t_f32"}, dims,
+layout, levels, offset]}, or {"#": "0.t_vec", "D": [types]}: `combine` makes such lists, `split` takes them apart.
+
+Here they get the names, slots and attributes of the older form. What was an attribute there and is an operand
+here has a slot with `Tensor` at its end.
+
+Source: the form of a PIR program as PaddlePaddle 3.3 writes it; paddle/phi/ops/yaml (order of operands; names of
+the older form).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from converters.checkpoints.paddle_program import BY_PIR, LARGEST_PROGRAM, MOST_VALUES
+from converters.checkpoints.placing import SURROGATES
+from converters.checkpoints.tensors import LARGEST_RANK
+from converters.dtypes import BY_NAME, ElementType
+from converters.errors import UnsafeInput, UnsupportedError
+from converters.importers.paddle.program import (
+    MOST_OPERATORS,
+    Attribute,
+    Extra,
+    Operator,
+    Program,
+    Variable,
+)
+
+# Lists of values in lists do not occur; a list of outputs has as many elements as its type says.
+MOST_IN_LIST = 100_000
+MOST_OPERANDS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """How an operator is called in the older form.
+
+    Attributes:
+        type: Its name there.
+        inputs: Slots of its operands, in order.
+        outputs: Slots of its results, in order.
+        renamed: Attributes that are called otherwise there.
+    """
+
+    type: str
+    inputs: tuple[str, ...] = ("X",)
+    outputs: tuple[str, ...] = ("Out",)
+    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _row(type: str, inputs: str = "X", outputs: str = "Out", **renamed: str) -> Row:  # noqa: A002
+    return Row(type, tuple(inputs.split()), tuple(outputs.split()), MappingProxyType(renamed))
+
+
+# One operand, one result, the same attributes.
+_SAME = [
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "assign",
+    "atan",
+    "atanh",
+    "bitwise_not",
+    "cast",
+    "channel_shuffle",
+    "ceil",
+    "celu",
+    "cos",
+    "cosh",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "flip",
+    "floor",
+    "gelu",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "log_softmax",
+    "logical_not",
+    "logsumexp",
+    "maxout",
+    "mish",
+    "pixel_shuffle",
+    "reciprocal",
+    "relu",
+    "relu6",
+    "round",
+    "rsqrt",
+    "selu",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sqrt",
+    "square",
+    "stanh",
+    "swish",
+    "tan",
+    "tanh",
+    "tanh_shrink",
+    "thresholded_relu",
+    "unbind",
+    "p_norm",
+    "logsigmoid",
+    "shuffle_channel",
+]
+_BINARY = {
+    "add": "elementwise_add",
+    "subtract": "elementwise_sub",
+    "multiply": "elementwise_mul",
+    "divide": "elementwise_div",
+    "maximum": "elementwise_max",
+    "minimum": "elementwise_min",
+    "remainder": "elementwise_mod",
+    "floor_divide": "elementwise_floordiv",
+    "elementwise_pow": "elementwise_pow",
+    **{
+        name: name
+        for name in [
+            "equal",
+            "not_equal",
+            "less_than",
+            "less_equal",
+            "greater_than",
+            "greater_equal",
+            "logical_and",
+            "logical_or",
+            "logical_xor",
+            "bitwise_and",
+            "bitwise_or",
+            "bitwise_xor",
+            "bmm",
+            "dot",
+        ]
+    },
+}
+_REDUCE = {"sum": "sum", "mean": "mean", "max": "max", "min": "min", "prod": "prod"}
+_LAYOUT = {"data_format": "data_layout"}
+_INTERP = ("X OutSize SizeTensor Scale", "Out")
+
+ROWS: Mapping[str, Row] = {
+    **{name: _row(name) for name in _SAME},
+    **{name: _row(legacy, "X Y") for name, legacy in _BINARY.items()},
+    **{
+        name: _row(f"reduce_{legacy}", "X AxisTensor", keepdim="keep_dim", axis="dim", dims="dim")
+        for name, legacy in _REDUCE.items()
+    },
+    **{
+        f"{name}_interp": _row(f"{name}_interp_v2", *_INTERP, **_LAYOUT)
+        for name in ("nearest", "linear", "bilinear", "trilinear", "bicubic")
+    },
+    "add_n": _row("sum"),
+    "addmm": _row("addmm", "Input X Y", alpha="Alpha", beta="Beta"),
+    "all": _row("reduce_all", axis="dim", keepdim="keep_dim"),
+    "any": _row("reduce_any", axis="dim", keepdim="keep_dim"),
+    "amax": _row("reduce_max", axis="dim", keepdim="keep_dim"),
+    "amin": _row("reduce_min", axis="dim", keepdim="keep_dim"),
+    "arange": _row("range", "Start End Step"),
+    "argmax": _row("arg_max", "X AxisTensor"),
+    "argmin": _row("arg_min", "X AxisTensor"),
+    "argsort": _row("argsort", "X", "Out Indices"),
+    "assign_out_": _row("assign", "X Y"),
+    "assign_value": _row("assign_value", ""),
+    "assign_value_": _row("assign_value", "X"),
+    "batch_norm": _row("batch_norm", "X Mean Variance Scale Bias", "Y", **_LAYOUT),
+    "batch_norm_": _row("batch_norm", "X Mean Variance Scale Bias", "Y", **_LAYOUT),
+    "clip": _row("clip", "X Min Max"),
+    "concat": _row("concat", "X AxisTensor"),
+    "conv2d": _row("conv2d", "Input Filter", "Output"),
+    "conv2d_transpose": _row("conv2d_transpose", "Input Filter OutputSizeTensor", "Output"),
+    "conv2d_transpose_bias": _row(
+        "conv2d_transpose", "Input Filter Bias OutputSizeTensor", "Output"
+    ),
+    "conv3d": _row("conv3d", "Input Filter", "Output"),
+    "conv3d_transpose": _row("conv3d_transpose", "Input Filter", "Output"),
+    "cumsum": _row("cumsum", "X AxisTensor"),
+    "depthwise_conv2d": _row("depthwise_conv2d", "Input Filter", "Output"),
+    "depthwise_conv2d_transpose": _row(
+        "depthwise_conv2d_transpose", "Input Filter OutputSizeTensor", "Output"
+    ),
+    "dropout": _row("dropout", "X Seed PTensor", "Out Mask", mode="dropout_implementation"),
+    "embedding": _row("lookup_table_v2", "Ids W"),
+    "expand": _row("expand_v2", "X Shape"),
+    "expand_as": _row("expand_as_v2", "X Y"),
+    "flatten": _row("flatten_contiguous_range", stop_axis="stop_axis"),
+    "full": _row("fill_constant", ""),
+    "full_int_array": _row("full_int_array", ""),
+    "full_like": _row("fill_any_like", "X ValueTensor"),
+    "full_with_tensor": _row("fill_constant", "ValueTensor ShapeTensor"),
+    "gather": _row("gather", "X Index Axis"),
+    "gather_nd": _row("gather_nd", "X Index"),
+    "group_norm": _row("group_norm", "X Scale Bias", "Y", **_LAYOUT),
+    "grid_sample": _row("grid_sampler", "X Grid", "Output"),
+    "hardshrink": _row("hard_shrink"),
+    "hardsigmoid": _row("hard_sigmoid"),
+    "hardswish": _row("hard_swish"),
+    "hardtanh": _row("brelu"),
+    "increment_": _row("increment", value="step"),
+    "index_select": _row("index_select", "X Index", axis="dim"),
+    "instance_norm": _row("instance_norm", "X Scale Bias", "Y"),
+    "isfinite": _row("isfinite_v2"),
+    "isinf": _row("isinf_v2"),
+    "isnan": _row("isnan_v2"),
+    "layer_norm": _row("layer_norm", "X Scale Bias", "Y"),
+    "leaky_relu": _row("leaky_relu", negative_slope="alpha"),
+    "linspace": _row("linspace", "Start Stop Num"),
+    "masked_fill": _row("masked_fill", "X Mask Value"),
+    "matmul": _row("matmul_v2", "X Y", transpose_x="trans_x", transpose_y="trans_y"),
+    "max_pool2d_with_index": _row("max_pool2d_with_index", "X", "Out Mask", kernel_size="ksize"),
+    "mean_all": _row("mean"),
+    "meshgrid": _row("meshgrid"),
+    "mv": _row("mv", "X Vec"),
+    "nonzero": _row("where_index", "Condition"),
+    "norm": _row("norm", "X", "Out Norm"),
+    "numel": _row("size", "Input"),
+    "one_hot": _row("one_hot_v2", "X depth_tensor"),
+    "pad": _row("pad", "X PadValueTensor"),
+    "pad3d": _row("pad3d", "X Paddings", pad_value="value"),
+    "pool2d": _row("pool2d", "X KsizeTensor"),
+    "pool3d": _row("pool3d", "X", kernel_size="ksize"),
+    "pow": _row("pow", y="factor"),
+    "prelu": _row("prelu", "X Alpha"),
+    "reshape": _row("reshape2", "X Shape"),
+    "rnn": _row(
+        "rnn",
+        "Input PreState WeightList SequenceLength DropoutState",
+        "Out DropoutState State Reserve",
+    ),
+    "roll": _row("roll", "X ShiftsTensor"),
+    "scale": _row("scale", "X ScaleTensor"),
+    "scatter_nd_add": _row("scatter_nd_add", "X Index Updates"),
+    "share_data_": _row("assign"),
+    "shape": _row("shape", "Input"),
+    "shape64": _row("shape64", "Input"),
+    "slice": _row("slice", "Input StartsTensor EndsTensor"),
+    "softshrink": _row("softshrink", threshold="lambda"),
+    "split": _row("split", "X SectionsTensorList AxisTensor"),
+    "split_with_num": _row("split", "X AxisTensor"),
+    "squeeze": _row("squeeze2", "X AxesTensor"),
+    "stack": _row("stack", "X", "Y"),
+    "strided_slice": _row("strided_slice", "Input StartsTensor EndsTensor StridesTensor"),
+    "take_along_axis": _row("take_along_axis", "Input Index", "Result", axis="Axis"),
+    "tile": _row("tile", "X RepeatTimes"),
+    "topk": _row("top_k_v2", "X K", "Out Indices"),
+    "transpose": _row("transpose2", perm="axis"),
+    "tril": _row("tril"),
+    "triu": _row("triu"),
+    "unsqueeze": _row("unsqueeze2", "X AxesTensor"),
+    "unstack": _row("unstack", "X", "Y"),
+    "where": _row("where", "Condition X Y"),
+}
+
+_DIALECTS = {"0": "builtin", "1": "pd_op"}
+
+
+def read_pir(raw: bytes, where: str) -> Program:
+    """Read a PIR program.
+
+    Raises:
+        UnsafeInput: It is malformed.
+        UnsupportedError: It is larger than any program.
+    """
+    if len(raw) > LARGEST_PROGRAM:
+        raise UnsupportedError(
+            f"{where}: a program of {len(raw)} bytes; at most {LARGEST_PROGRAM} are read",
+            fix="save the model as .pdmodel",
+        )
+    if sum(map(raw.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise UnsafeInput(f"{where}: more than {MOST_VALUES} values in the program")
+    try:
+        said = json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnsafeInput(f"{where}: malformed JSON", fix="fetch the file again") from error
+    match said:
+        case {"program": {"regions": [{"blocks": [{"ops": [*operators]}, *_]}, *_]}}:
+            pass
+        case _:
+            raise UnsafeInput(f"{where}: not a program of Paddle", fix="fetch the file again")
+    if len(operators) > MOST_OPERATORS:
+        raise UnsafeInput(f"{where}: more than {MOST_OPERATORS} operators")
+    return _Reader(where, operators).program()
+
+
+class _Reader:
+    """Values by number while operators are read, in order."""
+
+    def __init__(self, where: str, operators: list[Any]) -> None:
+        self.where = where
+        self.said = operators
+        self.variables: dict[str, Variable] = {}
+        self.values: dict[int, tuple[str, ...]] = {}
+        self.operators: list[Operator] = []
+        self.feeds: list[str] = []
+        self.fetches: dict[int, tuple[str, str]] = {}
+        self.left = MOST_OPERANDS
+        self.reserved = {name for said in operators for name in _own_names(said)}
+
+    def program(self) -> Program:
+        """All operators, in order."""
+        for said in self.said:
+            match said:
+                case {"#": "p", "A": [_, _, _, str(name), *_], "O": {"%": int(number), **rest}}:
+                    match said:
+                        # What is not kept is not saved: state of dropout, for one.
+                        case {"OA": [0 | False, *_]}:
+                            self.values[number] = ()
+                        case _:
+                            self.parameter(name, number, rest.get("TT"))
+                case {"#": str(name), "I": [*operands], "O": [*results]}:
+                    self.operator(said, name, operands, results)
+                case _:
+                    self.malformed("an operator that is none")
+        ordered = [self.fetches[column] for column in sorted(self.fetches)]
+        return Program(
+            self.where, self.variables, tuple(self.operators), tuple(self.feeds), tuple(ordered)
+        )
+
+    def malformed(self, what: str) -> None:
+        """End because the program is malformed."""
+        raise UnsafeInput(f"{self.where}: {what}", fix="fetch the file again")
+
+    def parameter(self, name: str, number: int, said: Any) -> None:
+        """A parameter."""
+        if not name or SURROGATES.search(name):
+            self.malformed(f"{name!r} cannot name a tensor")
+        self.declare(number, name, said, persistable=True)
+
+    def declare(self, number: int, name: str, said: Any, *, persistable: bool = False) -> None:
+        """A value with its type; a list of values gets names for its elements."""
+        if number in self.values or number <= 0:
+            self.malformed(f"value {number} is defined twice, or cannot be")
+        if isinstance(said, dict) and str(said.get("#")).endswith(".t_vec"):
+            types = said.get("D")
+            if not isinstance(types, list) or len(types) > MOST_IN_LIST:
+                self.malformed(f"value {number} is a list without types")
+                return
+            names = tuple(f"{name}.{index}" for index in range(len(types)))
+        else:
+            types, names = [said], (name,)
+        for one, form in zip(names, types, strict=True):
+            if one in self.variables:
+                self.malformed(f"{one[:200]!r} names two values")
+            self.variables[one] = self.variable(one, form, persistable)
+        self.values[number] = names
+
+    def variable(self, name: str, said: Any, persistable: bool) -> Variable:
+        """A variable of a type."""
+        match said:
+            case {"#": str(form), "D": [{"#": str(kind)}, [*dims], *more]} if form.endswith(
+                ".t_dtensor"
+            ):
+                if len(dims) > LARGEST_RANK or not all(
+                    isinstance(size, int) and abs(size) < 1 << 62 for size in dims
+                ):
+                    self.malformed(f"{name[:200]!r} has the dimensions {str(dims)[:200]}")
+                levels = len(more[1]) if len(more) > 1 and isinstance(more[1], list) else 0
+                element = BY_PIR.get(kind.rpartition(".")[2])
+                # Products of unknown sizes are negative too.
+                known = tuple(max(size, -1) for size in dims)
+                return Variable(name, element, known, persistable, levels)
+        return Variable(name, None, None, persistable)
+
+    def names(self, said: Any) -> tuple[str, ...]:
+        """The variables of an operand; none for value 0."""
+        match said:
+            case {"%": 0}:
+                return ()
+            case {"%": int(number)} if number in self.values:
+                # Lists of lists could grow without end.
+                self.left -= 1 + len(self.values[number])
+                if self.left < 0:
+                    self.malformed(f"more than {MOST_OPERANDS} operands")
+                return self.values[number]
+        raise UnsafeInput(f"{self.where}: an operand {str(said)[:100]} that nothing computes")
+
+    def operator(
+        self, said: Mapping[str, Any], name: str, operands: list[Any], results: list[Any]
+    ) -> None:
+        """An operator of a dialect."""
+        dialect, _, kind = name.partition(".")
+        inputs = [self.names(operand) for operand in operands]
+        numbers = []
+        for result in results:
+            match result:
+                case {"%": int(number)} if number > 0:
+                    numbers.append((number, result.get("TT")))
+                case {"%": 0}:
+                    numbers.append((0, None))
+                case _:
+                    self.malformed(f"{name[:200]!r} has a malformed result")
+        attributes = dict(self.attributes(said.get("A", []), name))
+        if dialect == "0" and self.builtin(kind, inputs, numbers, attributes):
+            return
+        if dialect == "1" and kind in ("data", "feed"):
+            self.feed(kind, numbers, attributes)
+            return
+        if dialect == "1" and kind == "fetch":
+            self.fetch(inputs, attributes)
+            return
+        if len(kind) > 200 or SURROGATES.search(kind):
+            self.malformed("an operator whose name is none")
+        row = ROWS.get(kind) if dialect == "1" else None
+        for number, form in numbers:
+            if number:
+                self.declare(number, self.fresh(f"{kind.strip('_')}_{number}"), form)
+        written = [self.values.get(number, ()) for number, _ in numbers]
+        if row is None:
+            label = f"{_DIALECTS.get(dialect, dialect[:20])}.{kind}"
+            flat = tuple(one for names in written for one in names)
+            self.operators.append(Operator(label, {}, {"Out": flat}, attributes))
+            return
+        if len(inputs) > len(row.inputs):
+            self.malformed(f"{name!r} has {len(inputs)} operands; it has {len(row.inputs)} at most")
+        self.operators.append(
+            Operator(
+                row.type,
+                dict(zip(row.inputs, inputs, strict=False)),
+                dict(zip(row.outputs, written, strict=False)),
+                {row.renamed.get(key, key): value for key, value in attributes.items()},
+            )
+        )
+
+    def builtin(
+        self,
+        kind: str,
+        inputs: list[tuple[str, ...]],
+        numbers: list[tuple[int, Any]],
+        attributes: Mapping[str, Attribute],
+    ) -> bool:
+        """Lists of values, made and taken apart: only other names for what is there."""
+        if kind == "combine" and len(numbers) == 1:
+            self.alias(numbers[0][0], tuple(name for names in inputs for name in names))
+            return True
+        if kind == "split" and len(inputs) == 1 and len(inputs[0]) == len(numbers):
+            for (number, _), name in zip(numbers, inputs[0], strict=True):
+                if number:
+                    self.alias(number, (name,))
+            return True
+        index = attributes.get("index")
+        if kind == "slice" and len(inputs) == len(numbers) == 1 and isinstance(index, int):
+            if not 0 <= index < len(inputs[0]):
+                self.malformed(f"element {index} of a list of {len(inputs[0])}")
+            self.alias(numbers[0][0], (inputs[0][index],))
+            return True
+        return False
+
+    def alias(self, number: int, names: tuple[str, ...]) -> None:
+        """A value that is another by name."""
+        if number in self.values or number <= 0 or len(names) > MOST_IN_LIST:
+            self.malformed(f"value {number} is defined twice, or cannot be")
+        self.values[number] = names
+
+    def feed(
+        self, kind: str, numbers: list[tuple[int, Any]], attributes: Mapping[str, Attribute]
+    ) -> None:
+        """An input."""
+        name = attributes.get("name")
+        if not isinstance(name, str) or not name or SURROGATES.search(name) or len(numbers) != 1:
+            self.malformed(f"a malformed {kind!r}")
+            return
+        self.declare(numbers[0][0], name, numbers[0][1])
+        self.feeds.append(name)
+
+    def fetch(self, inputs: list[tuple[str, ...]], attributes: Mapping[str, Attribute]) -> None:
+        """An output: its name, and the variable that it is."""
+        name, column = attributes.get("name"), attributes.get("col", 0)
+        if (
+            not isinstance(name, str)
+            or not name
+            or SURROGATES.search(name)
+            or not isinstance(column, int)
+            or column in self.fetches
+            or len(inputs) != 1
+            or len(inputs[0]) != 1
+        ):
+            self.malformed("a malformed 'fetch'")
+            return
+        self.fetches[column] = (name, inputs[0][0])
+
+    def fresh(self, wanted: str) -> str:
+        """A name that no parameter, input or output has."""
+        while wanted in self.reserved or wanted in self.variables:
+            wanted += "_"
+        return wanted
+
+    def attributes(self, said: Any, operator: str) -> Iterator[tuple[str, Attribute]]:
+        """Attributes by name."""
+        for attribute in said if isinstance(said, list) else [None]:
+            match attribute:
+                case {"N": str(name), "AT": {"#": str(form)} as value}:
+                    yield name, self.attribute(form, value)
+                case _:
+                    self.malformed(f"{operator[:200]!r} has a malformed attribute")
+
+    def attribute(self, form: str, value: Mapping[str, Any]) -> Attribute:
+        """The value of an attribute by its form."""
+        form, said = form.rpartition(".")[2], value.get("D")
+        match form, said:
+            case "a_bool", bool():
+                return said
+            case "a_i32" | "a_i64" | "a_index", int() if not isinstance(said, bool):
+                return _bounded(said)
+            case "a_f32" | "a_f64" | "a_f16" | "a_bf16", float() | int():
+                return float(said) if abs(said) < 1e308 or isinstance(said, float) else math.inf
+            case "a_f32" | "a_f64", None if isinstance(value.get("VD"), str):
+                return _special(value["VD"])
+            case "a_str", str():
+                return said
+            case "a_intarray", list():
+                if all(isinstance(one, int) for one in said):
+                    return tuple(_bounded(one) for one in said)
+            case "a_array", list():
+                return tuple(self.element(one) for one in said)
+            case "a_dtype", str():
+                return BY_NAME.get(said.lower(), Extra(said[:50]))
+            case "a_scalar", bool() | float():
+                return said
+            case "a_scalar", int():
+                return _bounded(said)
+        return Extra(form[:50])
+
+    def element(self, said: Any) -> Attribute:
+        """An element of a list."""
+        match said:
+            case {"#": str(form)} if not form.endswith("a_array"):
+                return self.attribute(form, said)
+        return Extra("list")
+
+
+def _bounded(number: int) -> int:
+    return min(max(number, -(1 << 63)), (1 << 63) - 1)
+
+
+def _special(said: str) -> float | Extra:
+    known = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+    return known.get(said.lower(), Extra(said[:50]))
+
+
+def _own_names(said: Any) -> Iterator[str]:
+    """Names that a program gives itself: of parameters, inputs and outputs."""
+    match said:
+        case {"#": "p", "A": [_, _, _, str(name), *_]}:
+            yield name
+        case {"#": "1.data" | "1.feed" | "1.fetch", "A": [*attributes]}:
+            for attribute in attributes:
+                match attribute:
+                    case {"N": "name", "AT": {"D": str(name)}}:
+                        yield name
+
+
+__all__ = ["ROWS", "ElementType", "Row", "read_pir"]
