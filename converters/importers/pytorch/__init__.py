@@ -44,12 +44,14 @@ class Attempt:
         dynamic: Which sizes were to vary: `all` that the module takes, or the `batch`.
         reason: Why it does not count; empty for the route that was chosen.
         max_abs: The largest absolute error in each case that was run.
+        findings: What the exporter could not follow and took as it was.
     """
 
     route: str
     dynamic: str
     reason: str = ""
     max_abs: tuple[float, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _attempt(job: Mapping[str, Any], scratch: Path, route: str, dynamic: str) ->
     except RuntimeFailed as error:
         # A crash is a reason like any other.
         return Attempt(route, dynamic, _short(error.message))
-    return Attempt(route, dynamic, _short(reason), worst)
+    return Attempt(route, dynamic, _short(reason), worst, tuple(said["facts"]["findings"]))
 
 
 def _checked(
@@ -303,7 +305,7 @@ def _placed(
         tuple(Reference(*(folder / Path(path).name for path in pair)) for pair in pairs),
         tuple(names if whole else names[:1]),
         facts["constants"],
-        (*facts["findings"], *fixed),
+        (*facts["findings"], *fixed, *chosen.findings),
     )
 
 

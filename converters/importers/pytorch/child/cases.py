@@ -90,7 +90,9 @@ def references(source: Source, folder: str) -> References:
     cases = [_save(folder, 0, source, given, first)]
     # The batch alone, then all; where nothing varies, other values of the same sizes.
     for chosen in (found[:1], found) if len(found) > 1 else (found,):
-        inputs = _resized(given, chosen)
+        # Of other signs first: a branch that a tracer did not see shows in the numbers.
+        sign = -1.0 if len(cases) == 1 and _is_finite(source, given, chosen, first) else 1.0
+        inputs = _resized(given, chosen, sign)
         cases.append(_save(folder, len(cases), source, inputs, source.run(inputs)))
     tensors = [*source.module.parameters(), *source.module.buffers(), *first.values()]
     kinds = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()}
@@ -186,10 +188,31 @@ def _runs(source: Source, given: Sequence[torch.Tensor], chosen: Sequence[Varyin
         outputs = source.run(tensors)
     except Exception:
         return False
-    return all(value.numel() > 0 for value in outputs.values())
+    sizes = {name: tensor.shape for name, tensor in zip(source.inputs, tensors, strict=True)}
+    # What one call leaves, the next one must take.
+    circular = all(sizes[name] == outputs[out].shape for name, out in source.kept.items())
+    return circular and all(value.numel() > 0 for value in outputs.values())
 
 
-def _resized(given: Sequence[torch.Tensor], chosen: Sequence[Varying]) -> list[torch.Tensor]:
+def _is_finite(
+    source: Source,
+    given: Sequence[torch.Tensor],
+    chosen: Sequence[Varying],
+    first: Mapping[str, torch.Tensor],
+) -> bool:
+    """Whether inputs of other signs give numbers where the given ones did."""
+    if not all(bool(value.isfinite().all()) for value in first.values()):
+        return False
+    try:
+        outputs = source.run(_resized(given, chosen, -1.0))
+    except Exception:
+        return False
+    return all(bool(value.isfinite().all()) for value in outputs.values())
+
+
+def _resized(
+    given: Sequence[torch.Tensor], chosen: Sequence[Varying], sign: float = 1.0
+) -> list[torch.Tensor]:
     """Tensors of other sizes, made of the values that were given: those are known to be good."""
     random = torch.Generator().manual_seed(0)
     result = list(given)
@@ -199,13 +222,14 @@ def _resized(given: Sequence[torch.Tensor], chosen: Sequence[Varying]) -> list[t
             # A mask that hides everything has no answer.
             picked[0] = 0
             result[i] = result[i].index_select(a, picked)
-    return [_varied(tensor, random) for tensor in result]
+    return [_varied(tensor, sign, random) for tensor in result]
 
 
-def _varied(tensor: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+def _varied(tensor: torch.Tensor, sign: float, random: torch.Generator) -> torch.Tensor:
     if not tensor.is_floating_point():
         return tensor
-    return (tensor * (torch.rand(tensor.shape, generator=random) + 0.5)).to(tensor.dtype)
+    noise = torch.rand(tensor.shape, generator=random) + 0.5
+    return (tensor * noise * sign).to(tensor.dtype)
 
 
 def _called(axes: Axes, given: Sequence[torch.Tensor], taken: Sequence[str]) -> str:

@@ -13,6 +13,8 @@ from .cases import References, references
 from .routes import ROUTES
 from .sources import SOURCES, Refused
 
+MOST_WARNINGS = 5
+
 
 def main(job_path: str, answer_path: str) -> None:
     """Do the step that a job names and write the answer."""
@@ -40,12 +42,21 @@ def _route(job: dict[str, Any]) -> dict[str, Any]:
     source = SOURCES[job["kind"]](job)
     found = References.from_json(job["facts"])
     path = os.path.join(job["folder"], "model.onnx")
-    try:
-        ROUTES[job["route"]](source, found, job["dynamic"], path)
-    except Exception as error:
-        # Whatever an exporter raises: it is a reason to try the next one.
-        return {"failed": f"{type(error).__name__}: {error}"}
-    return {"facts": {}}
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", torch.jit.TracerWarning)
+        try:
+            ROUTES[job["route"]](source, found, job["dynamic"], path)
+        except Exception as error:
+            # Whatever an exporter raises: it is a reason to try the next one.
+            return {"failed": f"{type(error).__name__}: {error}"}
+    decided = (w for w in heard if issubclass(w.category, torch.jit.TracerWarning))
+    return {"facts": {"findings": list(dict.fromkeys(_said(w) for w in decided))[:MOST_WARNINGS]}}
+
+
+def _said(warning: warnings.WarningMessage) -> str:
+    """What the tracer could not follow, and where."""
+    place = f"{os.path.basename(warning.filename)}:{warning.lineno}"
+    return f"traced, {place}: {str(warning.message).partition('.')[0]}"
 
 
 STEPS = {"references": _references, "route": _route}

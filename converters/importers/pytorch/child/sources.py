@@ -69,6 +69,7 @@ class Source:
         script: The ScriptModule, where the source is one without memory and constants.
         symbols: Input axes that vary together, one row for each symbol, where the source says so itself.
         ranges: Smallest and largest size, one for each row of `symbols`.
+        kept: Inputs that come back as outputs, for the next call: the output's name by input name.
     """
 
     module: nn.Module
@@ -80,6 +81,7 @@ class Source:
     script: Any = None
     symbols: list[Axes] | None = None
     ranges: list[tuple[int, int]] = field(default_factory=list)
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_class(job: Mapping[str, Any]) -> Source:
@@ -192,6 +194,8 @@ def of_script(job: Mapping[str, Any]) -> Source:
     findings = [f"{name}: kept between calls; here an input and an output" for name in memory]
     source = _bound(program, {**values, **memory}, findings, program.truth)
     source.script = None if memory or source.constants else script
+    inputs = [re.sub(r"\W", "_", name) for name in memory]
+    source.kept = {name: f"{name}_out" for name in inputs}
     return source
 
 
