@@ -41,7 +41,15 @@ def dynamo(source: Source, found: References, dynamic: str, path: str) -> None:
         output_names=found.outputs,
         verbose=False,
     )
+    weights = set(written.model.graph.initializers)
     onnxscript.optimizer.inline(written.model)
+    # Sequences of parts become parts; what is computed from weights stays, and so do their names.
+    onnxscript.optimizer.fold_constants(
+        written.model,
+        should_fold=lambda node: (
+            False if any(v is not None and v.name in weights for v in node.inputs) else None
+        ),
+    )
     onnxscript.optimizer.remove_unused_nodes(written.model)
     _tidy(written.model, found)
     written.save(path)
