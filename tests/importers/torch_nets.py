@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -9,7 +13,9 @@ from torch import nn
 class Cnn(nn.Module):
     def __init__(self, classes: int = 5) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+        )
         self.head = nn.Linear(8, classes)
 
     def forward(self, x):
@@ -179,3 +185,80 @@ class Random(nn.Module):
 
     def forward(self, x):
         return x + self.scale * torch.rand_like(x)
+
+
+class Doubled(nn.Module):
+    """An input that is twice as long as the other one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1) * 3)
+
+    def forward(self, x, *, y):
+        return x.repeat(1, 2) * self.scale + y
+
+
+INPUTS = {
+    "Cnn": {"x": (1, 3, 32, 32)},
+    "Mtcnn": {"x": (1, 3, 30, 37)},
+    "Lstm": {"ids": (1, 9)},
+    "Gru": {"x": (5, 1, 6), "state": (1, 1, 8)},
+    "Cell": {"x": (1, 6), "hx.0": (1, 8), "hx.1": (1, 8)},
+    "Transformer": {"x": (1, 9, 32), "mask": (1, 9)},
+    "Scaled": {"x": (1, 4), "times": ()},
+    "Residual": {"x": (1, 2, 16, 16)},
+    "Fixed": {"x": (1, 64)},
+    "Branch": {"x": (1, 4), "rate": ()},
+    "Memory": {"x": (1, 4)},
+    "DataDependent": {"x": (3, 4)},
+    "Random": {"x": (3, 4)},
+}
+NUMBERS = {"times": 3, "rate": 8000}
+SCRIPTED = ("Cnn", "Mtcnn", "Lstm", "Branch", "Memory", "DataDependent")
+
+
+def write_sources(folder: Path) -> None:
+    """Write weights, inputs, programs and what must be refused."""
+    random = np.random.default_rng(0)
+    for name, shapes in INPUTS.items():
+        torch.manual_seed(0)
+        module = globals()[name]().eval()
+        arrays = {key: _array(random, key, shape) for key, shape in shapes.items()}
+        torch.save(module.state_dict(), folder / f"{name}.pt")
+        np.savez(folder / f"{name}.npz", **arrays)
+        if name in SCRIPTED:
+            torch.jit.script(module).save(str(folder / f"{name}.jit"))
+    cnn = Cnn().eval()
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in cnn.state_dict().items()}},
+        folder / "wrapped.pt",
+    )
+    torch.save(cnn, folder / "pickled.pt")
+    torch.jit.trace(cnn, torch.randn(2, 3, 32, 32)).save(str(folder / "traced.jit"))
+    _write_programs(folder, cnn)
+
+
+def _write_programs(folder: Path, cnn: Cnn) -> None:
+    dim = torch.export.Dim
+    free = ({0: dim("n", max=8), 2: dim("h", min=8), 3: dim("w", min=8)},)
+    program = torch.export.export(cnn, (torch.randn(2, 3, 32, 48),), dynamic_shapes=free)
+    torch.export.save(program, folder / "free.pt2")
+    torch.export.save(torch.export.export(cnn, (torch.randn(1, 3, 16, 16),)), folder / "fixed.pt2")
+    tied = {"x": {0: dim.AUTO, 1: dim.AUTO}, "y": {0: dim.AUTO, 1: dim.AUTO}}
+    given = {"args": (torch.randn(3, 5),), "kwargs": {"y": torch.randn(3, 10)}}
+    program = torch.export.export(Doubled(), **given, dynamic_shapes=tied)
+    torch.export.save(program, folder / "tied.pt2")
+
+
+def _array(random, name, shape):
+    if name in NUMBERS:
+        return np.array(NUMBERS[name])
+    if name == "ids":
+        return random.integers(0, 50, shape)
+    if name == "mask":
+        return np.zeros(shape, bool)
+    return random.standard_normal(shape).astype(np.float32)
+
+
+if __name__ == "__main__":
+    write_sources(Path(sys.argv[1]))
