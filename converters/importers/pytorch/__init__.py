@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -32,6 +33,7 @@ ROUTES: tuple[tuple[str, str], ...] = tuple(
     (route, dynamic) for dynamic in ("all", "batch") for route in ("dynamo", "traced", "scripted")
 )
 REASON_LENGTH = 600
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STOPPED = ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT", "SIGBUS")
 
 
@@ -197,9 +199,9 @@ def _references(job: Mapping[str, Any]) -> dict[str, Any]:
             raise UnsafeInput(message) from error
         raise
     if "error" in said:
-        error = said["error"]
-        kind: type[errors.ConversionError] = getattr(errors, error["type"])
-        raise kind(error["message"], fix=error["fix"])
+        refused = said["error"]
+        kind: type[errors.ConversionError] = getattr(errors, refused["type"])
+        raise kind(refused["message"], fix=refused["fix"])
     facts: dict[str, Any] = said["facts"]
     return facts
 
@@ -311,5 +313,5 @@ def _placed(
 
 def _short(reason: str) -> str:
     """The beginning of a reason, on one line; those of exporters are long."""
-    line = " ".join(reason.split())
+    line = " ".join(COLOUR.sub("", reason).split())
     return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}..."

@@ -8,7 +8,7 @@ do, and else each alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -18,9 +18,16 @@ import torch
 
 from .sources import LARGEST, Axes, Refused, Source, not_taken
 
+Rule = Callable[[int], int]
 # What is tried instead of a size; the first is no multiple of anything.
-OTHERS = (lambda n: n + 3, lambda n: 2 * n, lambda n: 4 * n, lambda n: n // 2, lambda n: n // 4)
-BATCHES = (lambda n: n + 2, lambda n: 2 * n, lambda n: n // 2)
+OTHERS: tuple[Rule, ...] = (
+    lambda n: n + 3,
+    lambda n: 2 * n,
+    lambda n: 4 * n,
+    lambda n: n // 2,
+    lambda n: n // 4,
+)
+BATCHES: tuple[Rule, ...] = (lambda n: n + 2, lambda n: 2 * n, lambda n: n // 2)
 # One other size may be taken by chance: where a window ends the same.
 ENOUGH = 2
 # Exporters take a size of one for a constant.

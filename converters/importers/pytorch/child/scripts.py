@@ -29,7 +29,7 @@ class Unreadable(NotImplementedError):
     """An operation that is not run here."""
 
 
-class Part(nn.Module):
+class Part(nn.Module):  # type: ignore[misc]
     """A module of a program, with its parameters, buffers and children under their names."""
 
     def __init__(self, script: Any, path: str, root: ScriptProgram | None) -> None:
@@ -46,7 +46,7 @@ class Part(nn.Module):
             self.add_module(name, Part(child, f"{path}{name}.", self.root))
         self.train(False)
 
-    def forward(self, *values: Any) -> Any:
+    def forward(self, *values: Any, **named: Any) -> Any:
         """What `forward` of the program's module does."""
         return self.call("forward", values)
 
@@ -105,7 +105,7 @@ class ScriptProgram(Part):
         for field, value in (("memory", values), ("owners", owners), ("now", {}), ("names", [])):
             object.__setattr__(self, field, value)
 
-    def forward(self, **values: Any) -> Any:
+    def forward(self, *_: Any, **values: Any) -> Any:
         """Run the program; what it remembers comes with what it returns."""
         remembered = {name: values.pop(name) for name in self.names}
         object.__setattr__(self, "now", {**self.memory, **remembered})

@@ -163,8 +163,15 @@ def of_program(job: Mapping[str, Any]) -> Source:
         return args, kwargs
 
     constants = {spec.name: spec.value for spec in specs if hasattr(spec, "value")}
-    # Called as a whole: what it checks of its inputs stands in hooks around `forward`.
-    source = _source(program.module(), examples, arguments, constants, [], program.module())
+    # Called as a whole: what it checks of its inputs stands in hooks around `forward`. The module that
+    # routes see is called with the tensors alone, which those hooks would not know.
+    module = program.module()
+    module._forward_pre_hooks.clear()
+    module._forward_pre_hooks_with_kwargs.clear()
+    source = _source(module, examples, arguments, constants, [], program.module())
+    # Ranges of sizes that are computed from others stop the exporter of torch 2.13.
+    for size in [s for s in program.range_constraints if not s.is_symbol]:
+        del program.range_constraints[size]
     source.program = program
     source.symbols, source.ranges = _symbols(program, tensors)
     return source
