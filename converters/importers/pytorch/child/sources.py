@@ -428,11 +428,14 @@ def _usual_inputs(module: Any, name: str) -> Arrays:
     size = getattr(config, "image_size", 224)
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     tokens = random.integers(0, min(TOKENS, getattr(config, "vocab_size", TOKENS)), (2, SEQUENCE))
+    # One of the two texts is shorter, so that masks count.
+    mask = np.ones_like(tokens)
+    mask[1, SEQUENCE * 3 // 4 :] = 0
     channels = getattr(config, "num_channels", 3)
     usual: dict[str, Arrays] = {
         "input_ids": {
             "input_ids": tokens,
-            "attention_mask": np.ones_like(tokens),
+            "attention_mask": mask,
             "token_type_ids": np.zeros_like(tokens),
             "decoder_input_ids": tokens,
         },
