@@ -25,8 +25,7 @@ from typing import Any
 
 from converters import checkpoint_job
 from converters.checkpoints.formats import FORMATS, NATIVE
-from converters.emission import raised
-from converters.errors import RuntimeFailed, UnsafeInput, UsageError
+from converters.errors import RuntimeFailed, UnsafeInput, UsageError, raised
 from converters.runtimes import Limits, Runtime
 from converters.runtimes.frameworks import Framework
 

@@ -23,7 +23,7 @@ from converters.checkpoints.steps import Step, apply
 from converters.checkpoints.tensors import Tensor, cast, is_float
 from converters.checkpoints.translate import Plan, plan, require_closed
 from converters.dtypes import BY_NAME
-from converters.errors import ConversionError, UnsafeInput, UnsupportedError, UsageError
+from converters.errors import ConversionError, UnsafeInput, UnsupportedError, UsageError, described
 
 RECORD = "conversion.json"
 LARGEST_RECORD = 256 << 20
@@ -37,9 +37,7 @@ def main() -> None:
     try:
         answer: dict[str, Any] = {"facts": _convert(job)}
     except ConversionError as error:
-        answer = {
-            "error": {"type": type(error).__name__, "message": error.message, "fix": error.fix}
-        }
+        answer = {"error": described(error)}
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
 
 

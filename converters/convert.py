@@ -1,12 +1,13 @@
-"""A model file -> verified artifact directories: the whole way, all of it or nothing.
+"""A model -> verified artifact directories: the whole way, all of it or nothing.
 
 Everything is made in a folder beside the target and moved there at the end, so that a failure leaves
-the target as it was. The file is read in a limited process without network; every artifact is then run
-beside the source, each in its framework's process, and compared.
+the target as it was. The file is read in a limited process without network; every artifact is then run,
+each in its framework's process, and held against the numbers of the source itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,13 +16,26 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from converters import emission
 from converters.emitters import NATIVE, sha256, write_manifest
-from converters.errors import MismatchError, RuntimeFailed, UnsafeInput, UsageError
-from converters.importers import recognise
-from converters.runtimes import Limits, Runtime
-from converters.verify import Case, Report, TensorSpec, generate_cases, read_case, verify
+from converters.errors import MismatchError, RuntimeFailed, UnsafeInput, UsageError, raised
+from converters.importers import Imported, Source, bring, recognise
+from converters.runtimes import FRAMEWORKS, Limits, Runtime
+from converters.runtimes.process import REFUSED
+from converters.verify import (
+    Case,
+    Report,
+    TensorSpec,
+    Truth,
+    generate_cases,
+    judge,
+    observe,
+    read_case,
+    recorded,
+)
+from converters.verify.compare import PRECISION_OF
 
 TARGETS = (*NATIVE, "onnx")
 # What reading a foreign file and writing source may take.
@@ -33,7 +47,7 @@ Progress = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Converted:
-    """One artifact directory and what was found when it was run beside its source.
+    """One artifact directory and what was found when it was held against its source.
 
     Attributes:
         framework: `pytorch`, `paddle`, `mindspore` or `onnx`.
@@ -46,6 +60,19 @@ class Converted:
     report: Report | None
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """What came of a conversion.
+
+    Attributes:
+        source: How the source came to the hub graph.
+        results: One for each framework that was asked for.
+    """
+
+    source: Imported
+    results: tuple[Converted, ...]
+
+
 def convert(
     source: Path,
     targets: Sequence[str],
@@ -55,39 +82,33 @@ def convert(
     sizes: Mapping[str, Sequence[int]] | None = None,
     check: bool = True,
     name: str = "",
+    model: str | None = None,
+    arguments: Any = (),
     progress: Progress = lambda framework, step: None,
-) -> list[Converted]:
-    """Convert a model file into artifact directories `out/<framework>`.
+) -> Conversion:
+    """Convert a model into artifact directories `out/<framework>`.
 
     Args:
-        source: The model file; its format is recognised by its bytes.
+        source: The model; its format is recognised by its bytes.
         targets: Frameworks.
         out: The folder that gets one folder for each framework; others in it stay as they are.
         inputs: An .npz file to verify with; by default inputs are generated from the signature.
         sizes: Sizes to verify with by name of dynamic dimension, where the model takes some only.
-        check: Whether to verify.
-        name: What to call the model in the emitted source.
-        progress: Told of each framework and step (`emit`, `verify`, `done`).
-
-    Returns:
-        One entry for each target, in the order given.
+        check: Whether the results are run and held against the source.
+        name: What to call the model in its source; by default the file's name.
+        model: The class of a checkpoint, `package.module:Class`.
+        arguments: A list of the class's arguments, or an object of them by name.
+        progress: Called with a framework and the step that begins.
 
     Raises:
-        UsageError: An unknown framework, no such file, a target that is not a folder of ours.
-        UnsupportedError: Some operator or format cannot be converted (exit status 3).
-        MismatchError: A result differs from the source (exit status 4).
-        UnsafeInput: The file was refused (exit status 5).
-        MissingRuntime: A framework is needed for verification and is not installed.
-        RuntimeFailed: A framework's process failed.
+        UsageError: The call is wrong; nothing is written. So it is for all that follow.
+        UnsupportedError: The format or an operator is not supported; every operator is listed.
+        MismatchError: A result differs from the source.
+        UnsafeInput: The file is malformed, or reading it broke a limit.
+        MissingRuntime: A framework is not installed and `check` needs it.
+        RuntimeFailed: A process failed.
     """
-    wanted = list(dict.fromkeys(targets))
-    for target in wanted:
-        if target not in TARGETS:
-            raise UsageError(
-                f"unknown framework {target!r}", fix=f"choose from: {', '.join(TARGETS)}"
-            )
-    if not wanted:
-        raise UsageError("no framework to convert to", fix=f"choose from: {', '.join(TARGETS)}")
+    wanted = _targets(targets)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is there and is not a folder", fix="choose another --out")
     found = recognise(source)
@@ -96,32 +117,80 @@ def convert(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         # Other processes have other working directories.
         made = Path(scratch).resolve()
+        if found.kind != "onnx":
+            progress("onnx", "import")
+        imported = bring(found, made / "import", model=model, arguments=arguments, inputs=inputs)
         for target in wanted:
             progress(target, "emit")
-        _emit(found.path, ["onnx", *(t for t in wanted if t != "onnx")], made, name, found.format)
+        native = [target for target in wanted if target != "onnx"]
+        _emit(imported, _origin(found, imported), ["onnx", *native], made, name or _title(source))
         reports: dict[str, Report | None] = dict.fromkeys(wanted)
         if check:
-            cases = given if given is not None else _cases(made / "onnx", sizes)
-            for target in (t for t in wanted if t != "onnx"):
+            # What ONNX itself says is true; a graph that was imported has to prove itself first.
+            checked = native if imported.framework == "onnx" else ["onnx", *native]
+            if checked:
+                progress(checked[0], "verify")
+                truth = _truth(imported, made / "onnx", given, sizes)
+            for target in checked:
                 progress(target, "verify")
-                reports[target] = _verified(made / "onnx", made / target, cases)
+                reports[target] = _verified(truth, made / target)
         results = []
         for target in wanted:
             _place(made / target, out / target)
             progress(target, "done")
             results.append(Converted(target, out / target, reports[target]))
-    return results
+    return Conversion(imported, tuple(results))
 
 
-def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) -> None:
+def _targets(targets: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(targets))
+    fix = f"choose from: {', '.join(TARGETS)}"
+    for target in wanted:
+        if target not in TARGETS:
+            raise UsageError(f"unknown framework {target!r}", fix=fix)
+    if not wanted:
+        raise UsageError("no framework to convert to", fix=fix)
+    return wanted
+
+
+def _title(source: Path) -> str:
+    return source.stem if source.is_file() else source.resolve().name
+
+
+def _origin(found: Source, imported: Imported) -> dict[str, Any]:
+    """What manifests say of the source."""
+    origin = {"format": found.kind, "sha256": _digest(found.path)}
+    if imported.framework == "onnx":
+        return origin
+    return {
+        **origin,
+        "framework": imported.framework,
+        "routes": [attempt.to_json() for attempt in imported.tried],
+        **({"constants": dict(imported.constants)} if imported.constants else {}),
+        **({"findings": list(imported.findings)} if imported.findings else {}),
+    }
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file; of a folder, that of the list of its files' digests and names."""
+    if path.is_file():
+        return sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _emit(
+    imported: Imported, origin: Mapping[str, Any], targets: Sequence[str], out: Path, name: str
+) -> None:
     """Run the emission in a process of its own."""
     task, answer = out / "job.json", out / "answer.json"
     task.write_text(
         json.dumps(
             {
-                "model": str(model.resolve()),
+                "model": str(imported.model.resolve()),
                 "name": name,
-                "source": {"format": kind, "sha256": sha256(model)},
+                "source": origin,
                 "targets": {target: str(out / target) for target in targets},
             }
         ),
@@ -131,10 +200,8 @@ def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) 
         try:
             runtime.script(Path(emission.__file__), [str(task), str(answer)])
         except RuntimeFailed as error:
-            if error.reason in ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT"):
-                raise UnsafeInput(
-                    f"{model.name}: refused while reading it: {error.message}"
-                ) from error
+            if error.reason in REFUSED:
+                raise UnsafeInput(f"{name}: refused while reading it: {error.message}") from error
             if error.reason == "OSError":
                 raise RuntimeFailed(
                     f"the result cannot be written beside {out.parent}: {error.message}",
@@ -144,7 +211,24 @@ def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) 
             raise
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:
-        raise emission.raised(said)
+        raise raised(said)
+
+
+def _truth(
+    imported: Imported,
+    graph: Path,
+    given: Sequence[Case] | None,
+    sizes: Mapping[str, Sequence[int]] | None,
+) -> Truth:
+    """The source's own numbers: recorded, or those of a program that runs it; ONNX runs itself."""
+    if imported.cases:
+        runs = [(read_case(c.inputs).inputs, read_case(c.outputs).inputs) for c in imported.cases]
+        return recorded(
+            imported.framework, runs, {PRECISION_OF.get(p, "fp32") for p in imported.precisions}
+        )
+    reference = graph if imported.program is None else imported.program
+    cases = _cases(reference, sizes) if given is None else given
+    return observe(reference, cases, VERIFICATION)
 
 
 def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[Case]:
@@ -157,14 +241,14 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
     return generate_cases(specs, sizes={k: v for k, v in (sizes or {}).items() if k in names})
 
 
-def _verified(reference: Path, candidate: Path, cases: Sequence[Case]) -> Report:
+def _verified(truth: Truth, candidate: Path) -> Report:
     """Compare, and write what was found into the candidate's manifest."""
-    report = verify(reference, candidate, cases, VERIFICATION)
+    report = judge(truth, candidate, VERIFICATION)
     if not report.passed:
         failures = report.failures()
         raise MismatchError(
-            f"{candidate.name} differs from its source: {failures[0]}"
-            + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""),
+            f"{candidate.name} differs from its source in {FRAMEWORKS[truth.framework].title}:"
+            f" {failures[0]}" + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""),
             fix="nothing was written; --no-verify writes it unverified, for a closer look",
         )
     manifest = json.loads((candidate / "manifest.json").read_text(encoding="utf-8"))

@@ -15,8 +15,9 @@ next thing to do. A message says what was wrong and where; the edge prints `mess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 
 class ConversionError(Exception):
@@ -113,3 +114,25 @@ class RuntimeFailed(ConversionError):
         super().__init__(message, fix=fix)
         self.detail = detail
         self.reason = reason
+
+
+def described(error: ConversionError) -> dict[str, Any]:
+    """An error as plain data, on its way out of a process; `raised` is the way back."""
+    said: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": error.message,
+        "fix": error.fix,
+    }
+    if isinstance(error, UnsupportedOperators):
+        said["framework"] = error.framework
+        said["operators"] = [asdict(operator) for operator in error.operators]
+    return said
+
+
+def raised(said: Mapping[str, Any]) -> ConversionError:
+    """The error that plain data describes."""
+    if "operators" in said:
+        found = [Unsupported(**operator) for operator in said["operators"]]
+        return UnsupportedOperators(said["framework"], found)
+    kind: type[ConversionError] = globals()[said["type"]]
+    return kind(said["message"], fix=said["fix"])

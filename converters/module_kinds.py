@@ -34,7 +34,7 @@ def module_kinds(framework: str, model: str, arguments: Any) -> dict[str, str]:
     """
     module, colon, name = model.partition(":")
     if not colon or not module or not name:
-        raise UsageError(f"--model {model}: no class", fix="write package.module:Class")
+        raise UsageError(f"--kinds-from {model}: no class", fix="write package.module:Class")
     if not isinstance(arguments, list | dict):
         raise UsageError("--model-args: neither a list nor an object")
     with tempfile.TemporaryDirectory(prefix="polyzoo-") as folder:
@@ -50,5 +50,7 @@ def module_kinds(framework: str, model: str, arguments: Any) -> dict[str, str]:
             runtime.script(Path(module_kinds_job.__file__), [str(job), str(answer)])
         said = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in said:
-        raise UsageError(f"--model {model}: {said['error']}", fix="check --model and --model-args")
+        raise UsageError(
+            f"--kinds-from {model}: {said['error']}", fix="check --kinds-from and --model-args"
+        )
     return {module: CLASSES[kind] for module, kind in said["modules"].items() if kind in CLASSES}

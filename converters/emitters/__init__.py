@@ -45,7 +45,8 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         model: The ONNX file.
         key: `pytorch`, `paddle`, `mindspore` or `onnx`.
         out: The folder; it must not exist.
-        source: What the manifest says of where the model comes from: `format`, `sha256`.
+        source: What the manifest says of where the model comes from: `format`, `sha256`, and the
+            `framework` where it is not ONNX.
         name: What to call the model in the header of its source.
 
     Raises:
@@ -83,11 +84,16 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         "inference": "infer.py",
         "signature": specs,
         "source": dict(source),
-        "route": ["onnx", key],
+        "route": route(source, key),
         "parameters": {name: value.name for name, value in written.weights.items()},
         "metadata": graph.metadata,
     }
     write_manifest(out, manifest)
+
+
+def route(source: Mapping[str, Any], key: str) -> list[str]:
+    """The frameworks that a model came through: `["paddle", "onnx", "pytorch"]`."""
+    return list(dict.fromkeys([source.get("framework", "onnx"), "onnx"])) + [key] * (key != "onnx")
 
 
 def inference_script(template: Path, specs: Mapping[str, Any]) -> str:

@@ -1,99 +1,215 @@
-"""A source, recognised by its bytes and not by its name, on its way to the hub graph (ONNX).
+"""A model file or folder, recognised by its bytes, on its way to the hub graph (ONNX).
 
-One room per framework; so far there is ONNX itself. What is recognised and has no importer yet is
-refused by name, with the way around.
+    imported.py   what importers hand on
+    reading.py    programs that are read without their framework (paddle/, mindspore/)
+    pytorch/      what only PyTorch itself can read, by several routes
+
+To add a source: a row in `KINDS`, a line in `recognise`, a line in `bring`.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from converters.checkpoints import formats, paddle_program
+from converters.checkpoints.onnx_initializers import has_nodes
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
+from converters.importers.imported import Attempt, Imported, Reference
 
-# How formats begin; `None` in a row's fix means that an importer exists.
-EXPORT = "export it to ONNX first (opset 13 or newer)"
-MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"GGUF", "gguf"),
-    (b"\x93NUMPY", "numpy array"),
-    (b"\x1f\x8b", "gzip archive"),
-    (b"7z\xbc\xaf", "7z archive"),
-    (b"Rar!", "rar archive"),
+# What a source is -> what it is called in text.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "onnx": "an ONNX model",
+        "exported-program": "an exported program of PyTorch",
+        "torchscript": "a TorchScript program",
+        "huggingface": "a Hugging Face folder",
+        "paddle-program": "an inference program of PaddlePaddle",
+        "mindir": "a MindIR program",
+        "checkpoint": "weights by name, without an architecture",
+    }
 )
+FRAMEWORK_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "onnx": "onnx",
+        "exported-program": "pytorch",
+        "torchscript": "pytorch",
+        "huggingface": "pytorch",
+        "paddle-program": "paddle",
+        "mindir": "mindspore",
+    }
+)
+LARGEST_CONFIG = 16 << 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model file and what it is.
+    """A model and what it is.
 
     Attributes:
-        path: The file.
-        format: `onnx`, so far.
+        path: The file or folder.
+        kind: A row of `KINDS`.
     """
 
     path: Path
-    format: str
+    kind: str
 
 
 def recognise(path: Path) -> Source:
-    """Say what a file is, by its bytes.
+    """Say what a file or folder is, by its bytes.
 
     Raises:
-        UsageError: There is no such file.
-        UnsupportedError: A format that has no importer yet.
+        UsageError: There is no such file, or a folder has several models.
         UnsafeInput: Nothing that we know.
+        UnsupportedError: Something that is known and cannot be read.
     """
     if path.is_dir():
-        models = sorted(path.glob("*.onnx"))
-        if len(models) == 1:
-            return recognise(models[0])
-        raise UsageError(
-            f"{path}: a folder with {len(models)} .onnx files", fix="name the model file itself"
-        )
+        return _folder(path)
     if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    name = _other_format(path, head)
-    if name:
-        raise UnsupportedError(f"{path.name}: a {name} cannot be converted yet", fix=EXPORT)
-    if _looks_like_onnx(head):
-        return Source(path, "onnx")
-    raise UnsafeInput(f"{path.name}: not a model file that is known here", fix=EXPORT)
+        raise UsageError(f"{path}: no such file", fix="name a file that is there")
+    kind = _program(path)
+    if kind is None:
+        form = formats.recognise(path)
+        kind = "onnx" if form == "onnx" and has_nodes(path) else "checkpoint"
+        if form == "pdiparams" and not _is_tensors(path):
+            kind = "paddle-program"
+    return Source(path, kind)
 
 
-def _other_format(path: Path, head: bytes) -> str:
-    for magic, name in MAGIC:
-        if head.startswith(magic):
-            return name
-    if head.startswith(b"PK\x03\x04"):
-        return _archive(path)
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "pickled checkpoint"
-    length = int.from_bytes(head[:8], "little")
-    if len(head) > 9 and head[8:9] == b"{" and 2 <= length <= path.stat().st_size - 8:
-        return "safetensors checkpoint"
-    return ""
+def bring(
+    source: Source,
+    folder: Path,
+    *,
+    model: str | None = None,
+    arguments: Any = (),
+    inputs: Path | None = None,
+) -> Imported:
+    """Turn a source into ONNX.
 
+    Args:
+        source: What `recognise` says.
+        folder: Gets the ONNX file and whatever shows the source's own numbers; made if it is not there.
+        model: `package.module:Class` for a checkpoint, importable here or from the working directory.
+        arguments: A list of the class's arguments, or an object of them by name.
+        inputs: An .npz file of inputs by name, for sources that do not say what theirs look like.
 
-def _archive(path: Path) -> str:
-    try:
-        names = zipfile.ZipFile(path).namelist()
-    except zipfile.BadZipFile:
-        raise UnsafeInput(f"{path.name}: a zip archive that is broken or truncated") from None
-    if any(name.endswith("data.pkl") for name in names):
-        torchscript = any("/code/" in name for name in names)
-        return "TorchScript program" if torchscript else "PyTorch checkpoint"
-    if any(name.endswith(".npy") for name in names):
-        return ".npz archive"
-    return "zip archive"
-
-
-def _looks_like_onnx(head: bytes) -> bool:
-    """Whether bytes start as a `ModelProto` does: fields 1 to 8, 14 or 20, of fitting wire types.
-
-    Source: onnx/onnx.proto3, message ModelProto; protobuf encoding, "Message structure".
+    Raises:
+        UsageError: The call does not fit the source.
+        UnsupportedError: There is no way to ONNX, or none that gives the source's numbers.
+        UnsafeInput: The file was refused.
+        MissingRuntime: The framework that has to run it is not installed.
+        RuntimeFailed: Its process failed.
     """
-    wire = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
-    return bool(head) and wire.get(head[0] >> 3) == head[0] & 7
+    if model is not None and source.kind not in ("checkpoint", "huggingface"):
+        raise UsageError(
+            f"--model {model}: {source.path.name} is {KINDS[source.kind]} and needs no class",
+            fix="leave --model out",
+        )
+    if source.kind == "onnx":
+        return Imported(source.path, "onnx", "onnx")
+    if source.kind in ("paddle-program", "mindir"):
+        from converters.importers.reading import read_program
+
+        return read_program(source.path, FRAMEWORK_OF[source.kind], source.kind, folder)
+    if source.kind == "checkpoint" and model is None:
+        raise UsageError(
+            f"{source.path.name}: {KINDS['checkpoint']}",
+            fix="name their class: --model package.module:Class --model-args JSON",
+        )
+    from converters.importers import pytorch
+
+    return pytorch.to_onnx(
+        source.path, source.kind, folder, model=model, arguments=arguments, inputs=inputs
+    )
+
+
+def _folder(path: Path) -> Source:
+    graphs = sorted(
+        file for suffix in ("onnx", "mindir", "pt2") for file in path.glob(f"*.{suffix}")
+    )
+    if len(graphs) == 1:
+        return recognise(graphs[0])
+    if graphs:
+        raise UsageError(
+            f"{path}: a folder with {len(graphs)} models: {', '.join(f.name for f in graphs[:5])}",
+            fix="name the model file itself",
+        )
+    if _has_architecture(path / "config.json"):
+        return Source(path, "huggingface")
+    programs = [
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix in paddle_program.PROGRAM_SUFFIXES
+        or file.name in paddle_program.OLD_PROGRAMS
+        if file.is_file() and _is_paddle_program(file)
+    ]
+    if programs:
+        if len({file.stem for file in programs}) > 1:
+            raise UsageError(
+                f"{path}: a folder with {len(programs)} programs", fix="name the program itself"
+            )
+        return Source(programs[0], "paddle-program")
+    return Source(formats.resolve(path), "checkpoint")
+
+
+def _has_architecture(config: Path) -> bool:
+    """Whether a config.json is one of transformers, which names a class or a type of model."""
+    if not config.is_file() or config.stat().st_size > LARGEST_CONFIG:
+        return False
+    try:
+        said = json.loads(config.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and ("model_type" in said or "architectures" in said)
+
+
+def _is_paddle_program(path: Path) -> bool:
+    try:
+        return recognise(path).kind == "paddle-program"
+    except (UnsafeInput, UnsupportedError):
+        return False
+
+
+def _program(path: Path) -> str | None:
+    """What a program is that holds more than checkpoints do; None for everything else."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"PK"):
+        return _archive(path)
+    # The version of MindIR, as text: field 1, a length and digits.
+    if head[:1] == b"\n" and head[1:2] and head[2 : 2 + head[1]].replace(b".", b"").isdigit():
+        return "mindir"
+    return None
+
+
+def _archive(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UnsafeInput(f"{path.name}: a zip archive that is broken or truncated") from error
+    if any(n.endswith("serialized_exported_program.json") or "/models/" in n for n in names):
+        return "exported-program"
+    return "torchscript" if any("/code/" in name for name in names) else None
+
+
+def _is_tensors(path: Path) -> bool:
+    """Whether what Paddle saved for inference are parameters and no program."""
+    with path.open("rb") as file:
+        return file.read(4) == bytes(4)
+
+
+__all__ = [
+    "KINDS",
+    "Attempt",
+    "Imported",
+    "Reference",
+    "Source",
+    "bring",
+    "recognise",
+]

@@ -52,6 +52,8 @@ OFFLINE = {
 }
 PYTHON = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 SECRET = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$", re.IGNORECASE)
+# Reasons for which a process ended that speak against the file it read.
+REFUSED = ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT", "SIGBUS")
 OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 

@@ -1,7 +1,7 @@
 """Verification: the same inputs through two artifacts, and a report on every output.
 
     inputs    a signature -> cases: seeded arrays at two or more sizes for every dynamic dimension
-    check     two artifact directories, each in a process of its own, over all cases
+    check     artifact directories over all cases, each in a process of its own
     compare   two arrays -> errors, and whether they are within a tolerance
     report    what travels with the artifact, to and from JSON
 
@@ -9,7 +9,7 @@ A comparison that could not have failed is no evidence: outputs that are missing
 blind to their inputs make a report that has not passed.
 """
 
-from converters.verify.check import verify
+from converters.verify.check import Truth, judge, observe, recorded, verify
 from converters.verify.compare import TOLERANCES, Tolerance, compare, tolerance
 from converters.verify.inputs import Case, TensorSpec, generate_cases, read_case
 from converters.verify.report import CaseReport, OutputReport, Report
@@ -22,9 +22,13 @@ __all__ = [
     "Report",
     "TensorSpec",
     "Tolerance",
+    "Truth",
     "compare",
     "generate_cases",
+    "judge",
+    "observe",
     "read_case",
+    "recorded",
     "tolerance",
     "verify",
 ]

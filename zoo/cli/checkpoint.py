@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,32 +13,40 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 1 << 10, "MI": 1 << 20
 MOST_ROWS = 40
 
 
-def is_checkpoint(source: Path, targets: Sequence[str]) -> bool:
-    """Whether a conversion is one of tensors alone.
+def is_checkpoint(source: Path, targets: Sequence[str], model: str | None) -> bool:
+    """Whether a conversion is one of tensors alone: from weights without a class, or into containers.
+
+    Args:
+        source: What is converted.
+        targets: Frameworks or containers.
+        model: The class that was named for weights, if one was.
 
     Raises:
-        UsageError: An unknown target; there is no such file; frameworks and containers of a model with a graph at once.
+        UsageError: An unknown target; there is no such file; frameworks and containers at once.
         UnsafeInput: Nothing that is known.
         UnsupportedError: Something that is known and cannot be read.
     """
-    from converters.checkpoints.formats import FORMATS, recognise, resolve
-    from converters.checkpoints.onnx_initializers import has_nodes
+    from converters.checkpoints.formats import FORMATS
     from converters.convert import TARGETS
     from converters.errors import UsageError
+    from converters.importers import KINDS, recognise
 
     known = dict.fromkeys([*TARGETS, *FORMATS])
     for target in targets:
         if target not in known:
             raise UsageError(f"unknown target {target!r}", fix=f"choose from: {', '.join(known)}")
-    if source.is_dir() and list(source.glob("*.onnx")):
-        return False
-    path = resolve(source)
-    if recognise(path) != "onnx" or not has_nodes(path):
-        return True
+    found = recognise(source)
     containers = [target for target in targets if target in FORMATS and target != "onnx"]
+    if found.kind == "checkpoint":
+        if model is not None and containers:
+            raise UsageError(
+                f"--model makes a whole model: {', '.join(containers)} hold weights alone",
+                fix="leave --model out, or ask for frameworks",
+            )
+        return model is None
     if containers and len(containers) < len(targets):
         raise UsageError(
-            f"{source.name} is a model: {', '.join(containers)} hold its weights alone",
+            f"{source.name} is {KINDS[found.kind]}: {', '.join(containers)} hold its weights alone",
             fix="ask for frameworks and containers in two calls",
         )
     return bool(containers)
@@ -55,8 +62,8 @@ def convert_checkpoint_file(
     map_file: Path | None,
     dtypes: Sequence[str],
     shard_size: str | None,
-    model: str | None,
-    model_args: str,
+    kinds_from: str | None,
+    arguments: Any,
     json: bool,
 ) -> None:
     """Convert, and say what was made."""
@@ -73,7 +80,7 @@ def convert_checkpoint_file(
         source=source_framework,
         key=key,
         mapping=read_mapping(map_file).model_dump() if map_file is not None else {},
-        kinds=_kinds(model, model_args, source, source_framework) if model else {},
+        kinds=_kinds(kinds_from, arguments, source, source_framework) if kinds_from else {},
         dtypes=dict(_dtype(text) for text in dtypes),
         shard_bytes=None if shard_size is None else _bytes(shard_size),
     )
@@ -151,18 +158,14 @@ def _bytes(text: str) -> int:
 
 
 def _kinds(
-    model: str, model_args: str, source: Path, source_framework: str | None
+    model: str, arguments: Any, source: Path, source_framework: str | None
 ) -> dict[str, str]:
     """Kinds of modules, from a class of the source's framework."""
     from converters.checkpoints.formats import open_checkpoint
     from converters.errors import UsageError
     from converters.module_kinds import module_kinds
 
-    try:
-        arguments = json_format.loads(model_args)
-    except ValueError as error:
-        raise UsageError(f"--model-args: no JSON: {error}", fix="write a list or object") from error
     framework = source_framework or open_checkpoint(source).framework
     if framework is None:
-        raise UsageError("--model needs to know the framework", fix="say --from")
+        raise UsageError("--kinds-from needs to know the framework", fix="say --from")
     return module_kinds(framework, model, arguments)

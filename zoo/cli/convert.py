@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_format
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,28 +62,37 @@ def convert(
         str | None,
         typer.Option(help="Checkpoint: largest file of safetensors or torch: 5GB, 500MB."),
     ] = None,
+    kinds_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Checkpoint: a class, package.module:Class, whose modules tell what its tensors"
+            " are. Runs that class in its framework."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Checkpoint: the class it belongs to, package.module:Class, which tells what its"
-            " tensors are. Runs that class in its framework."
+            help="Checkpoint: the class that it belongs to, package.module:Class: the whole model"
+            " is converted. Runs that class in its framework; needs --inputs."
         ),
     ] = None,
     model_args: Annotated[
-        str, typer.Option(help="Arguments of --model, as JSON: a list or an object.")
+        str,
+        typer.Option(help="Arguments of --model or --kinds-from, as JSON: a list or an object."),
     ] = "{}",
     json: Json = False,
 ) -> None:
-    """Convert a model file into native source and weights, each verified against it.
+    """Convert a model into native source and weights, each verified against it.
 
     A checkpoint (weights by name, without a graph) is converted into the names and layouts of a framework, or
-    as it is into another container.
+    as it is into another container; with --model it is a model like others.
     """
     from converters.convert import convert as convert_model
     from zoo.cli.checkpoint import convert_checkpoint_file, is_checkpoint
 
     targets = [target.strip() for target in to.split(",") if target.strip()]
-    if is_checkpoint(source, targets):
+    arguments = _arguments(model_args)
+    if is_checkpoint(source, targets, model):
         convert_checkpoint_file(
             source,
             targets,
@@ -92,13 +102,13 @@ def convert(
             map_file=map_file,
             dtypes=dtype or [],
             shard_size=shard_size,
-            model=model,
-            model_args=model_args,
+            kinds_from=kinds_from,
+            arguments=arguments,
             json=json,
         )
         return
     with present.steps(quiet=json) as step:
-        results = convert_model(
+        done = convert_model(
             source,
             targets,
             out,
@@ -106,10 +116,12 @@ def convert(
             sizes=sizes(size or []),
             check=verify,
             name=name,
+            model=model,
+            arguments=arguments,
             progress=step,
         )
     rows: list[dict[str, Any]] = []
-    for result in results:
+    for result in done.results:
         files = [path for path in sorted(result.directory.iterdir()) if path.is_file()]
         report = result.report
         rows.append(
@@ -122,9 +134,29 @@ def convert(
                 "verification": report.to_json() if report is not None else None,
             }
         )
+    imported = done.source
     if json:
-        present.document({"results": rows})
+        routes = [attempt.to_json() for attempt in imported.tried]
+        origin = {"kind": imported.kind, "framework": imported.framework, "routes": routes}
+        present.document(
+            {"source": {**origin, "findings": list(imported.findings)}, "results": rows}
+        )
         return
+    if len(imported.tried) > 1 or (imported.tried and imported.tried[0].max_abs):
+        present.table(
+            ("route to ONNX", "sizes", "max error", "result"),
+            [
+                (
+                    attempt.route,
+                    attempt.dynamic,
+                    f"{max(attempt.max_abs):.1e}" if attempt.max_abs else "",
+                    attempt.reason or "chosen",
+                )
+                for attempt in imported.tried
+            ],
+        )
+    for finding in imported.findings:
+        print(f"note: {finding}")
     present.table(
         ("framework", "files", "size", "max error", "warnings", "directory"),
         [
@@ -139,6 +171,15 @@ def convert(
             for row in rows
         ],
     )
+
+
+def _arguments(text: str) -> Any:
+    from converters.errors import UsageError
+
+    try:
+        return json_format.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--model-args: no JSON: {error}", fix="write a list or object") from error
 
 
 def sizes(texts: list[str]) -> dict[str, tuple[int, ...]]:

@@ -153,7 +153,7 @@ def _convert(registry: Registry, manifest: Manifest, out: Path, step: Step) -> l
     def progress(framework: str, state: str) -> None:
         step(f"convert to {framework}", state)
 
-    results = convert(
+    done = convert(
         registry.store.path(upload.sha256),
         TARGETS,
         out,
@@ -161,10 +161,10 @@ def _convert(registry: Registry, manifest: Manifest, out: Path, step: Step) -> l
         name="PP-OCRv4 text recogniser",
         progress=progress,
     )
-    for result in results:
+    for result in done.results:
         if result.report is not None:
             step(f"convert to {result.framework}", f"done, max error {result.report.max_abs:.1e}")
-    return results
+    return list(done.results)
 
 
 @contextmanager

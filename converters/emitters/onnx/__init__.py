@@ -14,7 +14,7 @@ from converters.graph.load import read_model
 
 def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
     """Write a model as an ONNX artifact; see `converters.emitters.emit`."""
-    from converters.emitters import inference_script, write_manifest
+    from converters.emitters import inference_script, route, write_manifest
     from converters.emitters.signature import name_dimensions, signature
 
     proto = read_model(model)
@@ -45,7 +45,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
             "inference": "infer.py",
             "signature": specs,
             "source": dict(source),
-            "route": ["onnx"],
+            "route": route(source, "onnx"),
             "parameters": {},
             "metadata": graph.metadata,
         },

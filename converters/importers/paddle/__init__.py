@@ -56,6 +56,17 @@ def to_onnx(path: Path) -> onnx.ModelProto:
     return convert(read(checkpoint.files[0]), checkpoint.tensors)
 
 
+def files(path: Path) -> dict[str, Path]:
+    """What `inference.py` needs of an inference model, by the name under which it looks for it."""
+    program, *parameters = paddle_program.read(path).files
+    name = f"program{program.suffix}" if program.suffix else "program.pdmodel"
+    combined = [file for file in parameters if file.suffix == paddle_program.PARAMETERS_SUFFIX]
+    combined += [file for file in parameters if file.name in paddle_program.OLD_PARAMETERS]
+    if parameters and not combined:
+        return {"program": program.parent}
+    return dict(zip((name, "program.pdiparams"), (program, *combined), strict=False))
+
+
 def read(path: Path) -> Program:
     """Read a program of either form, told apart by its first byte.
 
@@ -230,4 +241,4 @@ def _outputs(graph: Graph, program: Program, kept: dict[str, str]) -> Iterator[o
         yield helper.make_tensor_value_info(own, value.kind.onnx, shape)
 
 
-__all__ = ["Program", "convert", "read", "to_onnx"]
+__all__ = ["Program", "convert", "files", "read", "to_onnx"]

@@ -12,18 +12,17 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters import errors
 from converters.checkpoint_conversion import convert_checkpoint
-from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError, UsageError
+from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError, UsageError, raised
+from converters.importers import replay_job
+from converters.importers.imported import Attempt, Imported, Reference
 from converters.importers.pytorch import job as torch_job
-from converters.importers.pytorch import replay_job
 from converters.runtimes import Limits, Runtime
+from converters.runtimes.process import REFUSED
 from converters.verify import Tolerance, compare, read_case, tolerance
 from converters.verify.compare import PRECISION_OF
 
@@ -34,68 +33,11 @@ ROUTES: tuple[tuple[str, str], ...] = tuple(
 )
 REASON_LENGTH = 600
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-STOPPED = ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT", "SIGBUS")
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A route that was tried.
-
-    Attributes:
-        route: `dynamo`, `traced` or `scripted`.
-        dynamic: Which sizes were to vary: `all` that the module takes, or the `batch`.
-        reason: Why it does not count; empty for the route that was chosen.
-        max_abs: The largest absolute error in each case that was run.
-        findings: What the exporter could not follow and took as it was.
-    """
-
-    route: str
-    dynamic: str
-    reason: str = ""
-    max_abs: tuple[float, ...] = ()
-    findings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The module's own numbers.
-
-    Attributes:
-        inputs: An .npz file with an array for each input of the graph.
-        outputs: The same for outputs.
-    """
-
-    inputs: Path
-    outputs: Path
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A hub graph and how it came about.
-
-    Attributes:
-        model: The ONNX file.
-        kind: `program`, `class`, `huggingface` or `torchscript`.
-        route: The attempt that was chosen.
-        tried: All attempts in order, the chosen one last.
-        cases: Reference cases that the graph was checked with: given sizes first.
-        dynamic: Names of the dimensions that vary.
-        constants: Arguments that are numbers and are now part of the graph.
-        findings: What a user should know.
-    """
-
-    model: Path
-    kind: str
-    route: Attempt
-    tried: tuple[Attempt, ...]
-    cases: tuple[Reference, ...]
-    dynamic: tuple[str, ...]
-    constants: Mapping[str, Any]
-    findings: tuple[str, ...]
 
 
 def to_onnx(
     source: Path,
+    kind: str,
     folder: Path,
     *,
     model: str | None = None,
@@ -105,7 +47,8 @@ def to_onnx(
     """Write a PyTorch model as ONNX into a folder.
 
     Args:
-        source: A `.pt2` program, a TorchScript file, a Hugging Face folder, or a checkpoint.
+        source: The file or folder.
+        kind: What it is, a row of `importers.KINDS` that a line of `SOURCES` in `child/sources.py` reads.
         folder: Gets model.onnx and the reference cases; made if it is not there.
         model: `package.module:Class` for a checkpoint, importable here or from the working directory.
         arguments: A list of the class's arguments, or an object of them by name.
@@ -122,7 +65,8 @@ def to_onnx(
         MissingRuntime: PyTorch, or transformers for a folder of theirs, is not installed.
         RuntimeFailed: The process failed before a route was tried.
     """
-    kind = _kind(source, model)
+    if kind == "checkpoint":
+        _require_class(model)
     if not isinstance(arguments, list | tuple | dict):
         raise UsageError("--model-args: neither a list nor an object")
     if inputs is not None:
@@ -140,48 +84,17 @@ def to_onnx(
             "path": os.getcwd(),
             "folder": scratch,
         }
-        if kind == "class":
+        if kind == "checkpoint":
             job["weights"] = str(_weights(source, Path(scratch)))
         facts = _references(job)
         tried = _tried({**job, "facts": facts}, Path(scratch))
         return _placed(tried, facts, kind, Path(scratch), folder)
 
 
-def _kind(source: Path, model: str | None) -> str:
-    """Which row of `SOURCES` in `child/sources.py` a source is."""
-    if not source.exists():
-        raise UsageError(f"{source}: no such file", fix="name a file that is there")
-    if source.is_dir() and model is None:
-        if (source / "config.json").is_file():
-            return "huggingface"
-        raise UsageError(
-            f"{source}: a folder without config.json",
-            fix="name a file in it, and its class with --model package.module:Class",
-        )
-    names = _members(source)
-    if any(n.endswith("serialized_exported_program.json") or "/models/" in n for n in names):
-        return "program"
-    if any("/code/" in name for name in names):
-        return "torchscript"
-    if model is None:
-        raise UsageError(
-            f"{source.name}: weights without an architecture",
-            fix="name their class: --model package.module:Class --model-args JSON",
-        )
-    module, colon, name = model.partition(":")
+def _require_class(model: str | None) -> None:
+    module, colon, name = (model or "").partition(":")
     if not (module and colon and name):
         raise UsageError(f"--model {model}: no class", fix="write package.module:Class")
-    return "class"
-
-
-def _members(source: Path) -> list[str]:
-    if not source.is_file() or not zipfile.is_zipfile(source):
-        return []
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise UnsafeInput(f"{source.name}: a zip archive that is broken or truncated") from error
 
 
 def _weights(source: Path, scratch: Path) -> Path:
@@ -194,14 +107,12 @@ def _references(job: Mapping[str, Any]) -> dict[str, Any]:
     try:
         said = _step({**job, "step": "references"})
     except RuntimeFailed as error:
-        if error.reason in STOPPED:
+        if error.reason in REFUSED:
             message = f"{job['name']}: refused while running it: {error.message}"
             raise UnsafeInput(message) from error
         raise
     if "error" in said:
-        refused = said["error"]
-        kind: type[errors.ConversionError] = getattr(errors, refused["type"])
-        raise kind(refused["message"], fix=refused["fix"])
+        raise raised(said["error"])
     facts: dict[str, Any] = said["facts"]
     return facts
 
@@ -301,13 +212,14 @@ def _placed(
     fixed = [] if whole else [f"fixed in this graph: {', '.join(names[1:])}"]
     return Imported(
         folder / "model.onnx",
+        "pytorch",
         kind,
-        chosen,
         tuple(tried),
-        tuple(Reference(*(folder / Path(path).name for path in pair)) for pair in pairs),
-        tuple(names if whole else names[:1]),
-        facts["constants"],
-        (*facts["findings"], *fixed, *chosen.findings),
+        cases=tuple(Reference(*(folder / Path(path).name for path in pair)) for pair in pairs),
+        dynamic=tuple(names if whole else names[:1]),
+        constants=facts["constants"],
+        precisions=tuple(facts["precisions"]),
+        findings=(*facts["findings"], *fixed, *chosen.findings),
     )
 
 

@@ -207,9 +207,9 @@ def of_script(job: Mapping[str, Any]) -> Source:
 
 
 SOURCES: Mapping[str, Callable[[Mapping[str, Any]], Source]] = {
-    "class": of_class,
+    "checkpoint": of_class,
     "huggingface": of_folder,
-    "program": of_program,
+    "exported-program": of_program,
     "torchscript": of_script,
 }
 

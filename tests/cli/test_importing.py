@@ -1,0 +1,137 @@
+"""`zoo convert` from sources that are not ONNX: whole models, verified against their own framework."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+NETS = Path(__file__).parents[1] / "importers"
+needs_torch = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")),
+    reason="torch and onnxscript are needed",
+)
+needs_paddle = pytest.mark.skipif(
+    importlib.util.find_spec("paddle") is None, reason="PaddlePaddle is not installed"
+)
+PADDLE = """
+import sys
+import paddle
+from paddle import nn
+from paddle.static import InputSpec
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2D(3, 8, 3, padding=1)
+        self.bn = nn.BatchNorm2D(8)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = nn.functional.relu(self.bn(self.conv(x)))
+        return self.fc(x.mean(axis=[2, 3]))
+
+paddle.seed(0)
+net = Net()
+net.eval()
+paddle.jit.save(net, sys.argv[1], [InputSpec([None, 3, None, None], "float32", "x")])
+"""
+
+
+def zoo(*arguments, cwd=None):
+    command = [sys.executable, "-m", "zoo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A checkpoint, its TorchScript and its inputs."""
+    folder = tmp_path_factory.mktemp("nets")
+    done = subprocess.run(
+        [sys.executable, NETS / "torch_nets.py", folder], capture_output=True, check=False
+    )
+    assert not done.returncode, done.stderr.decode()[-2000:]
+    return folder
+
+
+@needs_torch
+def test_weights_with_their_class(net, tmp_path):
+    done = zoo(
+        "convert", net / "Cnn.pt", "--to", "pytorch,paddle,onnx", "--out", tmp_path / "o", "--model",
+        "torch_nets:Cnn", "--inputs", net / "Cnn.npz", "--json", cwd=NETS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["source"]["framework"] == "pytorch"
+    assert said["source"]["routes"][-1]["route"] == "dynamo"
+    for row in said["results"]:
+        assert row["verification"]["reference"] == "pytorch"
+        assert len(row["verification"]["cases"]) == 3
+        assert row["max_abs_error"] < 1e-4
+    manifest = json.loads((tmp_path / "o/paddle/manifest.json").read_text())
+    assert manifest["route"] == ["pytorch", "onnx", "paddle"]
+    assert manifest["source"]["format"] == "checkpoint"
+    assert {"stem.0.weight", "head.bias"} <= set(manifest["parameters"].values())
+    with np.load(net / "Cnn.npz") as given:
+        np.savez(tmp_path / "in.npz", **given)
+    subprocess.run(
+        [sys.executable, "infer.py", "--inputs", tmp_path / "in.npz", "--outputs",
+         tmp_path / "out.npz"], cwd=tmp_path / "o/paddle", check=True, capture_output=True,
+    )  # fmt: skip
+    with np.load(tmp_path / "out.npz") as made:
+        assert all(np.isfinite(made[name]).all() for name in made.files)
+
+
+@needs_torch
+def test_a_script_into_a_container_is_its_weights(net, tmp_path):
+    done = zoo("convert", net / "Cnn.jit", "--to", "safetensors", "--out", tmp_path / "o")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o/safetensors/model.safetensors").is_file()
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("source", "options", "status", "said"),
+    [
+        ("Cnn.jit", ["--to", "paddle"], 2, "give --inputs in.npz"),
+        ("Cnn.jit", ["--to", "paddle,npz"], 2, "two calls"),
+        ("Cnn.pt", ["--to", "npz", "--model", "torch_nets:Cnn"], 2, "makes a whole model"),
+        ("Cnn.jit", ["--to", "paddle", "--model", "torch_nets:Cnn"], 2, "leave --model out"),
+        ("Cnn.pt", ["--to", "onnx", "--model", "x", "--model-args", "{"], 2, "no JSON"),
+        ("pickled.pt", ["--to", "onnx", "--model", "torch_nets:Cnn"], 5, ""),
+    ],
+)
+def test_calls_that_are_wrong(net, tmp_path, source, options, status, said):
+    done = zoo("convert", net / source, "--out", tmp_path / "o", *options, cwd=NETS)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+@needs_paddle
+@pytest.mark.parametrize("form", ["0", "1"], ids=["ProgramDesc", "PIR"])
+def test_a_program_of_paddle(tmp_path, monkeypatch, form):
+    monkeypatch.setenv("FLAGS_enable_pir_api", form)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "save.py").write_text(PADDLE)
+    subprocess.run(
+        [sys.executable, tmp_path / "save.py", tmp_path / "p/net"], check=True, capture_output=True
+    )
+    done = zoo(
+        "convert", tmp_path / "p", "--to", "paddle,pytorch,onnx", "--out", tmp_path / "o", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    assert [row["framework"] for row in rows] == ["paddle", "pytorch", "onnx"]
+    for row in rows:
+        assert row["verification"]["reference"] == "paddle"
+        assert row["max_abs_error"] < 1e-4
+    manifest = json.loads((tmp_path / "o/pytorch/manifest.json").read_text())
+    assert manifest["signature"]["inputs"][0]["shape"][1] == 3
+    assert all(
+        isinstance(manifest["signature"]["inputs"][0]["shape"][axis], str) for axis in (0, 2, 3)
+    )
