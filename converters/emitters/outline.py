@@ -29,17 +29,22 @@ class Region:
     name: str
     items: list[Statement | Region] = field(default_factory=list)
 
-    def statements(self) -> Iterable[Statement]:
-        """Every statement in it, inner regions included."""
+    def items_outside(self) -> Iterable[Statement]:
+        """Every statement in it, inner regions included, but nothing within control flow."""
         for item in self.items:
             if isinstance(item, Region):
-                yield from item.statements()
+                yield from item.items_outside()
             else:
                 yield item
 
+    def statements(self) -> Iterable[Statement]:
+        """Every statement in it, inner regions and what lies within control flow included."""
+        for item in self.items_outside():
+            yield from item.every()
+
     def written(self) -> set[Value]:
         """Every value that it computes."""
-        return {value for s in self.statements() for value in s.outputs if value is not None}
+        return {value for s in self.statements() for value in s.made()}
 
     @property
     def has_weights(self) -> bool:
@@ -47,10 +52,13 @@ class Region:
         return any(s.layer or any(v.const is not None for v in s.reads) for s in self.statements())
 
 
-def outline(program: Program) -> Region:
-    """The tree of modules of a program."""
+def outline(program: Program, around: Path = ()) -> Region:
+    """The tree of modules of a program; `around` are the modules that it stands in."""
     statements = program.statements
     _name_layers(statements)
+    for s in statements:
+        if s.scope[: len(around)] == around:
+            s.scope = s.scope[len(around) :]
     if not any(s.scope for s in statements):
         name_repeats(program)
     root = _group("", [(s, s.scope) for s in statements])

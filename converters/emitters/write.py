@@ -18,14 +18,17 @@ from ruff.__main__ import find_ruff_bin
 from converters.emitters.forward import (
     HINTS,
     RESHAPING,
+    Body,
     Forward,
+    Rounds,
     Step,
     identifier,
+    result,
     write_forward,
 )
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
-from converters.emitters.outline import Region
+from converters.emitters.outline import Region, outline
 from converters.graph.model import Value
 
 LONGEST_LINE = 100
@@ -125,9 +128,11 @@ class _Writer:
         self.program, self.framework = program, framework
         self.token_of = {value: token for token, value in program.tokens.items()}
         self.readers: dict[Value, set[Statement]] = {}
-        for s in program.statements:
-            for value in s.reads:
+        for s in program.every_statement():
+            for value in s.direct:
                 self.readers.setdefault(value, set()).add(s)
+        # What is given to something else than the next statement.
+        self.results = program.results()
         self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
         # Names of the lists that `items` makes, by the list's identity.
         self.list_names: dict[int, str] = {}
@@ -136,9 +141,9 @@ class _Writer:
         """Write one region, inner ones included; classes are named later."""
         is_root = title == "Model"
         inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
-        outputs = list(self.program.graph.outputs) if is_root else self.results(region)
+        outputs = list(self.program.graph.outputs) if is_root else self.given(region)
         module = Module(region, title, inputs, outputs)
-        steps, held = self.steps(module, is_root)
+        steps, held = self.steps(module)
         named = [(v, self.inputs.get(v, "x" if k == 0 else "")) for k, v in enumerate(inputs)]
         module.forward = write_forward(steps, named, outputs, self.program.tokens, held)
         return module
@@ -149,52 +154,96 @@ class _Writer:
         mine = set(region.statements())
         found: dict[Value, None] = {}
         for s in region.statements():
-            for value in sorted(set(s.reads), key=lambda v: s.reads.index(v)):
-                shared = value.const is not None and not self.readers[value] <= mine
+            reads = (*s.direct, *s.results())
+            for value in sorted(set(reads), key=lambda v: reads.index(v)):
+                shared = value.const is not None and not self.readers.get(value, mine) <= mine
                 if (value.const is None and value not in written) or shared:
                     found[value] = None
         return list(found)
 
-    def results(self, region: Region) -> list[Value]:
+    def given(self, region: Region) -> list[Value]:
+        """What a region computes and something outside reads."""
         mine = set(region.statements())
-        outer = set(self.program.graph.outputs)
         return [
             value
-            for s in region.statements()
+            for s in region.items_outside()
             for value in s.outputs
-            if value is not None and (value in outer or not self.readers.get(value, set()) <= mine)
+            if value is not None
+            and (value in self.results or not self.readers.get(value, set()) <= mine)
         ]
 
-    def steps(self, module: Module, is_root: bool) -> tuple[list[Step], dict[Value, str]]:
-        names = _Names(module.region)
-        held: dict[Value, str] = {}
-        steps: list[Step] = []
-        given = set(module.inputs)
+    def steps(self, module: Module) -> tuple[list[Step], dict[Value, str]]:
+        """What a module computes, its inner modules and layers, and the constants that it holds."""
+        making = _Making(module, _Names(module.region))
         for value in module.outputs:
             self.ensure_token(value)
-        for item in self.items(module.region):
+        steps = self.steps_of(module.region, making)
+        for value in module.outputs:
+            self.hold_if_needed(value, None, making)
+        return steps, making.held
+
+    def steps_of(self, region: Region, making: _Making) -> list[Step]:
+        steps: list[Step] = []
+        module, names = making.module, making.names
+        for item in self.items(region):
             if isinstance(item, Statement):
-                for value in item.reads:
-                    if value.const is not None and value not in held and value not in given:
-                        held[value] = self.hold(value, item, names, module)
-                steps.append(self.statement(item, names, module))
-            elif isinstance(item, Region):
+                for value in item.direct:
+                    self.hold_if_needed(value, item, making)
+                control = bool(item.blocks)
+                steps.append(
+                    self.control(item, making) if control else self.statement(item, making)
+                )
+                continue
+            if isinstance(item, Region):
                 inner = self.module(item, item.name)
                 attribute = names.take(identifier(item.name))
                 module.members.append(Member(attribute, modules=[inner]))
                 steps.append(self.call(inner, f"self.{attribute}"))
             else:
                 steps.extend(self.repeated(item, names, module))
-            if not isinstance(item, Statement):
-                inners = module.members[-1].modules
-                for inner in inners:
-                    for value in inner.inputs:
-                        if value.const is not None and value not in held and value not in given:
-                            held[value] = self.hold(value, None, names, module)
-        for value in module.outputs:
-            if value.const is not None and value not in held:
-                held[value] = self.hold(value, None, names, module)
-        return steps, held
+            for inner in module.members[-1].modules:
+                for value in inner.inputs:
+                    self.hold_if_needed(value, None, making)
+        return steps
+
+    def control(self, statement: Statement, making: _Making) -> Step:
+        """Control flow, whose layers belong to the module that it stands in."""
+        rounds = statement.rounds
+        if rounds is None:
+            bodies = tuple(
+                self.body(block, block.graph.outputs, statement, making)
+                for block in statement.choice
+            )
+            return Step(statement.outputs, statement.expression, bodies=bodies)
+        body = self.body(rounds.body, statement.results(), statement, making)
+        condition = next((c for c in rounds.carried if c.inner is rounds.condition), None)
+        return Step(
+            statement.outputs,
+            statement.expression,
+            rounds=Rounds(
+                body,
+                rounds.items,
+                tuple((c.initial, c.inner, c.output) for c in rounds.carried),
+                tuple(into for _, into in rounds.collected),
+                rounds.condition,
+                condition is not None and condition.initial is not None,
+            ),
+        )
+
+    def body(
+        self, block: Program, results: Sequence[Value], statement: Statement, making: _Making
+    ) -> Body:
+        steps = self.steps_of(outline(block, statement.scope), making)
+        for value in results:
+            self.ensure_token(value)
+            self.hold_if_needed(value, None, making)
+        return Body([*steps, Step((), result(results, self.program.tokens))])
+
+    def hold_if_needed(self, value: Value, reader: Statement | None, making: _Making) -> None:
+        """Keep a constant in the module, unless it has it or is given it."""
+        if value.const is None or value in making.held or value in making.module.inputs:
+            return
+        making.held[value] = self.hold(value, reader, making.names, making.module)
 
     def ensure_token(self, value: Value) -> None:
         if value not in self.token_of:
@@ -241,9 +290,7 @@ class _Writer:
         """Whether only `reader` reads what a module gives."""
         value = module.outputs[0]
         readers = self.readers.get(value, set())
-        return value not in self.program.graph.outputs and readers <= set(
-            reader.region.statements()
-        )
+        return value not in self.results and readers <= set(reader.region.statements())
 
     def calls(self, attribute: str, modules: Sequence[Module], run: range) -> list[Step]:
         if len(run) == 1:
@@ -269,7 +316,8 @@ class _Writer:
             arg.col_offset = column
         return Step(tuple(module.outputs), expression, hint="", comment=len(module.outputs) == 1)
 
-    def statement(self, statement: Statement, names: _Names, module: Module) -> Step:
+    def statement(self, statement: Statement, making: _Making) -> Step:
+        names, module = making.names, making.module
         node = statement.node
         hint = HINTS.get(node.key, "")
         expression = statement.expression
@@ -311,6 +359,15 @@ class _Writer:
         return attribute
 
 
+@dataclass(eq=False)
+class _Making:
+    """A module while its steps are written: the names in it and the constants that it holds."""
+
+    module: Module
+    names: _Names
+    held: dict[Value, str] = field(default_factory=dict)
+
+
 class _LayerName(ast.NodeTransformer):
     def __init__(self, name: str) -> None:
         self.name = name
@@ -336,7 +393,7 @@ class _Names:
 
     def __init__(self, region: Region) -> None:
         self.taken: set[str] = set()
-        own = [i for i in region.items if isinstance(i, Statement)]
+        own = [s for i in region.items if isinstance(i, Statement) for s in i.every()]
         self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
         self.numbers: Counter[str] = Counter()
 
@@ -477,14 +534,11 @@ class _Classes:
             f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]
         ]
         lines.append("")
-        tensor = self.framework.tensor
-        arguments = "".join(f", {p}: {tensor}" for p in first.forward.parameters)
-        result = (
-            tensor
-            if len(first.outputs) == 1
-            else f"tuple[{', '.join([tensor] * len(first.outputs))}]"
-        )
-        lines.append(f"    def {self.framework.forward}(self{arguments}) -> {result}:")
+        pairs = zip(first.forward.parameters, first.inputs, strict=True)
+        arguments = "".join(f", {name}: {self.annotation(value)}" for name, value in pairs)
+        given = [self.annotation(value) for value in first.outputs]
+        returned = given[0] if len(given) == 1 else f"tuple[{', '.join(given)}]"
+        lines.append(f"    def {self.framework.forward}(self{arguments}) -> {returned}:")
         for k, line in enumerate(first.forward.lines):
             said = {m.forward.comments[k] for m in group}
             comment = said.pop() if len(said) == 1 else ""
@@ -492,6 +546,14 @@ class _Classes:
             # A comment is not worth breaking a line for.
             lines.append(text if comment and len(text) <= LONGEST_LINE else f"        {line}")
         return "\n".join(lines)
+
+    def annotation(self, value: Value) -> str:
+        """The type of an argument or a result."""
+        tensor = self.framework.tensor
+        if value.kind == "index":
+            return "int"
+        text = f"list[{tensor}]" if "sequence" in value.kind or value.kind == "list" else tensor
+        return f"{text} | None" if "optional" in value.kind else text
 
     def sizes(
         self, group: list[Module], statements: list[list[tuple[str, ast.stmt]]]

@@ -24,6 +24,8 @@ from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
 BITS_OF_A_BYTE = 8
+# Sub-graphs may lie this deep within each other; what exporters write is at a quarter of that.
+DEEPEST = 24
 # What numpy says in `isbuiltin` of types that a package adds, those of `ml_dtypes`.
 BY_ML_DTYPES = 2
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -50,6 +52,7 @@ def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Gra
         )
     if model.functions:
         model = inliner.inline_local_functions(model)
+    _refuse_too_deep(model, path.name)
     model = expand_functions(model, native)
     try:
         return _Loader(opset).graph(model)
@@ -79,6 +82,20 @@ def read_model(path: Path) -> onnx.ModelProto:
             external_data_helper.load_external_data_for_tensor(tensor, str(folder))
             tensor.data_location = onnx.TensorProto.DEFAULT
     return model
+
+
+def _refuse_too_deep(model: onnx.ModelProto, file: str) -> None:
+    """Refuse sub-graphs within sub-graphs without end: everything that follows them calls itself."""
+    level: list[onnx.GraphProto] = [model.graph]
+    for _ in range(DEEPEST):
+        attributes = [a for graph in level for node in graph.node for a in node.attribute]
+        level = [g for a in attributes for g in ((a.g,) if a.HasField("g") else a.graphs)]
+        if not level:
+            return
+    raise UnsafeInput(
+        f"{file}: sub-graphs lie more than {DEEPEST} deep within each other",
+        fix="export the model again with less nesting",
+    )
 
 
 def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
@@ -115,8 +132,11 @@ class _Loader:
     def __init__(self, opset: int) -> None:
         self.opset = opset
         self.scopes: list[dict[str, Value]] = []
+        self.branches = False
 
     def graph(self, model: onnx.ModelProto) -> Graph:
+        # Beside control flow exporters write the shapes of one branch or of the first round of a loop.
+        self.branches = any(a.HasField("g") for node in model.graph.node for a in node.attribute)
         graph = self.body(model.graph)
         graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
         return graph
@@ -132,8 +152,10 @@ class _Loader:
         inputs = []
         for info in proto.input:
             if info.name not in names:
-                names[info.name] = _typed(Value(info.name), info)
-                inputs.append(names[info.name])
+                value = names[info.name] = _typed(Value(info.name), info)
+                if len(self.scopes) > 1:
+                    value.shape = value.held = None
+                inputs.append(value)
         # What an exporter calls the sizes of outputs says nothing unless an input has that size too.
         dims = {dim for value in inputs for dim in value.shape or ()}
         nodes = []
@@ -142,7 +164,7 @@ class _Loader:
             if node is not None:
                 nodes.append(node)
         outputs = [self.read(info.name, "the graph's outputs") for info in proto.output]
-        for value in outputs:
+        for value in outputs if len(self.scopes) == 1 else ():
             if value.shape is not None and value not in inputs:
                 value.shape = tuple(
                     d if isinstance(d, int) or d in dims else None for d in value.shape
@@ -176,6 +198,8 @@ class _Loader:
                 value = names[name] = Value(name)
                 if name in infos:
                     _typed(value, infos[name])
+                    if self.branches and proto.domain in STANDARD_DOMAINS:
+                        value.shape = value.held = None
             outputs.append(value)
         return Node(
             key_of(proto.domain, proto.op_type), inputs, outputs, attributes, label, _scope(proto)
@@ -188,6 +212,8 @@ class _Loader:
             return to_array(proto.t)
         if proto.type == onnx.AttributeProto.SPARSE_TENSOR:
             return _dense(proto.sparse_tensor)
+        if proto.type == onnx.AttributeProto.TYPE_PROTO:
+            return _read_type(Value(proto.name), proto.tp)
         value = helper.get_attribute_value(proto)
         if isinstance(value, bytes):
             return value.decode()
@@ -260,14 +286,29 @@ def _parameter(name: str, data: Array) -> Value:
 
 
 def _typed(value: Value, info: onnx.ValueInfoProto) -> Value:
-    if not info.type.HasField("tensor_type"):
+    return _read_type(value, info.type)
+
+
+def _read_type(value: Value, proto: onnx.TypeProto) -> Value:
+    """Give a value the kind, element type and shape of a type."""
+    kinds = []
+    while (kind := proto.WhichOneof("value")) in ("sequence_type", "optional_type"):
+        kinds.append(str(kind).removesuffix("_type"))
+        proto = getattr(proto, str(kind)).elem_type
+    if kinds:
+        value.kind = " ".join(kinds)
+    if kind != "tensor_type":
         return value
-    tensor = info.type.tensor_type
+    tensor = proto.tensor_type
     if tensor.elem_type:
         known = BY_ONNX.get(tensor.elem_type)
         value.dtype = known.numpy if known is not None else np.dtype(object)
     if tensor.HasField("shape"):
-        value.shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+        shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+        if kinds:
+            value.held = shape
+        else:
+            value.shape = shape
     return value
 
 

@@ -25,6 +25,15 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.sequences import (  # noqa: F401 - entries of this table
+    Optional,
+    OptionalGetElement,
+    SequenceAt,
+    SequenceConstruct,
+    SequenceEmpty,
+    SequenceErase,
+    SequenceInsert,
+)
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 from converters.graph.model import Array, Value
 
@@ -904,6 +913,16 @@ def Split(
     else:
         text = f"split_sizes({x}, {_tuple(split)}, {axis})"
     return text if node.outputs > 1 else f"{text}[0]"
+
+
+def ConcatFromSequence(sequence: Operand, *, axis: int, new_axis: int) -> str:
+    return f"ops.{'stack' if new_axis else 'cat'}({sequence}, {axis})"
+
+
+def SplitToSequence(x: Operand, split: Numbers | None = None, *, axis: int, keepdims: int) -> str:
+    if split is None and not keepdims:
+        return f"list(ops.unbind({x}, {axis}))"
+    return f"split_to_sequence({x}, {1 if split is None else split}, {axis})"
 
 
 def Identity(x: Operand) -> str:
