@@ -198,10 +198,6 @@ class Program:
         for statement in self.statements:
             yield from statement.every()
 
-    def results(self) -> set[Value]:
-        """The values that it gives to what is around it, and those that the programs within it give."""
-        return {*self.graph.outputs, *(v for s in self.every_statement() for v in s.results())}
-
 
 @dataclass(frozen=True)
 class Spelling:

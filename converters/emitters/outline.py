@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from converters.emitters.lower import Program, Statement
 from converters.emitters.repeats import name_repeats
+from converters.graph.load import INLINED
 from converters.graph.model import Value
 
 Path: TypeAlias = tuple[str, ...]
@@ -90,7 +91,7 @@ def _weight_path(statement: Statement) -> Path:
     layer = statement.layer
     names = [v.name for v in layer.weights.values() if v is not None] if layer is not None else []
     for name in names:
-        parts = tuple(name.split("."))
+        parts = tuple(INLINED.sub("", name).split("."))
         plain = all(re.fullmatch(r"\w+", part) for part in parts)
         # `conv2d_10.w_0` is a generated name, not a path.
         if len(parts) > 1 and plain and not re.fullmatch(r"[wb]_\d+(_\w+)?", parts[-1]):

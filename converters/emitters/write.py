@@ -32,6 +32,7 @@ from converters.emitters.outline import Region, outline
 from converters.graph.model import Value
 
 LONGEST_LINE = 100
+ROOT = "Model"
 # Names that every module class of some framework already uses.
 RESERVED = {
     "add_module", "apply", "buffers", "children", "construct", "cpu", "cuda", "double", "eval", "float",
@@ -100,7 +101,7 @@ class Module:
 def write(program: Program, tree: Region, framework: Framework, header: str) -> Source:
     """Write a program as a module of a framework."""
     writer = _Writer(program, framework)
-    root = writer.module(tree, "Model")
+    root = writer.module(tree, ROOT, is_root=True)
     classes = _Classes(framework).define(root)
     body = "\n\n\n".join(classes)
     parts = [f'"""{header}"""', "from __future__ import annotations"]
@@ -129,17 +130,14 @@ class _Writer:
         self.token_of = {value: token for token, value in program.tokens.items()}
         self.readers: dict[Value, set[Statement]] = {}
         for s in program.every_statement():
-            for value in s.direct:
+            for value in (*s.direct, *s.results()):
                 self.readers.setdefault(value, set()).add(s)
-        # What is given to something else than the next statement.
-        self.results = program.results()
         self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
         # Names of the lists that `items` makes, by the list's identity.
         self.list_names: dict[int, str] = {}
 
-    def module(self, region: Region, title: str) -> Module:
+    def module(self, region: Region, title: str, is_root: bool = False) -> Module:
         """Write one region, inner ones included; classes are named later."""
-        is_root = title == "Model"
         inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
         outputs = list(self.program.graph.outputs) if is_root else self.given(region)
         module = Module(region, title, inputs, outputs)
@@ -163,13 +161,13 @@ class _Writer:
 
     def given(self, region: Region) -> list[Value]:
         """What a region computes and something outside reads."""
-        mine = set(region.statements())
+        mine, outer = set(region.statements()), set(self.program.graph.outputs)
         return [
             value
             for s in region.items_outside()
             for value in s.outputs
             if value is not None
-            and (value in self.results or not self.readers.get(value, set()) <= mine)
+            and (value in outer or not self.readers.get(value, set()) <= mine)
         ]
 
     def steps(self, module: Module) -> tuple[list[Step], dict[Value, str]]:
@@ -290,7 +288,7 @@ class _Writer:
         """Whether only `reader` reads what a module gives."""
         value = module.outputs[0]
         readers = self.readers.get(value, set())
-        return value not in self.results and readers <= set(reader.region.statements())
+        return value not in self.program.graph.outputs and readers <= set(reader.region.statements())
 
     def calls(self, attribute: str, modules: Sequence[Module], run: range) -> list[Step]:
         if len(run) == 1:
@@ -432,12 +430,14 @@ class _Classes:
 
     def __init__(self, framework: Framework) -> None:
         self.framework = framework
-        self.names: set[str] = set()
+        # The class of the whole model has this name, whatever the modules in it are called.
+        self.names: set[str] = {ROOT}
         self.parameters: dict[str, dict[str, _Parameter]] = {}
 
     def define(self, root: Module) -> list[str]:
         every: list[Module] = []
         self.collect(root, every)
+        self.root = root
         texts: list[str] = []
         for height in range(root.height + 1):
             groups: dict[str, list[Module]] = {}
@@ -586,6 +586,8 @@ class _Classes:
         return {name: parameters[name] for name in order}
 
     def name(self, module: Module) -> str:
+        if module is self.root:
+            return ROOT
         # A list is called after its blocks: `conv_blocks2` holds ConvBlocks.
         title = re.sub(r"(?<=[a-z])s\d*$", "", module.title) if module.listed else module.title
         words = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])\d+$", "", title))

@@ -30,6 +30,8 @@ DEEPEST = 24
 BY_ML_DTYPES = 2
 STANDARD_DOMAINS = ("", "ai.onnx")
 
+# What the inliner of functions puts before the names of what it inlines.
+INLINED = re.compile(r"^(?:If_\d+_(?:then|else)_branch__|Inline_\d+__|F\d+::)+")
 # Names that exporters make up for constants; anything else that is a float is a parameter.
 MADE_UP = re.compile(
     r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.",
@@ -331,7 +333,8 @@ def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
             paths = re.findall(r"'([^']*)'", prop.value)
             # The last entry names the node itself; the one before it is the innermost module.
             return tuple(paths[-2].split(".")) if len(paths) > 1 and paths[-2] else ()
-    if proto.name.startswith("/"):
-        parts = proto.name.split("/")[1:-1]
+    name = INLINED.sub("", proto.name)
+    if name.startswith("/"):
+        parts = name.split("/")[1:-1]
         return tuple(piece for part in parts for piece in part.split(".") if piece)
     return ()
