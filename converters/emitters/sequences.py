@@ -29,7 +29,7 @@ def OptionalGetElement(x: Operand) -> str:
 
 def SequenceAt(sequence: Operand, position: Numbers) -> str:
     """One element; negative positions count from the end, as in Python."""
-    return f"{sequence}[{position}]"
+    return f"{sequence}[{_index(position)}]"
 
 
 def SequenceConstruct(*tensors: Operand) -> str:
@@ -46,7 +46,7 @@ def SequenceErase(sequence: Operand, position: Numbers | None = None) -> str:
     """All elements but one, by default the last."""
     found = (-1,) if position is None else position.static
     if found is None:
-        text = f"{position} % len({sequence})"
+        text = f"{_index(position)} % len({sequence})"
         return f"[item for k, item in enumerate({sequence}) if k != {text}]"
     index = int(found[0])
     if index in (0, -1):
@@ -58,4 +58,9 @@ def SequenceInsert(sequence: Operand, tensor: Operand, position: Numbers | None 
     """A list with one element more, by default at the end."""
     if position is None:
         return f"[*{sequence}, {tensor}]"
-    return f"[*{sequence}[:{position}], {tensor}, *{sequence}[{position}:]]"
+    return f"[*{sequence}[:{_index(position)}], {tensor}, *{sequence}[{_index(position)}:]]"
+
+
+def _index(position: Numbers) -> str:
+    """One number, which may come as a vector of one."""
+    return str(position if position.items is None else position.items[0])

@@ -166,8 +166,7 @@ class _Writer:
             value
             for s in region.items_outside()
             for value in s.outputs
-            if value is not None
-            and (value in outer or not self.readers.get(value, set()) <= mine)
+            if value is not None and (value in outer or not self.readers.get(value, set()) <= mine)
         ]
 
     def steps(self, module: Module) -> tuple[list[Step], dict[Value, str]]:
@@ -288,7 +287,9 @@ class _Writer:
         """Whether only `reader` reads what a module gives."""
         value = module.outputs[0]
         readers = self.readers.get(value, set())
-        return value not in self.program.graph.outputs and readers <= set(reader.region.statements())
+        return value not in self.program.graph.outputs and readers <= set(
+            reader.region.statements()
+        )
 
     def calls(self, attribute: str, modules: Sequence[Module], run: range) -> list[Step]:
         if len(run) == 1:

@@ -22,6 +22,7 @@ class _Spec(BaseModel):
     name: str
     dtype: str
     shape: list[int | str | None] | None
+    kind: str = "tensor"
 
 
 class _Signature(BaseModel):
@@ -38,7 +39,7 @@ class _Head(BaseModel):
 
     def inputs(self) -> list[TensorSpec]:
         return [
-            TensorSpec(s.name, s.dtype, None if s.shape is None else tuple(s.shape))
+            TensorSpec(s.name, s.dtype, None if s.shape is None else tuple(s.shape), s.kind)
             for s in self.signature.inputs
         ]
 
@@ -99,8 +100,7 @@ def verify(
         runtime.load(candidate, device)
         actual = [_run(runtime, answer.case) for answer in expected if answer.outputs is not None]
         versions |= runtime.versions
-    names = [spec.name for spec in truth.signature.outputs]
-    reports = _case_reports(expected, actual, names, applied)
+    reports = _case_reports(expected, actual, truth.signature.outputs, applied)
     outputs = [answer.outputs for answer in expected if answer.outputs is not None]
     problems, warnings = _worth(outputs, pairs)
     warnings += _single_sizes(expected)
@@ -188,7 +188,7 @@ def _single_sizes(answers: list[_Answer]) -> list[str]:
 
 
 def _case_reports(
-    expected: list[_Answer], actual: list[_Answer], names: list[str], limit: Tolerance
+    expected: list[_Answer], actual: list[_Answer], specs: list[_Spec], limit: Tolerance
 ) -> list[CaseReport]:
     found = iter(actual)
     reports = []
@@ -198,7 +198,7 @@ def _case_reports(
         error, outputs = answer.error, ()
         if answer.outputs is not None:
             other = next(found)
-            error, outputs = other.error, _outputs(answer.outputs, other.outputs, names, limit)
+            error, outputs = other.error, _outputs(answer.outputs, other.outputs, specs, limit)
         reports.append(
             CaseReport(inputs=shapes, seed=answer.case.seed, outputs=outputs, error=error)
         )
@@ -206,16 +206,23 @@ def _case_reports(
 
 
 def _outputs(
-    expected: Arrays, actual: Arrays | None, names: list[str], limit: Tolerance
+    expected: Arrays, actual: Arrays | None, specs: list[_Spec], limit: Tolerance
 ) -> tuple[OutputReport, ...]:
     if actual is None:
         return ()
-    absent = [name for name in names if name not in expected]
+    absent = [s.name for s in specs if s.kind == "tensor" and s.name not in expected]
+    # One item more in a sequence, or an optional that should not be there.
+    boxes = {s.name for s in specs if s.kind != "tensor"}
+    more = [n for n in actual if n not in expected and n.partition("[")[0] in boxes]
     return (
         *(compare(name, array, actual.get(name), limit) for name, array in expected.items()),
         *(
             OutputReport(name=name, passed=False, reason="the reference does not give this output")
             for name in absent
+        ),
+        *(
+            OutputReport(name=name, passed=False, reason="the reference does not give it here")
+            for name in more
         ),
     )
 
@@ -227,6 +234,8 @@ def _worth(
     problems, warnings = [], []
     for name in dict.fromkeys(name for case in outputs for name in case):
         arrays = [case[name] for case in outputs if name in case]
+        if name.endswith("[]"):
+            continue
         if all(array.size == 0 for array in arrays):
             problems.append(f"{name}: the reference's output is empty in every case")
         elif not any(_finite(array).any() for array in arrays):

@@ -48,11 +48,14 @@ class TensorSpec:
         dtype: Name of its element type, as numpy and ml_dtypes have it.
         shape: Sizes, names of dynamic dimensions, None where a dimension has no name; None as a whole
             where not even the rank is known.
+        kind: `tensor`; `sequence` of tensors of that shape; `optional`, which may be left out; or
+            `optional sequence`.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...] | None
+    kind: str = "tensor"
 
     def dimensions(self) -> tuple[int | str, ...]:
         """The shape with a name for every dynamic dimension.
@@ -241,7 +244,14 @@ def _arrays(case: Case) -> Arrays:
     arrays: Arrays = {}
     for spec in case.specs:
         shape = tuple(case.dims[d] if isinstance(d, str) else d for d in spec.dimensions())
-        arrays[spec.name] = _array(random, spec, shape, case)
+        if "optional" in spec.kind and (case.seed or 0) % 2:
+            continue
+        if "sequence" not in spec.kind:
+            arrays[spec.name] = _array(random, spec, shape, case)
+            continue
+        # Sequences of different lengths, as infer.py names what is in them.
+        for position in range(2 + (case.seed or 0) % 2):
+            arrays[f"{spec.name}[{position}]"] = _array(random, spec, shape, case)
     return arrays
 
 
