@@ -7,16 +7,12 @@ The script's own `run`, `to_tensor` and `to_array` know tensors; they get the na
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-# What the script has itself.
-INPUTS: dict[str, str]
-run_values: Callable[[Any, dict[str, Any]], dict[str, Any]]
-one_tensor: Callable[..., Any]
-one_array: Callable[[Any], np.ndarray]
+# Stands for what the script has; so do `run_values`, `one_tensor` and `one_array`.
+INPUTS: dict[str, str] = {}
 
 
 def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -45,10 +45,10 @@ def SequenceEmpty(*, dtype: int = 1) -> str:
 def SequenceErase(sequence: Operand, position: Numbers | None = None) -> str:
     """All elements but one, by default the last."""
     found = (-1,) if position is None else position.static
-    if found is None:
+    if position is not None and found is None:
         text = f"{_index(position)} % len({sequence})"
-        return f"[item for k, item in enumerate({sequence}) if k != {text}]"
-    index = int(found[0])
+        return f"[_item for _k, _item in enumerate({sequence}) if _k != {text}]"
+    index = int(found[0]) if found else -1
     if index in (0, -1):
         return f"{sequence}[1:]" if index == 0 else f"{sequence}[:-1]"
     return f"{sequence}[:{index}] + {sequence}[{index + 1}:]"
@@ -63,4 +63,4 @@ def SequenceInsert(sequence: Operand, tensor: Operand, position: Numbers | None 
 
 def _index(position: Numbers) -> str:
     """One number, which may come as a vector of one."""
-    return str(position if position.items is None else position.items[0])
+    return position.text if position.items is None else str(position.items[0])

@@ -36,6 +36,7 @@ class _Head(BaseModel):
     framework: str
     precision: str = "fp32"
     signature: _Signature = _Signature()
+    compared: dict[str, list[bool | int | float | None]] = {}
 
     def inputs(self) -> list[TensorSpec]:
         return [
@@ -90,7 +91,9 @@ def verify(
         RuntimeFailed: A model cannot be loaded.
     """
     truth, claim = _head(reference), _head(candidate)
-    chosen = generate_cases(truth.inputs()) if cases is None else list(cases)
+    chosen = (
+        list(cases) if cases is not None else generate_cases(truth.inputs(), values=truth.compared)
+    )
     applied = limit or tolerance(truth.precisions() | claim.precisions())
     with Runtime(truth.framework, limits=limits) as runtime:
         runtime.load(reference, device)
