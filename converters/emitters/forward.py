@@ -314,7 +314,11 @@ class _Writer:
             yes, no, condition = no, yes, f"not {_operand(condition)}"
         forward.add(f"if {condition}:")
         forward.nest(yes)
-        if no.lines:
+        if _is_one_if(no.lines):
+            no.lines[0] = f"el{no.lines[0]}"
+            forward.lines += no.lines
+            forward.comments += no.comments
+        elif no.lines:
             forward.add("else:")
             forward.nest(no)
 
@@ -476,6 +480,14 @@ class _Writer:
         if not step.comment or value is None or value.shape is None or len(value.shape) < 2:
             return ""
         return f"[{', '.join(_shown_dim(dim) for dim in value.shape)}]"
+
+
+def _is_one_if(lines: Sequence[str]) -> bool:
+    """Whether lines are one `if` with all its branches."""
+    first, *rest = lines or [""]
+    return first.startswith("if ") and all(
+        line.startswith((" ", "elif ", "else:")) for line in rest
+    )
 
 
 def _names(text: str) -> set[str]:

@@ -72,6 +72,9 @@ HOST_INPUTS: dict[str, frozenset[int]] = {
     "MelWeightMatrix": frozenset({0, 1, 2, 3, 4}),
 }
 
+# Inputs that pick one member of a tensor, for which a number on the host does.
+INDICES = {("Gather", 1)}
+
 # Operators that work element by element with broadcasting: a number may stand for a constant.
 ELEMENTWISE = {
     "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Greater", "GreaterOrEqual", "Less",
@@ -435,7 +438,7 @@ class _Lowering:
             raise Refusal("a sub-graph")
         wanted = HOST_INPUTS.get(node.key, frozenset())
         inputs = [
-            None if v is None else self.host(v, node) if k in wanted else self.operand(v, node)
+            None if v is None else self.host(v, node) if k in wanted else self.operand(v, node, k)
             for k, v in enumerate(node.inputs)
         ]
         attributes = {k: self.attribute(v) for k, v in node.attributes.items()}
@@ -463,8 +466,11 @@ class _Lowering:
             self.program.tokens[token] = value
         return self.tokens[value]
 
-    def operand(self, value: Value, node: Node) -> Operand:
+    def operand(self, value: Value, node: Node, position: int) -> Operand:
         if value in self.hosts:
+            host = self.hosts[value]
+            if (node.key, position) in INDICES and host.scalar:
+                return Operand(value, "", self.expression(host.items[0], node))
             value = self.materialise(value)
         exclusive = value.const is not None and self.readers[value] == 1
         number = self.number(value, node)

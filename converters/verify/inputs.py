@@ -110,7 +110,8 @@ class Case:
     def alternatives(self, accepted: Case | None = None) -> Iterator[Case]:
         """Other generated inputs, for a model that refuses these: other sizes and smaller integers.
 
-        Sizes that the caller chose and given inputs stay; a batch becomes one at the very end.
+        Sizes that the caller chose and given inputs stay; a batch becomes one at the end, and numbers
+        that the model compares its inputs with are given up last.
 
         Args:
             accepted: A case that the model took. Where rounded sizes do not help, some of its sizes are
@@ -134,12 +135,13 @@ class Case:
             kept += [{**self.dims, name: size} for name, size in accepted.dims.items()]
             kept += [{**accepted.dims, name: size} for name, size in self.dims.items()]
             kept = [dims for dims in kept if dims != accepted.dims]
-        seen = [(dict(self.dims), self.highest)]
-        for dims in (dict(self.dims), *rounded, *kept, *scaled, *joined, *single):
-            for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
-                if (dims, highest) not in seen:
-                    seen.append((dims, highest))
-                    yield self.made_again(dims=dims, highest=highest)
+        seen = [(dict(self.dims), self.highest, self.values)]
+        for values in (self.values, {}):
+            for dims in (dict(self.dims), *rounded, *kept, *scaled, *joined, *single):
+                for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
+                    if (dims, highest, values) not in seen:
+                        seen.append((dims, highest, values))
+                        yield self.made_again(dims=dims, highest=highest, values=values)
 
     def _other(self, name: str, multiple: int, factor: int, batch: int = 0) -> int:
         size = self.dims[name]

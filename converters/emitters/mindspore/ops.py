@@ -961,9 +961,11 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     axis = axis % data.ranked()
+    before = ":, " * axis
+    if indices.number:
+        return f"{data}[{before}{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
-        before = ":, " * axis
         if indices.const.ndim == 0:
             return f"{data}[{before}{index}]"
         return f"{data}[{before}{index}:{'' if index == -1 else index + 1}]"

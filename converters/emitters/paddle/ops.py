@@ -976,6 +976,10 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     axis = axis % data.ranked()
     before = ":, " * axis
+    if indices.number and data.ranked() <= 6:
+        return f"{data}[{before}{indices.number}]"
+    if indices.number:
+        return f"{data}.unbind({axis})[{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
         if indices.const.ndim == 0:

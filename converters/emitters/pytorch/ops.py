@@ -959,6 +959,8 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     rank = data.ranked()
     axis = axis % rank
+    if indices.number:
+        return f"{data}[{':, ' * axis}{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
         before = ":, " * axis
