@@ -343,7 +343,8 @@ class _Writer:
             targets.append(name)
         lists: list[str] = []
         for value in rounds.collected:
-            lists.append(self.fresh("items", [*targets, *lists]))
+            number = f"{len(lists) + 1}" if lists else ""
+            lists.append(self.fresh(f"items{number}", [*targets, *lists]))
             self.names[value] = lists[-1]
             forward.add(f"{lists[-1]} = []")
         for (_, inner, _), name in zip(rounds.carried, targets, strict=True):

@@ -13,6 +13,7 @@ from converters.errors import UnsafeInput
 from converters.graph.model import Dim, Graph, Node, Value
 
 LOOPS = ("Loop", "Scan", "SequenceMap")
+CONTROL = ("If", *LOOPS)
 # What exporters write for "as often as the condition holds": more rounds than anybody waits for.
 ENDLESS = 1 << 31
 

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from converters.graph.control import LOOPS, loop_of
+from converters.graph.control import CONTROL, LOOPS, loop_of
 from converters.graph.infer import infer
 from converters.graph.model import (
     Array,
@@ -32,7 +32,6 @@ from converters.graph.model import (
 
 # A folded result may not be larger than this or than what it is made from (elements).
 LARGEST_FOLD = 1 << 16
-CONTROL = ("If", *LOOPS)
 # Folding these would hide that they differ at each run, or would turn weights into other weights.
 NEVER_FOLD = {
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",

@@ -6,7 +6,7 @@ The models are in ONNX's text form. Each runs in every framework as emitted sour
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper, parser
+from onnx import numpy_helper, parser
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import onnx_suite
 
-from converters.emitters import NATIVE, emit
-from converters.errors import UnsafeInput, UnsupportedError, UnsupportedOperators
-from converters.graph import read_graph
+from converters.emitters import NATIVE
 
 OPSET = 17
 
@@ -299,7 +297,7 @@ MODELS = {
     ),
     "rank_changes_in_branch": Model(
         """
-        agraph (float[N,M] x) => (float[K] y, float z)
+        agraph (float[N,M] x) => (float[K] y)
         <int64 one = {1}, int64[1] first = {0}, int64[1] last = {1}, int64[1] flat = {-1}> {
           shape = Shape (x)
           width = Gather (shape, one)
@@ -309,7 +307,6 @@ MODELS = {
             else_branch = no () => (float[N,M] b) { b = Relu (x) }
           >
           y = Reshape (v, flat)
-          z = ReduceSum <keepdims = 0> (v)
         }
         """,
         ({"x": normal(3, 1)}, {"x": normal(2, 4)}),
@@ -448,6 +445,19 @@ MODELS = {
         """,
         ({"maybe": normal(3, seed=1), "x": normal(3)}, {"maybe": None, "x": normal(3)}),
         18,
+    ),
+    "composite_operator_in_a_body": Model(
+        """
+        agraph (int64 n, float[N,3] x, int64[N] labels) => (float[K] losses)
+        { losses = Loop (n, ) <body = step (int64 i, bool go) => (bool on, float loss) {
+            on = Identity (go)
+            f = Cast <to = 1> (i)
+            y = Mul (x, f)
+            loss = SoftmaxCrossEntropyLoss (y, labels)
+          }>
+        }
+        """,
+        ({"n": integer(3), "x": normal(4, 3), "labels": np.array([0, 2, 1, 1])},),
     ),
     "nothing_collected": Model(
         """
