@@ -19,7 +19,7 @@ import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
-from converters.graph.control import LOOPS, Collected, Loop, loop_of
+from converters.graph.control import LOOPS, Collected, Loop, branches_of, loop_of
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, every_graph, subgraphs
@@ -315,9 +315,8 @@ class _Lowering:
         if condition is None:
             raise Refusal("no condition")
         text = self.whether(condition)
-        branches = [node.attributes["then_branch"], node.attributes["else_branch"]]
         statement = self.parsed(text, node)
-        statement.choice = tuple(self.block(branch) for branch in branches)
+        statement.choice = tuple(self.block(branch) for branch in branches_of(node))
         self.add_control(statement)
 
     def whether(self, value: Value) -> str:

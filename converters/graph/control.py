@@ -84,6 +84,19 @@ class Loop:
         return max(0, int(data.ravel()[0])) if data is not None and data.size == 1 else None
 
 
+def branches_of(node: Node) -> tuple[Graph, Graph]:
+    """What an If does where its condition holds, and where it does not.
+
+    Raises:
+        UnsafeInput: There are no such branches, or they do not give what the If gives.
+    """
+    found = [node.attributes.get(name) for name in ("then_branch", "else_branch")]
+    graphs = [branch for branch in found if isinstance(branch, Graph)]
+    if len(graphs) != 2 or any(len(b.outputs) != len(node.outputs) for b in graphs):
+        raise UnsafeInput(f"{node.name}: the branches do not give what the If gives")
+    return graphs[0], graphs[1]
+
+
 def loop_of(node: Node) -> Loop:
     """A node of `LOOPS` in its parts.
 

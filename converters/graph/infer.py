@@ -23,6 +23,7 @@ from converters.graph.control import (
     Items,
     Loop,
     become,
+    branches_of,
     inner_shape,
     join,
     loop_of,
@@ -111,11 +112,9 @@ class _Walk:
 
     def choice(self, node: Node, visible: set[Dim]) -> None:
         """An output has the type that holds in both branches."""
-        branches: list[Graph] = [node.attributes["then_branch"], node.attributes["else_branch"]]
+        branches = branches_of(node)
         for branch in branches:
             self.graph(branch, set(visible))
-        if any(len(branch.outputs) != len(node.outputs) for branch in branches):
-            raise UnsafeInput(f"{node.name}: the branches do not give what the If gives")
         for out, one, two in zip(
             node.outputs, branches[0].outputs, branches[1].outputs, strict=True
         ):

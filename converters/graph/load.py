@@ -8,24 +8,25 @@ allocated that the file does not contain.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper, helper, inliner, numpy_helper
+from onnx import defs, external_data_helper, helper, inliner, numpy_helper
 
 from converters.dtypes import BY_ONNX
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
+from converters.graph.control import LOOPS, branches_of, loop_of
 from converters.graph.functions import expand_functions
 from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
 BITS_OF_A_BYTE = 8
-# Sub-graphs may lie this deep within each other; what exporters write is at a quarter of that.
-DEEPEST = 24
+# Sub-graphs may lie this deep within each other: Python itself stops at 20 loops, exporters at a third.
+DEEPEST = 16
 # What numpy says in `isbuiltin` of types that a package adds, those of `ml_dtypes`.
 BY_ML_DTYPES = 2
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -123,6 +124,15 @@ def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
         raise UnsafeInput(f"{where} lies beyond the end of {info.location!r}")
 
 
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the sub-graphs in it, at every depth."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from every_node(attribute.g)
+
+
 def key_of(domain: str, op: str) -> str:
     """The name of an operator in our tables."""
     return op if domain in STANDARD_DOMAINS else f"{domain}::{op}"
@@ -203,9 +213,23 @@ class _Loader:
                     if self.branches and proto.domain in STANDARD_DOMAINS:
                         value.shape = value.held = None
             outputs.append(value)
-        return Node(
-            key_of(proto.domain, proto.op_type), inputs, outputs, attributes, label, _scope(proto)
-        )
+        key = key_of(proto.domain, proto.op_type)
+        node = Node(key, inputs, outputs, attributes, label, _scope(proto))
+        self.check(node)
+        return node
+
+    def check(self, node: Node) -> None:
+        """Refuse a node that has not the inputs, outputs and bodies without which it means nothing."""
+        try:
+            schema = defs.get_schema(node.key, self.opset)
+        except defs.SchemaError:
+            return
+        if len(node.inputs) < schema.min_input or len(node.outputs) > schema.max_output:
+            raise ValueError(f"{node.name!r}: {node.key} with {len(node.inputs)} inputs")
+        if node.key == "If":
+            branches_of(node)
+        elif node.key in LOOPS and not (node.key == "Scan" and self.opset < 9):
+            loop_of(node)
 
     def attribute(self, proto: onnx.AttributeProto) -> Any:
         if proto.type == onnx.AttributeProto.GRAPH:

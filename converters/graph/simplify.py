@@ -18,7 +18,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from converters.graph.control import CONTROL, LOOPS, loop_of
+from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
 from converters.graph.infer import infer
 from converters.graph.model import (
     Array,
@@ -226,8 +226,7 @@ def _take_known_branches(graph: Graph) -> None:
         if condition is None or condition.const is None or condition.const.size != 1:
             nodes.append(node)
             continue
-        name = "then_branch" if bool(condition.const.ravel()[0]) else "else_branch"
-        branch: Graph = node.attributes[name]
+        branch = branches_of(node)[0 if bool(condition.const.ravel()[0]) else 1]
         nodes.extend(branch.nodes)
         for outer, inner in zip(node.outputs, branch.outputs, strict=True):
             if outer is not None:

@@ -6,7 +6,7 @@ The models are in ONNX's text form. Each runs in every framework as emitted sour
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper, parser
+from onnx import helper, numpy_helper, parser
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import onnx_suite
 
-from converters.emitters import NATIVE
+from converters.emitters import NATIVE, emit
+from converters.errors import UnsafeInput, UnsupportedError, UnsupportedOperators
+from converters.graph import read_graph
 
 OPSET = 17
 
@@ -520,3 +522,104 @@ def test_every_way_gives_what_onnx_runtime_gives(framework: str, tmp_path: Path)
     ]
     outcomes = onnx_suite.run(framework, tuple(cases), tmp_path / "emitted")
     assert {n: o for n, o in outcomes.items() if o.status != "passed"} == {}
+
+
+def refuse(
+    folder: Path, text: str, change: Callable[[onnx.ModelProto], None] | None = None
+) -> Path:
+    model = Model(text, ()).proto()
+    if change is not None:
+        change(model)
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+LOOP = """
+agraph (int64 n, float[2] x) => (float[2] y)
+{ y = Loop (n, , x) <body = step (int64 i, bool go, float[2] a) => (bool on, float[2] b) {
+    on = Identity (go)
+    b = Add (a, a)
+  }>
+}
+"""
+CHOICE = """
+agraph (bool p, float[2] x) => (float[2] y)
+{ y = If (p) <
+    then_branch = t () => (float[2] a) { a = Exp (x) },
+    else_branch = f () => (float[2] b) { b = Neg (x) }
+  >
+}
+"""
+
+
+def body(model: onnx.ModelProto) -> onnx.GraphProto:
+    return model.graph.node[0].attribute[0].g
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        (LOOP, lambda model: body(model).input.pop()),
+        (LOOP, lambda model: body(model).output.pop()),
+        (LOOP, lambda model: model.graph.node[0].attribute.pop()),
+        (LOOP, lambda model: model.graph.node[0].output.append("z")),
+        (LOOP, lambda model: body(model).node[1].input.__setitem__(0, "nowhere")),
+        (CHOICE, lambda model: model.graph.node[0].attribute.pop()),
+        (CHOICE, lambda model: model.graph.node[0].output.append("z")),
+        (CHOICE, lambda model: model.graph.node[0].input.pop()),
+        (CHOICE, lambda model: setattr(body(model).node[0], "op_type", "SequenceConstruct")),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused(
+    text: str, change: Callable[[onnx.ModelProto], None], tmp_path: Path
+) -> None:
+    with pytest.raises(UnsafeInput):
+        read_graph(refuse(tmp_path, text, change))
+
+
+def nested(depth: int) -> onnx.ModelProto:
+    def inside(level: int) -> onnx.GraphProto:
+        node = helper.make_node("Neg", ["x"], [f"x{level}"])
+        if level < depth:
+            other = helper.make_node("Exp", ["x"], [f"e{level}"])
+            graph = helper.make_graph([other], "e", [], [onnx.ValueInfoProto(name=f"e{level}")])
+            branches = {"then_branch": inside(level + 1), "else_branch": graph}
+            node = helper.make_node("If", ["p"], [f"x{level}"], **branches)
+        output = onnx.ValueInfoProto(name=f"x{level}")
+        return helper.make_graph([node], f"g{level}", [], [output])
+
+    model = Model(CHOICE, ()).proto()
+    body(model).CopyFrom(inside(1))
+    return model
+
+
+def test_sub_graphs_within_each_other_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(nested(10), path)
+    read_graph(path)
+    onnx.save(nested(20), path)
+    with pytest.raises(UnsafeInput, match="deep"):
+        read_graph(path)
+
+
+def test_a_loop_that_nothing_ends_is_refused(tmp_path: Path) -> None:
+    text = LOOP.replace("(n, , x)", "(absent, , x)")
+    with pytest.raises(UnsupportedOperators, match="nothing ends it"):
+        emit(refuse(tmp_path, text), "pytorch", tmp_path / "out", source={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_old_scans_with_lengths_are_refused(tmp_path: Path) -> None:
+    text = """
+    agraph (int64[B] lengths, float[B,2] s, float[B,T,2] xs) => (float[B,2] y, float[B,T,2] ys)
+    { y, ys = Scan <num_scan_inputs = 1, body = step (float[2] a, float[2] x) => (float[2] b, float[2] c) {
+        b = Add (a, x)
+        c = Identity (b)
+      }> (lengths, s, xs)
+    }
+    """
+    path = tmp_path / "model.onnx"
+    onnx.save(Model(text, (), 8).proto(), path)
+    with pytest.raises(UnsupportedError, match="sequence_lens"):
+        read_graph(path)
