@@ -312,6 +312,9 @@ class _Writer:
         yes, no = lines
         if not yes.lines:
             yes, no, condition = no, yes, f"not {_operand(condition)}"
+        if not yes.lines:
+            # Both leave everything as it is.
+            return
         forward.add(f"if {condition}:")
         forward.nest(yes)
         if _is_one_if(no.lines):
