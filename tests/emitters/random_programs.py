@@ -131,7 +131,11 @@ class _Maker:
         return [*before, made, *sums], [*outs, *totals]
 
     def scan(self, visible: list[str], depth: int) -> tuple[list[onnx.NodeProto], list[str]]:
-        states, taken, given = (self.rng.randint(0, 2), self.rng.randint(1, 2), self.rng.randint(1, 2))
+        states, taken, given = (
+            self.rng.randint(0, 2),
+            self.rng.randint(1, 2),
+            self.rng.randint(1, 2),
+        )
         inputs = [self.fresh() for _ in range(states + taken)]
         inner, results = self.block([*visible, *inputs], states + given, depth - 1, 3)
         body = helper.make_graph(

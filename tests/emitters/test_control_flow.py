@@ -5,6 +5,7 @@ The models are in ONNX's text form. Each runs in every framework as emitted sour
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,16 @@ from onnx import helper, numpy_helper, parser
 sys.path.insert(0, str(Path(__file__).parent))
 
 import onnx_suite
+from random_programs import random_model
 
+from converters.convert import TARGETS, convert
 from converters.emitters import NATIVE, emit
 from converters.errors import UnsafeInput, UnsupportedError, UnsupportedOperators
 from converters.graph import read_graph
+from converters.graph.compared import compared_values
+from converters.verify import Case, TensorSpec, generate_cases, verify
+from zoo.settings import Settings
+from zoo.sources import fetch
 
 OPSET = 17
 
@@ -522,6 +529,106 @@ def test_every_way_gives_what_onnx_runtime_gives(framework: str, tmp_path: Path)
     ]
     outcomes = onnx_suite.run(framework, tuple(cases), tmp_path / "emitted")
     assert {n: o for n, o in outcomes.items() if o.status != "passed"} == {}
+
+
+SCRIPTED: dict[str, tuple[dict[str, Any], ...]] = {
+    "greedy": tuple(
+        {"h": normal(rows, 8, seed=rows), "limit": integer(limit)}
+        for rows, limit in ((1, 1), (3, 9))
+    ),
+    "halving": tuple(
+        {"x": normal(2, 8) * scale, "limit": np.array(0.5, np.float32)} for scale in (0.1, 9)
+    ),
+    "branches": tuple(
+        {"x": normal(rows, 6), "flag": np.array(flag)}
+        for rows, flag in ((2, True), (3, False), (1, False))
+    ),
+    "rows": ({"x": normal(5, 4)}, {"x": normal(2, 4, seed=1) - 1}),
+    "chunks": ({"x": normal(5, 6)}, {"x": normal(2, 6)}),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> list[onnx_suite.Case]:
+    """What PyTorch exports of scripted modules, in a process of its own."""
+    folder = tmp_path_factory.mktemp("scripted")
+    script = Path(__file__).with_name("scripted.py")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+    return [
+        save_case(folder / name, name, onnx.load(folder / f"{name}.onnx"), feeds)
+        for name, feeds in SCRIPTED.items()
+    ]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("framework", NATIVE)
+def test_scripted_modules_give_what_onnx_runtime_gives(
+    framework: str, exported: list[onnx_suite.Case], tmp_path: Path
+) -> None:
+    outcomes = onnx_suite.run(framework, tuple(exported), tmp_path)
+    assert {n: o for n, o in outcomes.items() if o.status != "passed"} == {}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("framework", NATIVE)
+def test_random_programs_give_what_onnx_runtime_gives(framework: str, tmp_path: Path) -> None:
+    feeds = [
+        {"x": normal(3, seed=rounds), "y": normal(3, seed=rounds + 9), "n": integer(rounds)}
+        for rounds in (0, 1, 3)
+    ]
+    cases = [
+        save_case(tmp_path / "models" / str(seed), str(seed), random_model(seed), feeds)
+        for seed in range(30, 50)
+    ]
+    outcomes = onnx_suite.run(framework, tuple(cases), tmp_path / "emitted")
+    assert {n: o for n, o in outcomes.items() if o.status != "passed"} == {}
+
+
+# What decides between its networks for 16000 and 8000 samples a second is an input.
+SILERO = "pypi:silero-vad==6.2.3!silero_vad/data/silero_vad.onnx"
+DIGEST = "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
+
+
+@pytest.mark.real
+@pytest.mark.timeout(600)
+def test_a_real_model_equals_its_source_whichever_way_it_goes(tmp_path: Path) -> None:
+    path = fetch(SILERO, DIGEST, Settings.from_environment().cache)
+    assert compared_values(read_graph(path)) == {"sr": [16000, None]}
+    convert(path, TARGETS, tmp_path / "out")
+    cases = [
+        Case({"input": normal(2, size), "state": normal(2, 2, 128), "sr": integer(rate)})
+        for rate, size in ((16000, 512), (8000, 256))
+    ]
+    for framework in NATIVE:
+        report = verify(tmp_path / "out" / "onnx", tmp_path / "out" / framework, cases)
+        assert report.passed, report.failures()
+
+
+def test_inputs_take_the_values_that_they_are_compared_with(tmp_path: Path) -> None:
+    text = """
+    agraph (bool p, int64 rate, float[1] level, float[N] x) => (float[N] y, bool q, bool r)
+    <int64 high = {44100}, float loud = {0.5}> {
+      f = Cast <to = 7> (rate)
+      q = Equal (high, f)
+      r = Less (level, loud)
+      y = If (p) <
+        then_branch = t () => (float[N] a) { a = Exp (x) },
+        else_branch = e () => (float[N] b) { b = Neg (x) }
+      >
+    }
+    """
+    found = compared_values(read_graph(refuse(tmp_path, text)))
+    assert found == {"p": [True, False], "rate": [44100, None], "level": [-0.5, 0.5]}
+    specs = [
+        TensorSpec("p", "bool", ()), TensorSpec("rate", "int64", ()),
+        TensorSpec("level", "float32", (1,)), TensorSpec("x", "float32", ("N",)),
+    ]  # fmt: skip
+    cases = generate_cases(specs, values=found)
+    ways = {
+        (bool(c.inputs["p"]), int(c.inputs["rate"]) == 44100, float(c.inputs["level"][0]) < 0.5)
+        for c in cases
+    }
+    assert len(ways) == len(cases) == 8
 
 
 def refuse(
