@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from converters.graph.control import inner_shape, set_inner_shape
-from converters.graph.model import Dim, Graph, Value
+from converters.graph.model import Dim, Graph, Value, every_graph
 
 # Names that exporters make up for sizes that they do not know.
 MADE_UP = re.compile(r"unk__|DynamicDimension|^dim_?\d+$|[^A-Za-z0-9_]|^\d|^s\d+$|^$")
@@ -41,10 +41,12 @@ def name_dimensions(graph: Graph) -> None:
                 names[dim] = fresh
             shape.append(fresh)
         set_inner_shape(value, tuple(shape))
-    for node in graph.nodes:
-        for out in node.outputs:
-            if out is not None and out.shape is not None and out not in graph.outputs:
-                out.shape = tuple(_renamed(dim, names) for dim in out.shape)
+    named = {*graph.inputs, *graph.outputs}
+    for inner in every_graph(graph):
+        made = (out for node in inner.nodes for out in node.outputs if out is not None)
+        for value in {*inner.inputs, *made} - named:
+            if value.shape is not None:
+                value.shape = tuple(_renamed(dim, names) for dim in value.shape)
 
 
 def _renamed(dim: Dim, names: dict[str, str]) -> Dim:

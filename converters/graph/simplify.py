@@ -91,6 +91,9 @@ def _folded(node: Node, opset: int) -> bool:
         return False
     if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
         return False
+    if node.key == "Identity":
+        # It goes without a copy of what it gives on.
+        return False
     inputs = [None if value is None else value.const for value in node.inputs]
     if any(v is not None and v.const is None for v in node.inputs) or not any(
         data is not None for data in inputs
