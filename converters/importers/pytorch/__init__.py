@@ -1,0 +1,317 @@
+"""From PyTorch to the hub graph: exported programs, checkpoints with their class, Hugging Face folders, TorchScript.
+
+Torch runs in a process of its own (`job.py`, `child/`), onnxruntime in another (`replay_job.py`). The module
+is run first and its numbers are saved; then routes to ONNX are tried in order, and the first counts whose file
+onnxruntime loads and whose numbers are the module's, at the sizes that were given and at others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters import errors
+from converters.checkpoint_conversion import convert_checkpoint
+from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError, UsageError
+from converters.importers.pytorch import job as torch_job
+from converters.importers.pytorch import replay_job
+from converters.runtimes import Limits, Runtime
+from converters.verify import Tolerance, compare, read_case, tolerance
+from converters.verify.compare import PRECISION_OF
+
+LIMITS = Limits(seconds=1800, memory_bytes=16 << 30)
+# In order: all that may vary, then the batch alone; first the exporter that keeps most of the source.
+ROUTES: tuple[tuple[str, str], ...] = tuple(
+    (route, dynamic) for dynamic in ("all", "batch") for route in ("dynamo", "traced", "scripted")
+)
+REASON_LENGTH = 600
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+STOPPED = ("TimeLimit", "MemoryLimit", "SIGSEGV", "SIGABRT", "SIGBUS")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A route that was tried.
+
+    Attributes:
+        route: `dynamo`, `traced` or `scripted`.
+        dynamic: Which sizes were to vary: `all` that the module takes, or the `batch`.
+        reason: Why it does not count; empty for the route that was chosen.
+        max_abs: The largest absolute error in each case that was run.
+        findings: What the exporter could not follow and took as it was.
+    """
+
+    route: str
+    dynamic: str
+    reason: str = ""
+    max_abs: tuple[float, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The module's own numbers.
+
+    Attributes:
+        inputs: An .npz file with an array for each input of the graph.
+        outputs: The same for outputs.
+    """
+
+    inputs: Path
+    outputs: Path
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A hub graph and how it came about.
+
+    Attributes:
+        model: The ONNX file.
+        kind: `program`, `class`, `huggingface` or `torchscript`.
+        route: The attempt that was chosen.
+        tried: All attempts in order, the chosen one last.
+        cases: Reference cases that the graph was checked with: given sizes first.
+        dynamic: Names of the dimensions that vary.
+        constants: Arguments that are numbers and are now part of the graph.
+        findings: What a user should know.
+    """
+
+    model: Path
+    kind: str
+    route: Attempt
+    tried: tuple[Attempt, ...]
+    cases: tuple[Reference, ...]
+    dynamic: tuple[str, ...]
+    constants: Mapping[str, Any]
+    findings: tuple[str, ...]
+
+
+def to_onnx(
+    source: Path,
+    folder: Path,
+    *,
+    model: str | None = None,
+    arguments: Any = (),
+    inputs: Path | None = None,
+) -> Imported:
+    """Write a PyTorch model as ONNX into a folder.
+
+    Args:
+        source: A `.pt2` program, a TorchScript file, a Hugging Face folder, or a checkpoint.
+        folder: Gets model.onnx and the reference cases; made if it is not there.
+        model: `package.module:Class` for a checkpoint, importable here or from the working directory.
+        arguments: A list of the class's arguments, or an object of them by name.
+        inputs: An .npz file whose keys are the argument names of `forward`; `hx.0`, `hx.1` are the members
+            of a tuple `hx`.
+
+    Returns:
+        The graph, the route that made it, the routes that did not, and the reference cases.
+
+    Raises:
+        UsageError: The class, its arguments or the inputs do not fit, or inputs are needed.
+        UnsupportedError: No route gives the module's numbers (exit status 3).
+        UnsafeInput: The file was refused (exit status 5).
+        MissingRuntime: PyTorch, or transformers for a folder of theirs, is not installed.
+        RuntimeFailed: The process failed before a route was tried.
+    """
+    kind = _kind(source, model)
+    if not isinstance(arguments, list | tuple | dict):
+        raise UsageError("--model-args: neither a list nor an object")
+    if inputs is not None:
+        read_case(inputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    with tempfile.TemporaryDirectory(prefix=".import.", dir=folder) as scratch:
+        job = {
+            "source": str(source.resolve()),
+            "name": source.name,
+            "kind": kind,
+            "model": model,
+            "arguments": list(arguments) if isinstance(arguments, tuple) else arguments,
+            "inputs": None if inputs is None else str(inputs.resolve()),
+            "path": os.getcwd(),
+            "folder": scratch,
+        }
+        if kind == "class":
+            job["weights"] = str(_weights(source, Path(scratch)))
+        facts = _references(job)
+        tried = _tried({**job, "facts": facts}, Path(scratch))
+        return _placed(tried, facts, kind, Path(scratch), folder)
+
+
+def _kind(source: Path, model: str | None) -> str:
+    """Which row of `SOURCES` in `child/sources.py` a source is."""
+    if not source.exists():
+        raise UsageError(f"{source}: no such file", fix="name a file that is there")
+    if source.is_dir() and model is None:
+        if (source / "config.json").is_file():
+            return "huggingface"
+        raise UsageError(
+            f"{source}: a folder without config.json",
+            fix="name a file in it, and its class with --model package.module:Class",
+        )
+    names = _members(source)
+    if any(n.endswith("serialized_exported_program.json") or "/models/" in n for n in names):
+        return "program"
+    if any("/code/" in name for name in names):
+        return "torchscript"
+    if model is None:
+        raise UsageError(
+            f"{source.name}: weights without an architecture",
+            fix="name their class: --model package.module:Class --model-args JSON",
+        )
+    module, colon, name = model.partition(":")
+    if not (module and colon and name):
+        raise UsageError(f"--model {model}: no class", fix="write package.module:Class")
+    return "class"
+
+
+def _members(source: Path) -> list[str]:
+    if not source.is_file() or not zipfile.is_zipfile(source):
+        return []
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise UnsafeInput(f"{source.name}: a zip archive that is broken or truncated") from error
+
+
+def _weights(source: Path, scratch: Path) -> Path:
+    """The weights as our own readers see them; a pickle of the file itself is never loaded."""
+    made = convert_checkpoint(source, ["torch"], scratch / "weights")[0]
+    return made.directory / made.files[0]
+
+
+def _references(job: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        said = _step({**job, "step": "references"})
+    except RuntimeFailed as error:
+        if error.reason in STOPPED:
+            message = f"{job['name']}: refused while running it: {error.message}"
+            raise UnsafeInput(message) from error
+        raise
+    if "error" in said:
+        refused = said["error"]
+        kind: type[errors.ConversionError] = getattr(errors, refused["type"])
+        raise kind(refused["message"], fix=refused["fix"])
+    facts: dict[str, Any] = said["facts"]
+    return facts
+
+
+def _routes(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The routes that make sense for a source."""
+    for route, dynamic in ROUTES:
+        nothing_less = dynamic == "batch" and len(job["facts"]["classes"]) < 2
+        if not nothing_less and (route != "scripted" or job["kind"] == "torchscript"):
+            yield route, dynamic
+
+
+def _tried(job: Mapping[str, Any], scratch: Path) -> list[Attempt]:
+    """Attempts until one is good; the last one is it."""
+    tried: list[Attempt] = []
+    for route, dynamic in _routes(job):
+        tried.append(_attempt(job, scratch, route, dynamic))
+        if not tried[-1].reason:
+            return tried
+    lines = "; ".join(f"{a.route} ({a.dynamic}): {a.reason}" for a in tried)
+    raise UnsupportedError(
+        f"{job['name']}: no route to ONNX gives the module's numbers: {lines}",
+        fix="change what the reasons name, or export it to ONNX yourself",
+    )
+
+
+def _attempt(job: Mapping[str, Any], scratch: Path, route: str, dynamic: str) -> Attempt:
+    for old in scratch.glob("model.onnx*"):
+        old.unlink()
+    try:
+        said = _step({**job, "step": "route", "route": route, "dynamic": dynamic})
+        if "facts" not in said:
+            reason = said["failed"] if "failed" in said else said["error"]["message"]
+            return Attempt(route, dynamic, _short(reason))
+        reason, worst = _checked(job["facts"], scratch, dynamic)
+    except RuntimeFailed as error:
+        # A crash is a reason like any other.
+        return Attempt(route, dynamic, _short(error.message))
+    return Attempt(route, dynamic, _short(reason), worst, tuple(said["facts"]["findings"]))
+
+
+def _checked(
+    facts: Mapping[str, Any], scratch: Path, dynamic: str
+) -> tuple[str, tuple[float, ...]]:
+    """Run model.onnx in onnxruntime and compare: why it is no good, and the error of each case."""
+    cases = facts["cases"] if dynamic == "all" else facts["cases"][:2]
+    pairs = [(inputs, str(scratch / f"replay{n}.npz")) for n, (inputs, _) in enumerate(cases)]
+    task, answer = scratch / "replay.json", scratch / "replayed.json"
+    model = str(scratch / "model.onnx")
+    task.write_text(json.dumps({"model": model, "cases": pairs}), encoding="utf-8")
+    with Runtime("onnx", limits=LIMITS) as runtime:
+        runtime.script(Path(replay_job.__file__), [str(task), str(answer)])
+    said = json.loads(answer.read_text(encoding="utf-8"))
+    if "failed" in said:
+        return said["failed"], ()
+    if said["outputs"] != facts["outputs"]:
+        return f"the graph has the outputs {said['outputs']}, not {facts['outputs']}", ()
+    limit = tolerance({PRECISION_OF.get(name, "fp32") for name in facts["precisions"]})
+    reasons: list[str] = []
+    worst: list[float] = []
+    for (_, wanted), (inputs, got) in zip(cases, pairs, strict=True):
+        found, largest = _compared(Path(wanted), Path(got), limit)
+        worst.append(largest)
+        shapes = {name: list(a.shape) for name, a in read_case(Path(inputs)).inputs.items()}
+        reasons += [f"at {shapes}: {reason}" for reason in found]
+    return "; ".join(reasons[:2]), tuple(worst)
+
+
+def _compared(wanted: Path, got: Path, limit: Tolerance) -> tuple[list[str], float]:
+    expected, actual = read_case(wanted).inputs, read_case(got).inputs
+    reports = [compare(name, expected[name], actual.get(name), limit) for name in expected]
+    largest = max((report.max_abs or 0.0 for report in reports), default=0.0)
+    return [f"{r.name}: {r.reason}" for r in reports if not r.passed], largest
+
+
+def _step(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one step in torch's process; each has a process of its own, for an exporter may crash it."""
+    folder = Path(job["folder"])
+    task, answer = folder / "job.json", folder / "answer.json"
+    task.write_text(json.dumps(job), encoding="utf-8")
+    with Runtime("pytorch", limits=LIMITS) as runtime:
+        runtime.script(Path(torch_job.__file__), [str(task), str(answer)])
+    said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    return said
+
+
+def _placed(
+    tried: list[Attempt], facts: Mapping[str, Any], kind: str, scratch: Path, folder: Path
+) -> Imported:
+    chosen = tried[-1]
+    names = [name for name, _ in facts["classes"]]
+    whole = chosen.dynamic == "all"
+    pairs = facts["cases"] if whole else facts["cases"][:2]
+    files = [*scratch.glob("model.onnx*"), *(Path(path) for pair in pairs for path in pair)]
+    for path in files:
+        shutil.move(path, folder / path.name)
+    fixed = [] if whole else [f"fixed in this graph: {', '.join(names[1:])}"]
+    return Imported(
+        folder / "model.onnx",
+        kind,
+        chosen,
+        tuple(tried),
+        tuple(Reference(*(folder / Path(path).name for path in pair)) for pair in pairs),
+        tuple(names if whole else names[:1]),
+        facts["constants"],
+        (*facts["findings"], *fixed, *chosen.findings),
+    )
+
+
+def _short(reason: str) -> str:
+    """The beginning of a reason, on one line; those of exporters are long."""
+    line = " ".join(COLOUR.sub("", reason).split())
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}..."
