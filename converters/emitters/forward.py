@@ -372,7 +372,9 @@ class _Writer:
                 body.add(f"if not bool({keep}):")
                 body.add("    break")
         *steps, last = rounds.body.steps
-        self.block(steps, last, kept | set(rounds.collected), body)
+        # A loop further in counts with another name, whether this one's is still read or not.
+        counting = {value for value in rounds.items if value.kind == "index"}
+        self.block(steps, last, kept | counting | set(rounds.collected), body)
         parts = self.parts(last, len(targets) + len(lists))
         for name, part in zip(lists, parts[len(targets) :], strict=True):
             body.add(f"{name}.append({part})")

@@ -30,6 +30,8 @@ MIRRORED = {
     "Less": "Greater",
     "LessOrEqual": "GreaterOrEqual",
 }
+# How often a loop goes round whose number of rounds is an input.
+ROUNDS = (2, 5)
 # More than this say nothing about which way a model goes.
 MOST = 8
 
@@ -37,7 +39,8 @@ MOST = 8
 def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
     """The numbers that inputs of one element are compared with, by the name of the input.
 
-    Both values of a boolean count. None stands for any number that is not in the list.
+    Both values of a boolean count, and for a number of rounds some small ones. None stands for any number
+    that is not in the list.
     """
     source: dict[Value, Value] = {
         value: value
@@ -54,6 +57,8 @@ def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
             first = node.inputs[0] if node.inputs else None
             if node.key in GIVING_ON and first in source and node.outputs[0] is not None:
                 source[node.outputs[0]] = source[first]
+            elif node.key == "Loop" and first in source:
+                found.setdefault(source[first].name, {}).update(dict.fromkeys(ROUNDS))
             elif node.key in COMPARISONS:
                 a, b = node.inputs[:2]
                 for value, other, key in ((a, b, node.key), (b, a, MIRRORED[node.key])):

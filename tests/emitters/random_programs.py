@@ -1,4 +1,4 @@
-"""Random programs with nested control flow: every value is a float[3], whatever happens to it."""
+"""Random programs with nested control flow: every value is a float[2, 3], whatever happens to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 UNARY = ("Tanh", "Neg", "Abs", "Identity", "Sigmoid")
 BINARY = ("Add", "Sub", "Mul", "Max")
-WIDTH = 3
+SHAPE = [2, 3]
 
 
 def random_model(seed: int) -> onnx.ModelProto:
-    """A model with inputs x, y (float[3]) and n (rounds), and three outputs."""
+    """A model with inputs x, y (float[2, 3]) and n (rounds), and three outputs."""
     return _Maker(random.Random(seed)).model()
 
 
@@ -33,7 +33,20 @@ class _Maker:
         graph = helper.make_graph(
             nodes, "random", inputs, [_info(r) for r in results], [*weights, *self.weights]
         )
+        if self.rng.random() < 0.5:
+            self.name(graph, "")
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    def name(self, graph: onnx.GraphProto, scope: str) -> None:
+        """Name nodes after modules that they are in, as PyTorch's exporter does."""
+        for number, node in enumerate(graph.node):
+            if self.rng.random() < 0.3:
+                scope = "/".join(scope.split("/")[: self.rng.randint(1, 3)])
+                scope += self.rng.choice(("", "/stem", "/blocks.0", "/blocks.1", "/head"))
+            node.name = f"{scope}/{node.op_type}_{number}"
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    self.name(attribute.g, scope)
 
     def fresh(self) -> str:
         return f"v{next(self.names)}"
@@ -68,13 +81,24 @@ class _Maker:
     def plain(self, visible: list[str]) -> tuple[list[onnx.NodeProto], list[str]]:
         out, pick = self.fresh(), self.rng.choice
         if self.rng.random() < 0.15:
-            weight = f"w{out}"
-            data = np.float32([self.rng.uniform(-1, 1) for _ in range(WIDTH)])
-            self.weights.append(numpy_helper.from_array(data, weight))
-            return [helper.make_node("Add", [pick(visible), weight], [out])], [out]
+            bias = self.weight([3])
+            return [helper.make_node("Add", [pick(visible), bias], [out])], [out]
+        if self.rng.random() < 0.2:
+            # A layer, or the same one again.
+            old = [tensor.name for tensor in self.weights if len(tensor.dims) == 2]
+            weight = pick(old) if old and self.rng.random() < 0.3 else self.weight([3, 3])
+            return [helper.make_node("MatMul", [pick(visible), weight], [out])], [out]
         if self.rng.random() < 0.4:
             return [helper.make_node(pick(UNARY), [pick(visible)], [out])], [out]
         return [helper.make_node(pick(BINARY), [pick(visible), pick(visible)], [out])], [out]
+
+    def weight(self, shape: list[int]) -> str:
+        """A new weight, whose name says which module it is in, or does not."""
+        number = len(self.weights)
+        name = self.rng.choice((f"w{number}", f"part{number % 3}.layer{number}.weight"))
+        data = np.float32([self.rng.uniform(-1, 1) for _ in range(int(np.prod(shape)))])
+        self.weights.append(numpy_helper.from_array(data.reshape(shape), name))
+        return name
 
     def condition(self, visible: list[str]) -> tuple[list[onnx.NodeProto], str]:
         total, out = self.fresh(), self.fresh()
@@ -166,7 +190,7 @@ class _Maker:
         return [*before, made, *sums], [*outs, *totals]
 
     def summed(self, lists: list[str]) -> tuple[list[onnx.NodeProto], list[str]]:
-        """What was collected, as a float[3] again."""
+        """What was collected, as a float[2, 3] again."""
         totals = [self.fresh() for _ in lists]
         return [
             helper.make_node("ReduceSum", [name, "first"], [total], keepdims=0)
@@ -177,4 +201,4 @@ class _Maker:
 def _info(
     name: str, dtype: int = TensorProto.FLOAT, shape: list[int] | None = None
 ) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, dtype, [WIDTH] if shape is None else shape)
+    return helper.make_tensor_value_info(name, dtype, SHAPE if shape is None else shape)
