@@ -328,76 +328,81 @@ class _Writer:
     def rounds(self, step: Step, rounds: Rounds, dying: list[Value], forward: Forward) -> None:
         """`for ...: ...` or `while ...: ...`; what is carried keeps its variables."""
         before = dict(self.names)
-        by_name = {v: ast.Name(n) for v, n in before.items()}
-        over = self.text(step.expression, by_name)
-        captured = {
-            v for inner in rounds.body.steps for v in self.variables(inner) if v in before
-        } | set(_reads(step.expression, self.tokens))
-        targets: list[str] = []
-        for initial, inner, _ in rounds.carried:
-            name = before.get(initial, "") if initial is not None else ""
-            free = initial in dying and initial not in captured
-            if not name or not free or name in self.fixed or name in targets:
-                hint = "keep" if inner is rounds.condition else ""
-                name = self.fresh(hint, targets)
-                if initial is not None:
-                    token = next(t for t, v in self.tokens.items() if v is initial)
-                    forward.add(f"{name} = {self.text(ast.Name(token), by_name)}")
-            targets.append(name)
-        lists: list[str] = []
-        for value in rounds.collected:
-            number = f"{len(lists) + 1}" if lists else ""
-            lists.append(self.fresh(f"items{number}", [*targets, *lists]))
-            self.names[value] = lists[-1]
-            forward.add(f"{lists[-1]} = []")
-        for (_, inner, _), name in zip(rounds.carried, targets, strict=True):
-            self.names[inner] = name
-        kept = set(before)
-        bound = []
-        read = {v for inner in rounds.body.steps for v in self.variables(inner)}
-        for value in rounds.items:
-            name = "_"
-            if value in read:
-                wanted = [n for n in "ijk" if value.kind == "index" and n not in self.taken()]
-                name = self.names[value] = self.fresh(next(iter(wanted), "item"))
-            bound.append(name)
-        keep = self.names.get(rounds.condition) if rounds.condition is not None else None
+        over = self.text(step.expression, {v: ast.Name(n) for v, n in before.items()})
+        targets = self.before_rounds(step, rounds, dying, forward)
+        lists = [self.names[value] for value in rounds.collected]
+        bound = self.bind(rounds)
+        keep = self.names[rounds.condition] if rounds.condition is not None else ""
+        leave = [f"if not bool({keep}):", "    break"]
         body = Forward([], [])
-        while_ = over == "True"
-        if while_:
+        if over == "True":
             forward.add(f"while bool({keep}):" if rounds.asked else "while True:")
         else:
             forward.add(f"for {', '.join(bound)} in {over}:")
-            if rounds.asked:
-                body.add(f"if not bool({keep}):")
-                body.add("    break")
+            for line in leave if rounds.asked else ():
+                body.add(line)
         *steps, last = rounds.body.steps
         # A loop further in counts with another name, whether this one's is still read or not.
         counting = {value for value in rounds.items if value.kind == "index"}
-        self.block(steps, last, kept | counting | set(rounds.collected), body)
+        self.block(steps, last, set(before) | counting | set(rounds.collected), body)
         parts = self.parts(last, len(targets) + len(lists))
         for name, part in zip(lists, parts[len(targets) :], strict=True):
             body.add(f"{name}.append({part})")
         self.assign(targets, parts[: len(targets)], body)
-        if keep and not rounds.asked:
-            body.add(f"if not bool({keep}):")
-            body.add("    break")
+        for line in leave if keep and not rounds.asked else ():
+            body.add(line)
         if not body.lines:
             body.add("pass")
         forward.nest(body)
-        self.names = dict(before)
+        self.names = before
         self.release(dying)
         for (_, _, output), name in zip(rounds.carried, targets, strict=True):
             if output is not None:
                 self.names[output] = name
         self.names.update(zip(rounds.collected, lists, strict=True))
 
+    def before_rounds(
+        self, step: Step, rounds: Rounds, dying: list[Value], forward: Forward
+    ) -> list[str]:
+        """Set what is carried to its initial values, and the lists to empty ones; the carried names."""
+        before = dict(self.names)
+        captured = {v for inner in rounds.body.steps for v in self.variables(inner)}
+        captured.update(_reads(step.expression, self.tokens))
+        token_of = {value: token for token, value in self.tokens.items()}
+        targets: list[str] = []
+        for initial, inner, _ in rounds.carried:
+            name = before.get(initial, "") if initial is not None else ""
+            free = initial in dying and initial not in captured
+            if not name or not free or name in self.fixed or name in targets:
+                name = self.fresh("keep" if inner is rounds.condition else "", targets)
+                if initial is not None:
+                    names = {v: ast.Name(n) for v, n in before.items()}
+                    forward.add(f"{name} = {self.text(ast.Name(token_of[initial]), names)}")
+            targets.append(name)
+        self.names.update({c[1]: name for c, name in zip(rounds.carried, targets, strict=True)})
+        for number, value in enumerate(rounds.collected, 1):
+            name = self.names[value] = self.fresh(f"items{number}" if number > 1 else "items")
+            forward.add(f"{name} = []")
+        return targets
+
+    def bind(self, rounds: Rounds) -> list[str]:
+        """The names that `for` binds; one that nothing reads is `_`."""
+        read = {v for inner in rounds.body.steps for v in self.variables(inner)}
+        bound = []
+        for value in rounds.items:
+            name = "_"
+            if value in read:
+                letters = [n for n in "ijk" if value.kind == "index" and n not in self.taken()]
+                name = self.names[value] = self.fresh(letters[0] if letters else "item")
+            bound.append(name)
+        return bound
+
     def parts(self, step: Step, count: int) -> list[str]:
         """The texts of what a body gives."""
         names = {v: ast.Name(self.names[v]) for v in self.variables(step) if v in self.names}
         whole = step.expression
-        single = count == 1 or not isinstance(whole, ast.Tuple)
-        return [self.text(e, names) for e in ([whole] if single else whole.elts)]  # type: ignore[attr-defined]
+        elements = whole.elts if count != 1 and isinstance(whole, ast.Tuple) else [whole]
+        return [self.text(element, names) for element in elements]
 
     def assign(self, targets: Sequence[str], texts: Sequence[str], forward: Forward) -> None:
         """Set several variables as if at once."""

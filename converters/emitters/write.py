@@ -41,6 +41,10 @@ RESERVED = {
 }  # fmt: skip
 
 
+# Functions of Python that emitted source calls: no argument may hide them.
+BUILTINS = {"bool", "float", "int", "len", "max", "min", "range", "reversed", "tuple", "zip"}
+
+
 @dataclass(frozen=True)
 class Source:
     """What is written for one model.
@@ -132,7 +136,9 @@ class _Writer:
         for s in program.every_statement():
             for value in (*s.direct, *s.results()):
                 self.readers.setdefault(value, set()).add(s)
-        self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
+        named = {*BUILTINS, *framework.imports, *_defined(framework)}
+        names = {v: identifier(v.name) for v in program.graph.inputs}
+        self.inputs = {v: f"{name}_" if name in named else name for v, name in names.items()}
         # Names of the lists that `items` makes, by the list's identity.
         self.list_names: dict[int, str] = {}
 
@@ -679,17 +685,22 @@ class _Hole(ast.NodeTransformer):
         return node
 
 
-def _functions(framework: Framework, body: str) -> str:
-    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
-    path = framework.folder / "functions.py"
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+def _defined(framework: Framework) -> dict[str, ast.stmt]:
+    """What `functions.py` defines, by name."""
+    tree = ast.parse((framework.folder / "functions.py").read_text(encoding="utf-8"))
     defined: dict[str, ast.stmt] = {}
     for stmt in tree.body:
         if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
             defined[stmt.name] = stmt
         elif isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name):
             defined[stmt.targets[0].id] = stmt
+    return defined
+
+
+def _functions(framework: Framework, body: str) -> str:
+    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
+    text = (framework.folder / "functions.py").read_text(encoding="utf-8")
+    defined = _defined(framework)
     wanted: set[str] = set()
     queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]
     while queue:

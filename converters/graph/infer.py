@@ -98,8 +98,12 @@ class _Walk:
             become(node.output, node.inputs[0])
         elif any(v is not None and not _is_inferred(v) for v in node.outputs):
             _infer_node(node, self.known)
+            # What a file states holds where nothing before it has a rank that varies.
+            settled = all(v is None or v.rank is not None for v in node.inputs)
             for out in node.outputs:
                 if out is not None:
+                    if out.shape is None and out.said_rank is not None and settled:
+                        out.shape = (None,) * out.said_rank
                     self.name_unknown(out)
         host = host_value(node, self.known)
         if host is not None:

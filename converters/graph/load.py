@@ -211,6 +211,7 @@ class _Loader:
                 if name in infos:
                     _typed(value, infos[name])
                     if self.branches and proto.domain in STANDARD_DOMAINS:
+                        value.said_rank = value.rank
                         value.shape = value.held = None
             outputs.append(value)
         key = key_of(proto.domain, proto.op_type)

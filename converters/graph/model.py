@@ -33,6 +33,7 @@ class Value:
         held: Shape of the tensors in a sequence or optional: what they share; None where they share
             nothing, or nothing is known.
         bare: A sequence or optional that is known to hold nothing.
+        said_rank: The rank that the file states, where its shapes are not believed.
         varies: Its rank is another one from round to round of a loop, or from branch to branch.
     """
 
@@ -44,6 +45,7 @@ class Value:
     kind: str = "tensor"
     held: tuple[Dim, ...] | None = None
     bare: bool = False
+    said_rank: int | None = None
     varies: bool = False
 
     @property

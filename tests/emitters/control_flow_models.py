@@ -506,6 +506,36 @@ MODELS = {
         """,
         ({"p": YES, "x": normal(3, 4)}, {"p": NO, "x": normal(2, 4)}),
     ),
+    "rank_that_only_the_file_states": Model(
+        """
+        agraph (bool p, float[N] x, int64[K] shape) => (float[A,B] y)
+        <float[A,B] square> {
+          square = Reshape (x, shape)
+          turned = Transpose (square)
+          y = If (p) <
+            then_branch = t () => (float[A,B] a) { a = Exp (turned) },
+            else_branch = f () => (float[A,B] b) { b = Neg (turned) }
+          >
+        }
+        """,
+        tuple({"p": p, "x": normal(6), "shape": np.array([2, -1])} for p in (YES, NO)),
+    ),
+    "inputs_with_names_of_python": Model(
+        """
+        agraph (int64 range, bool bool, float[N] len, float[N] items) => (float[N] int, float[K,N] i)
+        { int, i = Loop (range, bool, len)
+          <body = step (int64 j, bool go, float[N] a) => (bool on, float[N] b, float[N] c) {
+            on = Identity (go)
+            b = Add (a, items)
+            c = Mul (b, items)
+          }>
+        }
+        """,
+        (
+            {"range": integer(3), "bool": YES, "len": normal(2), "items": normal(2, seed=1)},
+            {"range": integer(3), "bool": NO, "len": normal(2), "items": normal(2, seed=1)},
+        ),
+    ),
     "nothing_collected": Model(
         """
         agraph (int64 n, float[N,3] x) => (float[K,N,3] ys, int64[J] js, int64[3] shape)
