@@ -375,19 +375,7 @@ def _like_first(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     return None if x is None or x.shape is None else (None,) * len(x.shape)
 
 
-SHAPES: dict[str, ShapeRule] = {
-    "ConstantOfShape": lambda node, known: _described(node, 0, known),
-    "Expand": _expand,
-    "Pad": _like_first,
-    "Range": lambda node, known: (None,),
-    "Reshape": _reshape,
-    "Resize": _like_first,
-    "Slice": _like_first,
-    "Tile": _like_first,
-}
-
-
-def _channels_last_rank(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+def _like_weight(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     """A convolution has the rank of its weight."""
     w = node.inputs[1]
     return None if w is None or w.rank is None else (None,) * w.rank
@@ -401,9 +389,20 @@ def _recurrent(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     return (None,) * 4 if node.outputs[0] is not None else (None,) * 3
 
 
-SHAPES.update(
-    {"Conv": _channels_last_rank, "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent}
-)
+SHAPES: dict[str, ShapeRule] = {
+    "ConstantOfShape": lambda node, known: _described(node, 0, known),
+    "Conv": _like_weight,
+    "Expand": _expand,
+    "GRU": _recurrent,
+    "LSTM": _recurrent,
+    "Pad": _like_first,
+    "RNN": _recurrent,
+    "Range": lambda node, known: (None,),
+    "Reshape": _reshape,
+    "Resize": _like_first,
+    "Slice": _like_first,
+    "Tile": _like_first,
+}
 
 # ***** sequences and optionals *****
 
