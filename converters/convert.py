@@ -227,18 +227,27 @@ def _truth(
             imported.framework, runs, {PRECISION_OF.get(p, "fp32") for p in imported.precisions}
         )
     reference = graph if imported.program is None else imported.program
-    cases = _cases(reference, sizes) if given is None else given
+    cases = _cases(graph, sizes) if given is None else given
     return observe(reference, cases, VERIFICATION)
 
 
 def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[Case]:
     manifest = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))
     specs = [
-        TensorSpec(s["name"], s["dtype"], None if s["shape"] is None else tuple(s["shape"]))
+        TensorSpec(
+            s["name"],
+            s["dtype"],
+            None if s["shape"] is None else tuple(s["shape"]),
+            s.get("kind", "tensor"),
+        )
         for s in manifest["signature"]["inputs"]
     ]
     names = {dim for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
-    return generate_cases(specs, sizes={k: v for k, v in (sizes or {}).items() if k in names})
+    return generate_cases(
+        specs,
+        sizes={k: v for k, v in (sizes or {}).items() if k in names},
+        values=manifest["compared"],
+    )
 
 
 def _verified(truth: Truth, candidate: Path) -> Report:

@@ -100,16 +100,17 @@ def _modules(opened: Checkpoint, framework: str | None) -> dict[str, int]:
 def _model(path: Path) -> dict[str, Any]:
     from converters.emitters.signature import name_dimensions, signature
     from converters.graph import read_graph
-    from converters.graph.load import key_of, read_model
+    from converters.graph.load import every_node, key_of, read_model
+    from converters.graph.model import every_graph
 
     model = read_model(path)
     graph = read_graph(path)
     name_dimensions(graph)
-    operators = Counter(key_of(node.domain, node.op_type) for node in model.graph.node)
+    operators = Counter(key_of(node.domain, node.op_type) for node in every_node(model.graph))
     parameters = {
         value: value.const
-        for node in graph.nodes
-        for value in node.inputs
+        for inner in every_graph(graph)
+        for value in (*(v for node in inner.nodes for v in node.inputs), *inner.outputs)
         if value is not None and value.const is not None and value.trainable
     }
     if not graph.outputs:

@@ -230,11 +230,13 @@ class TensorSpec(Record):
         name: As the model calls it.
         dtype: Element type, by its numpy name.
         shape: Lengths, or names of dynamic dimensions; None where not even their number is known.
+        kind: What holds tensors of that type and shape, where it is no tensor itself.
     """
 
     name: TensorName
     dtype: Annotated[str, _one_of(DTYPES), Field(json_schema_extra={"enum": list(DTYPES)})]
     shape: Annotated[tuple[Dim, ...], Field(max_length=32, examples=[["N", 3, 48, "W"]])] | None
+    kind: Literal["tensor", "sequence", "optional", "optional sequence"] = "tensor"
 
 
 class Signature(Record):

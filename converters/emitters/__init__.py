@@ -19,6 +19,7 @@ from converters.emitters.signature import name_dimensions, signature
 from converters.emitters.write import format_source, write
 from converters.errors import UsageError
 from converters.graph import read_graph
+from converters.graph.control import CONTROL, inner_shape
 
 NATIVE = ("pytorch", "paddle", "mindspore")
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
@@ -60,7 +61,7 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         emit_onnx(model, out, source=source)
         return
     target = framework(key)
-    graph = read_graph(model, native=target.table.__contains__)
+    graph = read_graph(model, native=lambda op: op in CONTROL or op in target.table)
     name_dimensions(graph)
     program = lower(graph, target.table, target.spelling, key)
     written = write(program, outline(program), target, _header(name or model.stem, target, graph))
@@ -99,10 +100,34 @@ def route(source: Mapping[str, Any], key: str) -> list[str]:
 def inference_script(template: Path, specs: Mapping[str, Any]) -> str:
     """The inference script of a framework for one signature."""
     text = template.read_text(encoding="utf-8")
+    if any("kind" in spec for side in ("inputs", "outputs") for spec in specs[side]):
+        text = _with_boxes(text)
     for side in ("inputs", "outputs"):
-        types = {spec["name"]: spec["dtype"] for spec in specs[side]}
+        types = {spec["name"]: KINDS[spec.get("kind", "")].format(**spec) for spec in specs[side]}
         text = text.replace(f"{side.upper()}: dict[str, str] = {{}}", f"{side.upper()} = {types!r}")
     return format_source(text)
+
+
+# What an inference script says of an input or output.
+KINDS = {
+    "": "{dtype}",
+    "sequence": "list[{dtype}]",
+    "optional": "{dtype} | None",
+    "optional sequence": "list[{dtype}] | None",
+}
+
+
+def _with_boxes(text: str) -> str:
+    """An inference script that also takes and gives sequences and optionals."""
+    boxes = Path(__file__).with_name("boxes.py").read_text(encoding="utf-8")
+    for old, new in (("run", "run_values"), ("to_tensor", "one_tensor"), ("to_array", "one_array")):
+        text = text.replace(f"def {old}(", f"def {new}(")
+    functions = boxes[boxes.index("def run(") :]
+    text = text.replace("def run_values(", f"{functions}\n\ndef run_values(", 1)
+    text = text.replace("import sys\n", "import itertools\nimport sys\n", 1)
+    return text.replace(
+        "from pathlib import Path\n", "from pathlib import Path\nfrom typing import Any\n", 1
+    )
 
 
 def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
@@ -132,8 +157,8 @@ def sha256(path: Path) -> str:
 
 
 def _header(name: str, target: Framework, graph: Any) -> str:
-    inputs = ", ".join(f"{v.name} {list(v.shape or ())}" for v in graph.inputs)
-    outputs = ", ".join(f"{v.name} {list(v.shape or ())}" for v in graph.outputs)
+    inputs = ", ".join(f"{v.name} {list(inner_shape(v) or ())}" for v in graph.inputs)
+    outputs = ", ".join(f"{v.name} {list(inner_shape(v) or ())}" for v in graph.outputs)
     return f"{name} in {target.title}.\n\nInputs: {inputs}\nOutputs: {outputs}\n".replace("'", "")
 
 

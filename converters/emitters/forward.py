@@ -12,7 +12,7 @@ import copy
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converters.graph.model import Dim, Value
@@ -51,6 +51,8 @@ class Step:
     Attributes:
         hint: What to call the value; used where no dead variable can be reused, or always if `strong`.
         loop: For a loop over repeated modules: the attribute that holds them.
+        bodies: For an `if`, whose condition is the expression: what either branch does.
+        rounds: For a loop, which goes over the expression.
     """
 
     outputs: tuple[Value | None, ...]
@@ -59,6 +61,39 @@ class Step:
     comment: bool = False
     loop: str = ""
     strong: bool = False
+    bodies: tuple[Body, ...] = ()
+    rounds: Rounds | None = None
+
+    def every_body(self) -> tuple[Body, ...]:
+        """What it does further in."""
+        return self.bodies if self.rounds is None else (self.rounds.body,)
+
+
+@dataclass(eq=False)
+class Body:
+    """What a branch or a round does: steps, the last of which is a tuple of what it gives."""
+
+    steps: Sequence[Step]
+
+
+@dataclass(eq=False)
+class Rounds:
+    """A loop.
+
+    Attributes:
+        items: What `for` binds in each round.
+        carried: Values before the first round (None where nothing is set), within, and after the last.
+        collected: Lists that each round appends to; the body gives what is carried, then these.
+        condition: The one of those carried that says whether there is another round.
+        asked: It is asked before the first round.
+    """
+
+    body: Body
+    items: tuple[Value, ...]
+    carried: tuple[tuple[Value | None, Value, Value | None], ...]
+    collected: tuple[Value, ...]
+    condition: Value | None
+    asked: bool
 
 
 @dataclass
@@ -74,6 +109,16 @@ class Forward:
     parameters: list[str]
     lines: list[str]
     comments: list[str] = field(default_factory=list)
+
+    def add(self, line: str, comment: str = "") -> None:
+        """Add a line."""
+        self.lines.append(line)
+        self.comments.append(comment)
+
+    def nest(self, inner: Forward) -> None:
+        """Add the lines of a block, further in."""
+        self.lines += [f"    {line}" for line in inner.lines]
+        self.comments += inner.comments
 
 
 def identifier(name: str, fallback: str = "x") -> str:
@@ -99,14 +144,19 @@ def write_forward(
         tokens: Which value a token in an expression stands for.
         attributes: Constants that the module holds, with their attribute.
     """
-    result = Step((), _result(outputs, tokens))
-    nested = _nest([*steps, result], tokens, attributes)
+    every = [*steps, Step((), result(outputs, tokens))]
+    uses = Counter(_all_reads(every, tokens))
+    nested = _nest(every, tokens, attributes, uses)
     return _Writer(tokens, attributes, outputs).write(nested, inputs)
 
 
-def _result(outputs: Sequence[Value], tokens: Mapping[str, Value]) -> ast.expr:
+def result(outputs: Sequence[Value], tokens: Mapping[str, Value]) -> ast.expr:
+    """What a method or a body gives, as an expression: a name, or a tuple of names."""
     token_of = {value: token for token, value in tokens.items()}
-    names: list[ast.expr] = [ast.Name(token_of[value], ast.Load()) for value in outputs]
+    names: list[ast.expr] = [
+        ast.Name(token_of[value], ast.Load(), col_offset=column)
+        for column, value in enumerate(outputs)
+    ]
     return names[0] if len(names) == 1 else ast.Tuple(names, ast.Load())
 
 
@@ -114,6 +164,16 @@ def _reads(expression: ast.expr, tokens: Mapping[str, Value]) -> list[Value]:
     """The values that an expression reads, in the order of its text, once for each time."""
     names = [n for n in ast.walk(expression) if isinstance(n, ast.Name) and n.id in tokens]
     return [tokens[n.id] for n in sorted(names, key=lambda n: getattr(n, "col_offset", 0))]
+
+
+def _all_reads(steps: Iterable[Step], tokens: Mapping[str, Value]) -> Iterator[Value]:
+    """The values that steps read, at every depth."""
+    for step in steps:
+        yield from _reads(step.expression, tokens)
+        if step.rounds is not None:
+            yield from (initial for initial, *_ in step.rounds.carried if initial is not None)
+        for body in step.every_body():
+            yield from _all_reads(body.steps, tokens)
 
 
 class _Substitution(ast.NodeTransformer):
@@ -141,14 +201,16 @@ def _shown(
 
 
 def _nest(
-    steps: Sequence[Step], tokens: Mapping[str, Value], attributes: Mapping[Value, str]
+    steps: Sequence[Step],
+    tokens: Mapping[str, Value],
+    attributes: Mapping[Value, str],
+    uses: Mapping[Value, int],
 ) -> list[Step]:
     """Write values that only the next step reads, once, inside it."""
-    uses = Counter(value for step in steps for value in _reads(step.expression, tokens))
     done: list[Step] = []
     for step in steps:
         expression = step.expression
-        while done and not step.loop and not done[-1].loop:
+        while done and not step.loop and not done[-1].loop and not done[-1].every_body():
             last = done[-1]
             if len(last.outputs) != 1 or last.outputs[0] is None:
                 break
@@ -165,6 +227,8 @@ def _nest(
                 break
             expression = merged
             done.pop()
+        for body in step.every_body():
+            body.steps = _nest(body.steps, tokens, attributes, uses)
         done.append(replace(step, expression=expression))
     return done
 
@@ -193,34 +257,173 @@ class _Writer:
             if name and name not in SPARE:
                 self.fixed.add(self.names[value])
         forward = Forward([self.names[value] for value, _ in inputs], [])
+        *steps, last = steps
+        self.block(steps, last, set(), forward)
+        names = {v: ast.Name(self.names[v]) for v in self.variables(last)}
+        forward.add(f"return {self.text(last.expression, names)}")
+        return forward
+
+    def variables(self, step: Step) -> list[Value]:
+        """The values that a step reads from variables, at every depth, each once."""
+        reads = dict.fromkeys(_all_reads([step], self.tokens))
+        return [v for v in reads if v not in self.attributes]
+
+    def block(
+        self, steps: Sequence[Step], result: Step, kept: set[Value], forward: Forward
+    ) -> None:
+        """Write steps; `result` reads what they give, and `kept` are read later on."""
         last: dict[Value, int] = {}
-        for position, step in enumerate(steps):
-            for value in _reads(step.expression, self.tokens):
+        for position, step in enumerate([*steps, result]):
+            for value in self.variables(step):
                 last[value] = position
-        for value, _ in inputs:
-            if value not in last:
-                self.names.pop(value)
-                self.names[value] = forward.parameters[[v for v, _ in inputs].index(value)]
         for position, step in enumerate(steps):
-            reads = [v for v in _reads(step.expression, self.tokens) if v not in self.attributes]
+            # Bound further in, or written there.
+            reads = [v for v in self.variables(step) if v in self.names]
             # Line numbers of nested expressions mix: order by where each is first read is good enough.
-            dying = [v for v in dict.fromkeys(reads) if last[v] == position]
-            text_of = {v: ast.Name(self.names[v]) for v in reads}
+            dying = [v for v in reads if last[v] == position and v not in kept]
             if step.loop:
                 self.loop(step, reads, dying, forward)
-                continue
-            text = self.text(step.expression, text_of)
-            if position == len(steps) - 1:
-                forward.lines.append(f"return {text}")
-                forward.comments.append("")
-                continue
-            freed = self.release(dying)
-            targets = self.targets(step, freed)
-            forward.lines.append(f"{', '.join(targets)} = {text}")
-            forward.comments.append(self.comment(step))
+            elif step.rounds is not None:
+                self.rounds(step, step.rounds, dying, forward)
+            elif step.bodies:
+                self.choice(step, dying, forward)
+            else:
+                text = self.text(step.expression, {v: ast.Name(self.names[v]) for v in reads})
+                targets = self.targets(step, self.release(dying))
+                forward.add(f"{', '.join(targets)} = {text}", self.comment(step))
             for value in [v for v in step.outputs if v is not None and v not in last]:
                 self.names.pop(value, None)
-        return forward
+
+    def choice(self, step: Step, dying: list[Value], forward: Forward) -> None:
+        """`if ...: ... else: ...`; both branches end with the same variables set."""
+        before = dict(self.names)
+        condition = self.text(step.expression, {v: ast.Name(n) for v, n in before.items()})
+        targets = self.targets(step, self.release(dying))
+        after = dict(self.names)
+        lines = []
+        for body in step.bodies:
+            self.names = dict(before)
+            inner = Forward([], [])
+            *steps, last = body.steps
+            self.block(steps, last, set(before) - set(dying), inner)
+            self.assign(targets, self.parts(last, len(targets)), inner)
+            lines.append(inner)
+        self.names = after
+        yes, no = lines
+        if not yes.lines:
+            yes, no, condition = no, yes, f"not {_operand(condition)}"
+        if not yes.lines:
+            # Both leave everything as it is.
+            return
+        forward.add(f"if {condition}:")
+        forward.nest(yes)
+        if _is_one_if(no.lines):
+            no.lines[0] = f"el{no.lines[0]}"
+            forward.lines += no.lines
+            forward.comments += no.comments
+        elif no.lines:
+            forward.add("else:")
+            forward.nest(no)
+
+    def rounds(self, step: Step, rounds: Rounds, dying: list[Value], forward: Forward) -> None:
+        """`for ...: ...` or `while ...: ...`; what is carried keeps its variables."""
+        before = dict(self.names)
+        over = self.text(step.expression, {v: ast.Name(n) for v, n in before.items()})
+        targets = self.before_rounds(step, rounds, dying, forward)
+        lists = [self.names[value] for value in rounds.collected]
+        bound = self.bind(rounds)
+        keep = self.names[rounds.condition] if rounds.condition is not None else ""
+        leave = [f"if not bool({keep}):", "    break"]
+        body = Forward([], [])
+        if over == "True":
+            forward.add(f"while bool({keep}):" if rounds.asked else "while True:")
+        else:
+            forward.add(f"for {', '.join(bound)} in {over}:")
+            for line in leave if rounds.asked else ():
+                body.add(line)
+        *steps, last = rounds.body.steps
+        # A loop further in counts with another name, whether this one's is still read or not.
+        counting = {value for value in rounds.items if value.kind == "index"}
+        self.block(steps, last, set(before) | counting | set(rounds.collected), body)
+        parts = self.parts(last, len(targets) + len(lists))
+        for name, part in zip(lists, parts[len(targets) :], strict=True):
+            body.add(f"{name}.append({part})")
+        self.assign(targets, parts[: len(targets)], body)
+        for line in leave if keep and not rounds.asked else ():
+            body.add(line)
+        if not body.lines:
+            body.add("pass")
+        forward.nest(body)
+        self.names = before
+        self.release(dying)
+        for (_, _, output), name in zip(rounds.carried, targets, strict=True):
+            if output is not None:
+                self.names[output] = name
+        self.names.update(zip(rounds.collected, lists, strict=True))
+
+    def before_rounds(
+        self, step: Step, rounds: Rounds, dying: list[Value], forward: Forward
+    ) -> list[str]:
+        """Set what is carried to its initial values, and the lists to empty ones; the carried names."""
+        before = dict(self.names)
+        captured = {v for inner in rounds.body.steps for v in self.variables(inner)}
+        captured.update(_reads(step.expression, self.tokens))
+        token_of = {value: token for token, value in self.tokens.items()}
+        targets: list[str] = []
+        for initial, inner, _ in rounds.carried:
+            name = before.get(initial, "") if initial is not None else ""
+            free = initial in dying and initial not in captured
+            if not name or not free or name in self.fixed or name in targets:
+                name = self.fresh("keep" if inner is rounds.condition else "", targets)
+                if initial is not None:
+                    names = {v: ast.Name(n) for v, n in before.items()}
+                    forward.add(f"{name} = {self.text(ast.Name(token_of[initial]), names)}")
+            targets.append(name)
+        self.names.update({c[1]: name for c, name in zip(rounds.carried, targets, strict=True)})
+        for number, value in enumerate(rounds.collected, 1):
+            name = self.names[value] = self.fresh(f"items{number}" if number > 1 else "items")
+            forward.add(f"{name} = []")
+        return targets
+
+    def bind(self, rounds: Rounds) -> list[str]:
+        """The names that `for` binds; one that nothing reads is `_`."""
+        read = {v for inner in rounds.body.steps for v in self.variables(inner)}
+        bound = []
+        for value in rounds.items:
+            name = "_"
+            if value in read:
+                letters = [n for n in "ijk" if value.kind == "index" and n not in self.taken()]
+                name = self.names[value] = self.fresh(letters[0] if letters else "item")
+            bound.append(name)
+        return bound
+
+    def parts(self, step: Step, count: int) -> list[str]:
+        """The texts of what a body gives."""
+        names = {v: ast.Name(self.names[v]) for v in self.variables(step) if v in self.names}
+        whole = step.expression
+        elements = whole.elts if count != 1 and isinstance(whole, ast.Tuple) else [whole]
+        return [self.text(element, names) for element in elements]
+
+    def assign(self, targets: Sequence[str], texts: Sequence[str], forward: Forward) -> None:
+        """Set several variables as if at once."""
+        waiting = [(name, text) for name, text in zip(targets, texts, strict=True) if name != text]
+        while waiting:
+            free = next(
+                (
+                    pair
+                    for pair in waiting
+                    if not any(
+                        pair[0] in _names(text) for other, text in waiting if other != pair[0]
+                    )
+                ),
+                None,
+            )
+            if free is None:
+                names, values = zip(*waiting, strict=True)
+                forward.add(f"{', '.join(names)} = {', '.join(values)}")
+                return
+            waiting.remove(free)
+            forward.add(f"{free[0]} = {free[1]}")
 
     def text(self, expression: ast.expr, names: Mapping[Value, ast.expr]) -> str:
         by: dict[Value, ast.expr] = dict(names)
@@ -235,18 +438,15 @@ class _Writer:
         name = self.names[carried]
         if carried not in dying or name in self.fixed:
             name = self.fresh("x")
-            forward.lines.append(f"{name} = {self.names[carried]}")
-            forward.comments.append("")
+            forward.add(f"{name} = {self.names[carried]}")
         item = "block" if "block" not in self.names.values() else "layer"
         others = {v: ast.Name(self.names[v]) for v in reads}
         others[carried] = ast.Name(name)
         self.release(dying)
         self.names[output] = name
-        forward.lines += [f"for {item} in self.{step.loop}:"]
-        forward.comments += [""]
+        forward.add(f"for {item} in self.{step.loop}:")
         call = self.text(step.expression, others).replace("_item_", item, 1)
-        forward.lines.append(f"    {name} = {call}")
-        forward.comments.append(self.comment(step))
+        forward.add(f"    {name} = {call}", self.comment(step))
 
     def release(self, dying: Iterable[Value]) -> list[tuple[str, str]]:
         """Forget dead values; their names may be used again."""
@@ -271,9 +471,13 @@ class _Writer:
             found.append(name)
         return found
 
-    def fresh(self, wanted: str) -> str:
+    def taken(self) -> set[str]:
+        """Names that a new variable cannot have."""
+        return set(self.names.values()) | self.fixed | {"self"}
+
+    def fresh(self, wanted: str, others: Iterable[str] = ()) -> str:
         """A name that no living value has."""
-        taken = set(self.names.values()) | self.fixed | {"self"}
+        taken = self.taken() | set(others)
         for candidate in (wanted, *SPARE) if wanted else SPARE:
             if candidate and candidate not in taken:
                 return candidate
@@ -287,6 +491,23 @@ class _Writer:
         if not step.comment or value is None or value.shape is None or len(value.shape) < 2:
             return ""
         return f"[{', '.join(_shown_dim(dim) for dim in value.shape)}]"
+
+
+def _is_one_if(lines: Sequence[str]) -> bool:
+    """Whether lines are one `if` with all its branches."""
+    first, *rest = lines or [""]
+    return first.startswith("if ") and all(
+        line.startswith((" ", "elif ", "else:")) for line in rest
+    )
+
+
+def _names(text: str) -> set[str]:
+    return {n.id for n in ast.walk(ast.parse(text, mode="eval")) if isinstance(n, ast.Name)}
+
+
+def _operand(text: str) -> str:
+    """A condition as what `not` takes."""
+    return text if re.fullmatch(r"[\w.]+(\(.*\))?", text) else f"({text})"
 
 
 def _shown_dim(dim: Dim) -> str:

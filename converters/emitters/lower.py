@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import ChainMap, Counter
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -16,11 +19,14 @@ import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
+from converters.graph.control import LOOPS, Collected, Loop, branches_of, loop_of
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
-from converters.graph.model import Graph, Node, Value, subgraphs
+from converters.graph.model import Graph, Node, Value, every_graph, subgraphs
 
 TOKEN = re.compile(r"_v\d+_")
+# One that stands for a tensor: numbers and lists have no attributes that expressions read.
+TENSOR_TOKEN = re.compile(r"(_v\d+_)\.")
 
 # Inputs that operators need on the host as plain numbers: by position.
 HOST_INPUTS: dict[str, frozenset[int]] = {
@@ -49,6 +55,10 @@ HOST_INPUTS: dict[str, frozenset[int]] = {
     "Reshape": frozenset({1}),
     "Resize": frozenset({1, 2, 3}),
     "STFT": frozenset({1, 3}),
+    "SequenceAt": frozenset({1}),
+    "SequenceErase": frozenset({1}),
+    "SequenceInsert": frozenset({2}),
+    "SplitToSequence": frozenset({1}),
     "Slice": frozenset({1, 2, 3, 4}),
     "Split": frozenset({1}),
     "Squeeze": frozenset({1}),
@@ -62,12 +72,19 @@ HOST_INPUTS: dict[str, frozenset[int]] = {
     "MelWeightMatrix": frozenset({0, 1, 2, 3, 4}),
 }
 
+# Inputs that pick one member of a tensor, for which a number on the host does.
+INDICES = {("Gather", 1)}
+
 # Operators that work element by element with broadcasting: a number may stand for a constant.
 ELEMENTWISE = {
     "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Greater", "GreaterOrEqual", "Less",
     "LessOrEqual", "Where", "Max", "Min", "Clip", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
     "PRelu",
 }  # fmt: skip
+
+
+# How expressions of the host read values that are no tensors.
+OF_VALUES = {"value": "{}", "len": "len({})", "given": "({} is not None)"}
 
 
 @dataclass(eq=False)
@@ -78,9 +95,13 @@ class Statement:
         outputs: The values in order, None for those that nothing reads.
         expression: With tokens for the values that it reads; `layer` for the module of `layer`.
         layer: The module that it calls, if it is one.
-        reads: The values that its tokens stand for, once for each time they occur.
+        reads: The values that its tokens stand for, once for each time they occur; for control flow
+            all that is read within it too and comes from outside.
+        head: Those that its own expression reads.
         scope: Names of the modules around it, outermost first.
         leaf: For a layer, its own name in the innermost of them; empty where the source has none.
+        choice: For an `if`, whose condition is the expression: what either branch does.
+        rounds: For a loop.
     """
 
     outputs: tuple[Value | None, ...]
@@ -90,6 +111,76 @@ class Statement:
     layer: Layer | None = None
     scope: tuple[str, ...] = ()
     leaf: str = ""
+    head: tuple[Value, ...] = ()
+    choice: tuple[Program, ...] = ()
+    rounds: Rounds | None = None
+
+    @property
+    def direct(self) -> tuple[Value, ...]:
+        """What it reads itself, before anything within it does."""
+        carried = self.rounds.carried if self.rounds is not None else ()
+        return (*self.head, *(c.initial for c in carried if c.initial is not None))
+
+    def made(self) -> Iterator[Value]:
+        """The values that it computes or binds itself."""
+        yield from (value for value in self.outputs if value is not None)
+        if self.rounds is not None:
+            yield from self.rounds.items
+            yield from (c.inner for c in self.rounds.carried)
+
+    def results(self) -> list[Value]:
+        """What the programs within it give."""
+        if self.rounds is not None:
+            carried = [c.result for c in self.rounds.carried]
+            return carried + [result for result, _ in self.rounds.collected]
+        return [value for block in self.choice for value in block.graph.outputs]
+
+    @property
+    def blocks(self) -> tuple[Program, ...]:
+        """The programs within it."""
+        return self.choice if self.rounds is None else (self.rounds.body,)
+
+    def every(self) -> Iterator[Statement]:
+        """It and the statements within it, at every depth."""
+        yield self
+        for block in self.blocks:
+            for inner in block.statements:
+                yield from inner.every()
+
+
+@dataclass(frozen=True, eq=False)
+class Carry:
+    """A value that each round of a loop gives to the next.
+
+    Attributes:
+        initial: It before the first round; None for a condition that is not asked before.
+        inner: It within a round.
+        result: What a round makes of it.
+        output: It after the last round, where something reads it.
+    """
+
+    initial: Value | None
+    inner: Value
+    result: Value
+    output: Value | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """A loop: `for items in <expression>:`, or `while` where the expression is the constant True.
+
+    Attributes:
+        items: The names that `for` binds.
+        carried: What goes from round to round.
+        collected: What each round appends, and the list that it is appended to.
+        condition: The carried value that says whether there is another round.
+    """
+
+    body: Program
+    items: tuple[Value, ...] = ()
+    carried: tuple[Carry, ...] = ()
+    collected: tuple[tuple[Value, Value], ...] = ()
+    condition: Value | None = None
 
 
 @dataclass
@@ -97,12 +188,18 @@ class Program:
     """A graph as statements of one framework.
 
     Attributes:
-        tokens: Which value a token stands for.
+        statements: In order; those with programs of their own are control flow.
+        tokens: Which value a token stands for, here and in the programs within.
     """
 
     graph: Graph
     statements: list[Statement]
     tokens: dict[str, Value] = field(default_factory=dict)
+
+    def every_statement(self) -> Iterator[Statement]:
+        """Its statements and those within them, at every depth."""
+        for statement in self.statements:
+            yield from statement.every()
 
 
 @dataclass(frozen=True)
@@ -114,17 +211,23 @@ class Spelling:
         tensor: Makes a tensor of Python numbers: `torch.tensor({items}, dtype={dtype}{device})`.
         dtypes: Element types by numpy name.
         device: The argument that puts a new tensor beside another one, where that must be said.
+        stack: Makes a tensor of a list of them: `torch.stack({items}, dim={axis})`.
+        unstack: Iterates over a tensor along an axis: `{x}.unbind({axis})`.
+        empty: A tensor without elements: `torch.zeros({shape}, dtype={dtype}{device})`.
     """
 
     tolist: str
     tensor: str
     dtypes: dict[str, str]
     device: str = ""
+    stack: str = ""
+    unstack: str = ""
+    empty: str = ""
 
     def beside(self, text: str) -> str:
         """The argument that puts a new tensor beside the first one that an expression reads."""
-        token = TOKEN.search(text)
-        return self.device.format(token.group()) if token is not None and self.device else ""
+        token = TENSOR_TOKEN.search(text)
+        return self.device.format(token.group(1)) if token is not None and self.device else ""
 
     def dtype(self, dtype: np.dtype[Any] | None) -> str:
         """The framework's expression for an element type; refused where it has none."""
@@ -144,52 +247,197 @@ def lower(graph: Graph, table: Table, spelling: Spelling, framework: str) -> Pro
 
 
 class _Lowering:
+    """Lowers one graph; a sub-graph gets a lowering of its own that shares what the outer one knows."""
+
     def __init__(self, graph: Graph, table: Table, spelling: Spelling, framework: str) -> None:
         self.graph, self.table, self.spelling, self.framework = graph, table, spelling, framework
         self.hosts = infer(graph)
-        self.uses = graph.uses()
+        self.readers = Counter(
+            value
+            for inner in every_graph(graph)
+            for node in inner.nodes
+            for value in node.inputs
+            if value is not None
+        )
         self.numbers = count()
         self.tokens: dict[Value, str] = {}
-        self.values: dict[str, Value] = {}
         self.program = Program(graph, [])
-        self.materialised: dict[Value, Value] = {}
+        self.materialised: ChainMap[Value, Value] = ChainMap()
+        self.refused: dict[tuple[str, str], list[str]] = {}
 
     def run(self) -> Program:
-        refused: dict[tuple[str, str], list[str]] = {}
         for value in self.graph.inputs:
             try:
                 self.spelling.dtype(value.dtype)
             except Refusal as refusal:
-                refused.setdefault(("input", str(refusal)), []).append(value.name)
-        for node in self.graph.nodes:
-            if all(v is None or v in self.hosts for v in node.outputs):
-                continue
-            try:
-                self.program.statements.append(self.statement(node))
-            except Refusal as refusal:
-                refused.setdefault((node.key, str(refusal)), []).append(node.name)
-        if refused:
+                self.refused.setdefault(("input", str(refusal)), []).append(value.name)
+        self.write()
+        if self.refused:
             raise UnsupportedOperators(
                 self.framework,
                 [
                     Unsupported(k, names[0], len(names), why)
-                    for (k, why), names in sorted(refused.items())
+                    for (k, why), names in sorted(self.refused.items())
                 ],
             )
+        return self.program
+
+    def write(self) -> None:
+        """Fill the program with the statements of its graph."""
+        for node in self.graph.nodes:
+            if all(v is None or v in self.hosts for v in node.outputs):
+                continue
+            try:
+                if node.key == "If":
+                    self.choice(node)
+                elif node.key in LOOPS:
+                    self.loop(node)
+                else:
+                    self.program.statements.append(self.statement(node))
+            except Refusal as refusal:
+                self.refused.setdefault((node.key, str(refusal)), []).append(node.name)
         for position, value in enumerate(self.graph.outputs):
             if value in self.hosts:
                 self.graph.outputs[position] = self.materialise(value)
-        self.program.tokens = self.values
-        return self.program
+
+    def block(self, graph: Graph) -> Program:
+        """A sub-graph as a program: what it makes for itself is not seen from outside."""
+        inner = copy(self)
+        inner.graph = graph
+        inner.program = Program(graph, [], self.program.tokens)
+        inner.materialised = self.materialised.new_child()
+        inner.write()
+        return inner.program
+
+    def choice(self, node: Node) -> None:
+        """Write an `If` as `if condition: ... else: ...`."""
+        condition = node.inputs[0]
+        if condition is None:
+            raise Refusal("no condition")
+        text = self.whether(condition)
+        statement = self.parsed(text, node)
+        statement.choice = tuple(self.block(branch) for branch in branches_of(node))
+        self.add_control(statement)
+
+    def whether(self, value: Value) -> str:
+        """A value of one element as the condition of an `if`."""
+        host = host_of(value, self.hosts)
+        if host is not None and len(host.items) == 1:
+            return self.expression(host.items[0])
+        return f"bool({self.token(value)})"
+
+    def loop(self, node: Node) -> None:
+        """`for ... in ...:` or `while ...:`, and the tensors made of what it collects."""
+        loop = loop_of(node)
+        if loop.trips is None and not loop.items and loop.goes_on is loop.condition is None:
+            raise Refusal("nothing ends it")
+        body = self.block(loop.body)
+        # Numbers on the host that the body gives are tensors now.
+        loop = loop_of(node)
+        carried = [Carry(self.tensor(c.initial), c.inner, c.result, c.output) for c in loop.carried]
+        condition = None
+        if loop.condition is not None or loop.goes_on is not None:
+            condition = loop.condition_in
+            assert condition is not None  # noqa: S101 - only a Loop has one
+            first = None if loop.condition is None else self.tensor(loop.condition)
+            carried.append(Carry(first, condition, loop.goes_on or condition, None))
+        items, over = self.items_of(loop, body)
+        collected = [
+            (c, Value(c.output.name, c.output.dtype, kind="list") if loop.stacked else c.output)
+            for c in loop.collected
+            if c.output is not None
+        ]
+        statement = self.parsed(over, node)
+        statement.rounds = Rounds(
+            body,
+            tuple(items),
+            tuple(carried),
+            tuple((c.result, into) for c, into in collected),
+            condition,
+        )
+        finals = [c.output for c in carried if c.output is not None]
+        statement.outputs = (*finals, *(into for _, into in collected))
+        self.add_control(statement)
+        for c, into in collected if loop.stacked else ():
+            self.stack(c, into, loop, node)
+
+    def tensor(self, value: Value) -> Value:
+        """A value as something that a variable can hold."""
+        value = self.materialise(value) if value in self.hosts else value
+        if value.const is not None:
+            self.spelling.dtype(value.dtype)
+        self.token(value)
+        return value
+
+    def items_of(self, loop: Loop, body: Program) -> tuple[list[Value], str]:
+        """The names that the loop binds, and the expression for what it iterates over."""
+        if loop.items:
+            texts = []
+            for item in loop.items:
+                text = self.token(self.tensor(item.source))
+                if item.source.kind != "sequence":
+                    if item.source.rank is None and item.axis < 0:
+                        raise Refusal(f"the rank of {item.source.name!r} is not known")
+                    axis = item.axis % item.source.rank if item.source.rank else item.axis
+                    text = self.spelling.unstack.format(x=text, axis=axis)
+                texts.append(f"reversed({text})" if item.backwards else text)
+            over = texts[0] if len(texts) == 1 else f"zip({', '.join(texts)})"
+            return [item.inner for item in loop.items], over
+        assert loop.index is not None  # noqa: S101 - a Loop has one
+        counted = any(loop.index in s.reads for s in body.statements)
+        if loop.trips is None:
+            return ([loop.index], "itertools.count()") if counted else ([], "True")
+        host = host_of(loop.trips, self.hosts)
+        if host is not None and len(host.items) == 1:
+            return [loop.index], f"range({self.expression(host.items[0])})"
+        return [loop.index], f"range(int({self.token(loop.trips)}))"
+
+    def stack(self, collected: Collected, items: Value, loop: Loop, node: Node) -> None:
+        """Make a tensor of what the rounds gave; its shape says what no rounds give."""
+        out, result = collected.output, collected.result
+        assert out is not None  # noqa: S101 - the caller has looked
+        token = self.token(items)
+        axis = collected.axis
+        if axis < 0:
+            if result.rank is None:
+                raise Refusal(f"the rank of {result.name!r} is not known")
+            axis %= result.rank + 1
+        text = self.spelling.stack.format(
+            items=f"{token}[::-1]" if collected.backwards else token, axis=axis
+        )
+        if not loop.static_trips:
+            shape = [d if isinstance(d, int) else 0 for d in result.shape or ()]
+            shape.insert(axis, 0)
+            beside = next((self.token(v) for v in node.inputs if v and v.kind == "tensor"), "")
+            empty = self.spelling.empty.format(
+                shape=f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})",
+                dtype=self.spelling.dtype(out.dtype),
+                device=self.spelling.device.format(beside) if beside else "",
+            )
+            text = f"{text} if {token} else {empty}"
+        own = Node("Stack", [items], [out], {}, node.name, node.scope)
+        self.program.statements.append(self.parsed(text, own))
+
+    def add_control(self, statement: Statement) -> None:
+        """Add control flow; it reads whatever is read within it and comes from outside."""
+        made = {v for s in statement.every() for v in s.made()}
+        reads = [*statement.direct]
+        for block in statement.blocks:
+            reads += [v for s in block.statements for v in s.reads]
+        results = statement.results()
+        for value in results:
+            self.token(value)
+        statement.reads = tuple(dict.fromkeys(v for v in (*reads, *results) if v not in made))
+        self.program.statements.append(statement)
 
     def statement(self, node: Node) -> Statement:
         if node.key not in self.table:
             raise Refusal("")
         if any(True for _ in subgraphs(node)):
-            raise Refusal("a sub-graph whose condition is computed by the model")
+            raise Refusal("a sub-graph")
         wanted = HOST_INPUTS.get(node.key, frozenset())
         inputs = [
-            None if v is None else self.host(v, node) if k in wanted else self.operand(v, node)
+            None if v is None else self.host(v, node) if k in wanted else self.operand(v, node, k)
             for k, v in enumerate(node.inputs)
         ]
         attributes = {k: self.attribute(v) for k, v in node.attributes.items()}
@@ -200,11 +448,13 @@ class _Lowering:
     def parsed(self, text: str, node: Node, layer: Layer | None = None) -> Statement:
         expression = ast.parse(text, mode="eval").body
         reads = tuple(
-            self.values[n.id]
+            self.program.tokens[n.id]
             for n in ast.walk(expression)
-            if isinstance(n, ast.Name) and n.id in self.values
+            if isinstance(n, ast.Name) and n.id in self.program.tokens
         )
-        return Statement(tuple(node.outputs), expression, node, reads, layer, node.scope)
+        return Statement(
+            tuple(node.outputs), expression, node, reads, layer, node.scope, head=reads
+        )
 
     def attribute(self, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -212,14 +462,16 @@ class _Lowering:
     def token(self, value: Value) -> str:
         if value not in self.tokens:
             token = self.tokens[value] = f"_v{next(self.numbers)}_"
-            self.values[token] = value
+            self.program.tokens[token] = value
         return self.tokens[value]
 
-    def operand(self, value: Value, node: Node) -> Operand:
+    def operand(self, value: Value, node: Node, position: int) -> Operand:
         if value in self.hosts:
+            host = self.hosts[value]
+            if (node.key, position) in INDICES and host.scalar:
+                return Operand(value, "", self.expression(host.items[0], node))
             value = self.materialise(value)
-        users = self.uses.get(value, [])
-        exclusive = value.const is not None and len(users) == 1
+        exclusive = value.const is not None and self.readers[value] == 1
         number = self.number(value, node)
         if value.const is not None and not number:
             self.spelling.dtype(value.dtype)
@@ -265,6 +517,8 @@ class _Lowering:
         if item.op == "dim":
             value, axis = _nearest(item, node)
             return f"{self.token(value)}.shape[{axis}]"
+        if item.op in OF_VALUES:
+            return OF_VALUES[item.op].format(self.token(item.args[0]))
         args = [self.expression(arg, node) for arg in item.args]
         if not item.op[0].isalpha():
             return (

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from converters.emitters.lower import Program, Statement
 from converters.emitters.repeats import name_repeats
+from converters.graph.load import INLINED
 from converters.graph.model import Value
 
 Path: TypeAlias = tuple[str, ...]
@@ -29,17 +30,22 @@ class Region:
     name: str
     items: list[Statement | Region] = field(default_factory=list)
 
-    def statements(self) -> Iterable[Statement]:
-        """Every statement in it, inner regions included."""
+    def items_outside(self) -> Iterable[Statement]:
+        """Every statement in it, inner regions included, but nothing within control flow."""
         for item in self.items:
             if isinstance(item, Region):
-                yield from item.statements()
+                yield from item.items_outside()
             else:
                 yield item
 
+    def statements(self) -> Iterable[Statement]:
+        """Every statement in it, inner regions and what lies within control flow included."""
+        for item in self.items_outside():
+            yield from item.every()
+
     def written(self) -> set[Value]:
         """Every value that it computes."""
-        return {value for s in self.statements() for value in s.outputs if value is not None}
+        return {value for s in self.statements() for value in s.made()}
 
     @property
     def has_weights(self) -> bool:
@@ -47,10 +53,13 @@ class Region:
         return any(s.layer or any(v.const is not None for v in s.reads) for s in self.statements())
 
 
-def outline(program: Program) -> Region:
-    """The tree of modules of a program."""
+def outline(program: Program, around: Path = ()) -> Region:
+    """The tree of modules of a program; `around` are the modules that it stands in."""
     statements = program.statements
     _name_layers(statements)
+    for s in statements:
+        if s.scope[: len(around)] == around:
+            s.scope = s.scope[len(around) :]
     if not any(s.scope for s in statements):
         name_repeats(program)
     root = _group("", [(s, s.scope) for s in statements])
@@ -82,7 +91,7 @@ def _weight_path(statement: Statement) -> Path:
     layer = statement.layer
     names = [v.name for v in layer.weights.values() if v is not None] if layer is not None else []
     for name in names:
-        parts = tuple(name.split("."))
+        parts = tuple(INLINED.sub("", name).split("."))
         plain = all(re.fullmatch(r"\w+", part) for part in parts)
         # `conv2d_10.w_0` is a generated name, not a path.
         if len(parts) > 1 and plain and not re.fullmatch(r"[wb]_\d+(_\w+)?", parts[-1]):

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from converters.graph.model import Dim, Graph, Value
+from converters.graph.control import inner_shape, set_inner_shape
+from converters.graph.model import Dim, Graph, Value, every_graph
 
 # Names that exporters make up for sizes that they do not know.
 MADE_UP = re.compile(r"unk__|DynamicDimension|^dim_?\d+$|[^A-Za-z0-9_]|^\d|^s\d+$|^$")
@@ -21,12 +22,13 @@ def name_dimensions(graph: Graph) -> None:
     no input has are named after the output.
     """
     names: dict[str, str] = {}
-    taken = {str(dim) for v in graph.inputs for dim in v.shape or () if _is_good(dim)}
+    taken = {str(dim) for v in graph.inputs for dim in inner_shape(v) or () if _is_good(dim)}
     for value in (*graph.inputs, *graph.outputs):
-        if value.shape is None:
+        found = inner_shape(value)
+        if found is None:
             continue
         shape: list[Dim] = []
-        for axis, dim in enumerate(value.shape):
+        for axis, dim in enumerate(found):
             if isinstance(dim, int) or _is_good(dim):
                 shape.append(dim)
                 continue
@@ -38,11 +40,13 @@ def name_dimensions(graph: Graph) -> None:
             if dim is not None:
                 names[dim] = fresh
             shape.append(fresh)
-        value.shape = tuple(shape)
-    for node in graph.nodes:
-        for out in node.outputs:
-            if out is not None and out.shape is not None and out not in graph.outputs:
-                out.shape = tuple(_renamed(dim, names) for dim in out.shape)
+        set_inner_shape(value, tuple(shape))
+    named = {*graph.inputs, *graph.outputs}
+    for inner in every_graph(graph):
+        made = (out for node in inner.nodes for out in node.outputs if out is not None)
+        for value in {*inner.inputs, *made} - named:
+            if value.shape is not None:
+                value.shape = tuple(_renamed(dim, names) for dim in value.shape)
 
 
 def _renamed(dim: Dim, names: dict[str, str]) -> Dim:
@@ -57,7 +61,7 @@ def _is_good(dim: Dim) -> bool:
 
 
 def _fresh(value: Value, axis: int, taken: set[str]) -> str:
-    rank = value.rank or 0
+    rank = len(inner_shape(value) or ())
     image = rank == 4 and value.dtype is not None and value.dtype.kind in "fV"
     wanted = IMAGE[axis] if image or axis == 0 else "LTKJI"[min(axis - 1, 4)]
     name, number = wanted, 1
@@ -68,7 +72,7 @@ def _fresh(value: Value, axis: int, taken: set[str]) -> str:
 
 
 def signature(graph: Graph) -> dict[str, list[dict[str, Any]]]:
-    """Inputs and outputs as the manifest lists them."""
+    """Inputs and outputs as the manifest lists them; `kind` only where they are no tensors."""
     names = [value.name for value in graph.inputs]
     return {
         "inputs": _specs(graph.inputs, names),
@@ -77,11 +81,15 @@ def signature(graph: Graph) -> dict[str, list[dict[str, Any]]]:
 
 
 def _specs(values: Sequence[Value], names: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
+    specs = []
+    for name, value in zip(names, values, strict=True):
+        shape = inner_shape(value)
+        spec: dict[str, Any] = {
             "name": name,
             "dtype": value.dtype.name if value.dtype is not None else "float32",
-            "shape": list(value.shape) if value.shape is not None else None,
+            "shape": list(shape) if shape is not None else None,
         }
-        for name, value in zip(names, values, strict=True)
-    ]
+        if value.kind != "tensor":
+            spec["kind"] = value.kind
+        specs.append(spec)
+    return specs

@@ -18,23 +18,31 @@ from ruff.__main__ import find_ruff_bin
 from converters.emitters.forward import (
     HINTS,
     RESHAPING,
+    Body,
     Forward,
+    Rounds,
     Step,
     identifier,
+    result,
     write_forward,
 )
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
-from converters.emitters.outline import Region
+from converters.emitters.outline import Region, outline
 from converters.graph.model import Value
 
 LONGEST_LINE = 100
+ROOT = "Model"
 # Names that every module class of some framework already uses.
 RESERVED = {
     "add_module", "apply", "buffers", "children", "construct", "cpu", "cuda", "double", "eval", "float",
     "forward", "half", "modules", "parameters", "size", "state_dict", "to", "train", "training", "type",
     "name", "cls_name", "bfloat16", "full_name", "sublayers", "cells", "insert_child_to_cell",
 }  # fmt: skip
+
+
+# Functions of Python that emitted source calls: no argument may hide them.
+BUILTINS = {"bool", "float", "int", "len", "max", "min", "range", "reversed", "tuple", "zip"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class Module:
 def write(program: Program, tree: Region, framework: Framework, header: str) -> Source:
     """Write a program as a module of a framework."""
     writer = _Writer(program, framework)
-    root = writer.module(tree, "Model")
+    root = writer.module(tree, ROOT, is_root=True)
     classes = _Classes(framework).define(root)
     body = "\n\n\n".join(classes)
     parts = [f'"""{header}"""', "from __future__ import annotations"]
@@ -125,20 +133,21 @@ class _Writer:
         self.program, self.framework = program, framework
         self.token_of = {value: token for token, value in program.tokens.items()}
         self.readers: dict[Value, set[Statement]] = {}
-        for s in program.statements:
-            for value in s.reads:
+        for s in program.every_statement():
+            for value in (*s.direct, *s.results()):
                 self.readers.setdefault(value, set()).add(s)
-        self.inputs = {v: identifier(v.name) for v in program.graph.inputs}
+        named = {*BUILTINS, *framework.imports, *_defined(framework)}
+        names = {v: identifier(v.name) for v in program.graph.inputs}
+        self.inputs = {v: f"{name}_" if name in named else name for v, name in names.items()}
         # Names of the lists that `items` makes, by the list's identity.
         self.list_names: dict[int, str] = {}
 
-    def module(self, region: Region, title: str) -> Module:
+    def module(self, region: Region, title: str, is_root: bool = False) -> Module:
         """Write one region, inner ones included; classes are named later."""
-        is_root = title == "Model"
         inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
-        outputs = list(self.program.graph.outputs) if is_root else self.results(region)
+        outputs = list(self.program.graph.outputs) if is_root else self.given(region)
         module = Module(region, title, inputs, outputs)
-        steps, held = self.steps(module, is_root)
+        steps, held = self.steps(module)
         named = [(v, self.inputs.get(v, "x" if k == 0 else "")) for k, v in enumerate(inputs)]
         module.forward = write_forward(steps, named, outputs, self.program.tokens, held)
         return module
@@ -149,52 +158,95 @@ class _Writer:
         mine = set(region.statements())
         found: dict[Value, None] = {}
         for s in region.statements():
-            for value in sorted(set(s.reads), key=lambda v: s.reads.index(v)):
-                shared = value.const is not None and not self.readers[value] <= mine
+            reads = (*s.direct, *s.results())
+            for value in sorted(set(reads), key=lambda v: reads.index(v)):
+                shared = value.const is not None and not self.readers.get(value, mine) <= mine
                 if (value.const is None and value not in written) or shared:
                     found[value] = None
         return list(found)
 
-    def results(self, region: Region) -> list[Value]:
-        mine = set(region.statements())
-        outer = set(self.program.graph.outputs)
+    def given(self, region: Region) -> list[Value]:
+        """What a region computes and something outside reads."""
+        mine, outer = set(region.statements()), set(self.program.graph.outputs)
         return [
             value
-            for s in region.statements()
+            for s in region.items_outside()
             for value in s.outputs
             if value is not None and (value in outer or not self.readers.get(value, set()) <= mine)
         ]
 
-    def steps(self, module: Module, is_root: bool) -> tuple[list[Step], dict[Value, str]]:
-        names = _Names(module.region)
-        held: dict[Value, str] = {}
-        steps: list[Step] = []
-        given = set(module.inputs)
+    def steps(self, module: Module) -> tuple[list[Step], dict[Value, str]]:
+        """What a module computes, its inner modules and layers, and the constants that it holds."""
+        making = _Making(module, _Names(module.region))
         for value in module.outputs:
             self.ensure_token(value)
-        for item in self.items(module.region):
+        steps = self.steps_of(module.region, making)
+        for value in module.outputs:
+            self.hold_if_needed(value, None, making)
+        return steps, making.held
+
+    def steps_of(self, region: Region, making: _Making) -> list[Step]:
+        steps: list[Step] = []
+        module, names = making.module, making.names
+        for item in self.items(region):
             if isinstance(item, Statement):
-                for value in item.reads:
-                    if value.const is not None and value not in held and value not in given:
-                        held[value] = self.hold(value, item, names, module)
-                steps.append(self.statement(item, names, module))
-            elif isinstance(item, Region):
+                for value in item.direct:
+                    self.hold_if_needed(value, item, making)
+                control = bool(item.blocks)
+                steps.append(
+                    self.control(item, making) if control else self.statement(item, making)
+                )
+                continue
+            if isinstance(item, Region):
                 inner = self.module(item, item.name)
                 attribute = names.take(identifier(item.name))
                 module.members.append(Member(attribute, modules=[inner]))
                 steps.append(self.call(inner, f"self.{attribute}"))
             else:
                 steps.extend(self.repeated(item, names, module))
-            if not isinstance(item, Statement):
-                inners = module.members[-1].modules
-                for inner in inners:
-                    for value in inner.inputs:
-                        if value.const is not None and value not in held and value not in given:
-                            held[value] = self.hold(value, None, names, module)
-        for value in module.outputs:
-            if value.const is not None and value not in held:
-                held[value] = self.hold(value, None, names, module)
-        return steps, held
+            for inner in module.members[-1].modules:
+                for value in inner.inputs:
+                    self.hold_if_needed(value, None, making)
+        return steps
+
+    def control(self, statement: Statement, making: _Making) -> Step:
+        """Control flow, whose layers belong to the module that it stands in."""
+        rounds = statement.rounds
+        if rounds is None:
+            bodies = tuple(
+                self.body(block, block.graph.outputs, statement, making)
+                for block in statement.choice
+            )
+            return Step(statement.outputs, statement.expression, bodies=bodies)
+        body = self.body(rounds.body, statement.results(), statement, making)
+        condition = next((c for c in rounds.carried if c.inner is rounds.condition), None)
+        return Step(
+            statement.outputs,
+            statement.expression,
+            rounds=Rounds(
+                body,
+                rounds.items,
+                tuple((c.initial, c.inner, c.output) for c in rounds.carried),
+                tuple(into for _, into in rounds.collected),
+                rounds.condition,
+                condition is not None and condition.initial is not None,
+            ),
+        )
+
+    def body(
+        self, block: Program, results: Sequence[Value], statement: Statement, making: _Making
+    ) -> Body:
+        steps = self.steps_of(outline(block, statement.scope), making)
+        for value in results:
+            self.ensure_token(value)
+            self.hold_if_needed(value, None, making)
+        return Body([*steps, Step((), result(results, self.program.tokens))])
+
+    def hold_if_needed(self, value: Value, reader: Statement | None, making: _Making) -> None:
+        """Keep a constant in the module, unless it has it or is given it."""
+        if value.const is None or value in making.held or value in making.module.inputs:
+            return
+        making.held[value] = self.hold(value, reader, making.names, making.module)
 
     def ensure_token(self, value: Value) -> None:
         if value not in self.token_of:
@@ -269,7 +321,8 @@ class _Writer:
             arg.col_offset = column
         return Step(tuple(module.outputs), expression, hint="", comment=len(module.outputs) == 1)
 
-    def statement(self, statement: Statement, names: _Names, module: Module) -> Step:
+    def statement(self, statement: Statement, making: _Making) -> Step:
+        names, module = making.names, making.module
         node = statement.node
         hint = HINTS.get(node.key, "")
         expression = statement.expression
@@ -311,6 +364,15 @@ class _Writer:
         return attribute
 
 
+@dataclass(eq=False)
+class _Making:
+    """A module while its steps are written: the names in it and the constants that it holds."""
+
+    module: Module
+    names: _Names
+    held: dict[Value, str] = field(default_factory=dict)
+
+
 class _LayerName(ast.NodeTransformer):
     def __init__(self, name: str) -> None:
         self.name = name
@@ -336,7 +398,7 @@ class _Names:
 
     def __init__(self, region: Region) -> None:
         self.taken: set[str] = set()
-        own = [i for i in region.items if isinstance(i, Statement)]
+        own = [s for i in region.items if isinstance(i, Statement) for s in i.every()]
         self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
         self.numbers: Counter[str] = Counter()
 
@@ -375,12 +437,14 @@ class _Classes:
 
     def __init__(self, framework: Framework) -> None:
         self.framework = framework
-        self.names: set[str] = set()
+        # The class of the whole model has this name, whatever the modules in it are called.
+        self.names: set[str] = {ROOT}
         self.parameters: dict[str, dict[str, _Parameter]] = {}
 
     def define(self, root: Module) -> list[str]:
         every: list[Module] = []
         self.collect(root, every)
+        self.root = root
         texts: list[str] = []
         for height in range(root.height + 1):
             groups: dict[str, list[Module]] = {}
@@ -477,14 +541,11 @@ class _Classes:
             f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]
         ]
         lines.append("")
-        tensor = self.framework.tensor
-        arguments = "".join(f", {p}: {tensor}" for p in first.forward.parameters)
-        result = (
-            tensor
-            if len(first.outputs) == 1
-            else f"tuple[{', '.join([tensor] * len(first.outputs))}]"
-        )
-        lines.append(f"    def {self.framework.forward}(self{arguments}) -> {result}:")
+        pairs = zip(first.forward.parameters, first.inputs, strict=True)
+        arguments = "".join(f", {name}: {self.annotation(value)}" for name, value in pairs)
+        given = [self.annotation(value) for value in first.outputs]
+        returned = given[0] if len(given) == 1 else f"tuple[{', '.join(given)}]"
+        lines.append(f"    def {self.framework.forward}(self{arguments}) -> {returned}:")
         for k, line in enumerate(first.forward.lines):
             said = {m.forward.comments[k] for m in group}
             comment = said.pop() if len(said) == 1 else ""
@@ -492,6 +553,14 @@ class _Classes:
             # A comment is not worth breaking a line for.
             lines.append(text if comment and len(text) <= LONGEST_LINE else f"        {line}")
         return "\n".join(lines)
+
+    def annotation(self, value: Value) -> str:
+        """The type of an argument or a result."""
+        tensor = self.framework.tensor
+        if value.kind == "index":
+            return "int"
+        text = f"list[{tensor}]" if "sequence" in value.kind or value.kind == "list" else tensor
+        return f"{text} | None" if "optional" in value.kind else text
 
     def sizes(
         self, group: list[Module], statements: list[list[tuple[str, ast.stmt]]]
@@ -524,6 +593,8 @@ class _Classes:
         return {name: parameters[name] for name in order}
 
     def name(self, module: Module) -> str:
+        if module is self.root:
+            return ROOT
         # A list is called after its blocks: `conv_blocks2` holds ConvBlocks.
         title = re.sub(r"(?<=[a-z])s\d*$", "", module.title) if module.listed else module.title
         words = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])\d+$", "", title))
@@ -614,17 +685,22 @@ class _Hole(ast.NodeTransformer):
         return node
 
 
-def _functions(framework: Framework, body: str) -> str:
-    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
-    path = framework.folder / "functions.py"
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+def _defined(framework: Framework) -> dict[str, ast.stmt]:
+    """What `functions.py` defines, by name."""
+    tree = ast.parse((framework.folder / "functions.py").read_text(encoding="utf-8"))
     defined: dict[str, ast.stmt] = {}
     for stmt in tree.body:
         if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
             defined[stmt.name] = stmt
         elif isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name):
             defined[stmt.targets[0].id] = stmt
+    return defined
+
+
+def _functions(framework: Framework, body: str) -> str:
+    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
+    text = (framework.folder / "functions.py").read_text(encoding="utf-8")
+    defined = _defined(framework)
     wanted: set[str] = set()
     queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]
     while queue:

@@ -6,7 +6,7 @@ The bodies are those of `onnx.defs`, so a new composite operator of the standard
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx
 from onnx import defs, inliner
@@ -16,16 +16,16 @@ STANDARD = ("", "ai.onnx")
 
 def expand_functions(model: onnx.ModelProto, native: Callable[[str], bool]) -> onnx.ModelProto:
     """Expand, again and again, every operator that is not native and has a function body."""
-    if all(native(_key(node)) for node in model.graph.node):
+    if all(native(_key(node)) for graph, _ in _graphs(model.graph, {}) for node in graph.node):
         return model
     opsets = {imported.domain or "": imported.version for imported in model.opset_import}
     for depth in range(8):
         model = _inferred(model)
-        types = _types(model.graph)
         functions: dict[tuple[str, str], onnx.FunctionProto] = {}
-        for node in model.graph.node:
-            if not native(_key(node)):
-                _expand(node, depth, opsets, types, functions)
+        for graph, types in list(_graphs(model.graph, {})):
+            for node in graph.node:
+                if not native(_key(node)):
+                    _expand(node, depth, opsets, types, functions)
         if not functions:
             break
         model.functions.extend(functions.values())
@@ -33,6 +33,18 @@ def expand_functions(model: onnx.ModelProto, native: Callable[[str], bool]) -> o
             model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
         model = inliner.inline_local_functions(model)
     return model
+
+
+def _graphs(
+    graph: onnx.GraphProto, around: dict[str, onnx.TypeProto]
+) -> Iterator[tuple[onnx.GraphProto, dict[str, onnx.TypeProto]]]:
+    """A graph and the sub-graphs in it, at every depth, each with the types that are visible in it."""
+    types = {**around, **_types(graph)}
+    yield graph, types
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g, types)
 
 
 def _key(node: onnx.NodeProto) -> str:

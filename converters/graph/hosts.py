@@ -27,8 +27,10 @@ class Expr:
     """An integer that is known only when the model runs.
 
     Attributes:
-        op: `dim` (a dimension of a value), or a Python operator or function: `+ - * // / % min max ...`
-        args: For `dim` the value and the axis, else the operands.
+        op: `dim` (a dimension of a value), `value` (a value that is a number itself), `len` (of a
+            sequence), `given` (whether an optional is there), or a Python operator or function:
+            `+ - * // / % min max == not and ...`
+        args: For `dim` the value and the axis, for the next three the value, else the operands.
         symbol: The name of the dimension, where the source has one.
     """
 
@@ -175,7 +177,8 @@ def _cast(node: Node, hosts: Hosts) -> Host | None:
     if source is not None and source.kind == "f" and dtype.kind in "iu":
         return Host(tuple(_truncate(item) for item in host.items), host.scalar)
     if dtype.kind == "b" and host.static is None:
-        return None
+        whether = Expr("bool", host.items)
+        return Host((whether,), host.scalar) if len(host.items) == 1 else None
     if dtype.kind == "f" and dtype not in (np.float32, np.float64):
         # Halves and smaller lose digits, which is left to folding.
         return None
@@ -294,11 +297,34 @@ def _compare(operator: str) -> Rule:
             elif operator == "==" and number is not None and number < 0:
                 # A size is never negative: the `shape == -1` of torch's expand.
                 items.append(False)
+            elif len(pairs) == 1:
+                # A question that may decide an If.
+                items.append(Expr(operator, (left, right)))
             else:
                 return None
         return Host(tuple(items), a.scalar and b.scalar)
 
     return rule
+
+
+def _not(node: Node, hosts: Hosts) -> Host | None:
+    host = hosts[0]
+    if host is None:
+        return None
+    items = (Expr("not", (i,)) if isinstance(i, Expr) else not i for i in host.items)
+    return Host(tuple(items), host.scalar)
+
+
+def _has_element(node: Node, hosts: Hosts) -> Host | None:
+    x = node.inputs[0] if node.inputs else None
+    if x is None or x.bare:
+        return Host((False,), scalar=True)
+    return Host((Expr("given", (x,)) if "optional" in x.kind else True,), scalar=True)
+
+
+def _length(node: Node, hosts: Hosts) -> Host | None:
+    x = node.inputs[0]
+    return None if x is None else Host((0 if x.bare else Expr("len", (x,)),), scalar=True)
 
 
 def _where(node: Node, hosts: Hosts) -> Host | None:
@@ -367,9 +393,12 @@ RULES: dict[str, Rule] = {
     "Mod": _binary("%"),
     "Mul": _binary("*"),
     "Neg": _unary("-", lambda a: -a),
+    "Not": _not,
+    "OptionalHasElement": _has_element,
     "Range": _range,
     "ReduceProd": _product,
     "Reshape": _reshape,
+    "SequenceLength": _length,
     "Shape": _shape,
     "Size": _size,
     "Slice": _slice,

@@ -7,16 +7,30 @@ node by node; where a shape is itself computed in the graph (Reshape, Expand ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
-from onnx import TypeProto, defs, helper, numpy_helper, shape_inference
+from onnx import TensorProto, TypeProto, defs, helper, numpy_helper, shape_inference
 
 from converters.dtypes import BY_ONNX, element_type
+from converters.errors import UnsafeInput
+from converters.graph.control import (
+    LOOPS,
+    OPEN,
+    Collected,
+    Items,
+    Loop,
+    become,
+    branches_of,
+    inner_shape,
+    join,
+    loop_of,
+    set_inner_shape,
+)
 from converters.graph.hosts import Expr, Host, Item, host_of, host_value
-from converters.graph.model import Dim, Graph, Node, Value, subgraphs
+from converters.graph.model import Dim, Graph, Node, Value, every_graph, subgraphs
 
 # The newest opset that the installed package knows whole; `upgrade` brings nodes into its forms.
 OPSET = 21
@@ -35,31 +49,173 @@ LIKE_FIRST_INPUT = {
 LIKE_OPERATOR = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
 
 
-def infer(graph: Graph, outer: dict[Value, Host] | None = None) -> dict[Value, Host]:
-    """Fill in missing types and shapes, in place.
+def infer(graph: Graph) -> dict[Value, Host]:
+    """Fill in missing types and shapes, in place, in sub-graphs too.
 
     Returns:
         Every computed value that is known on the host.
+
+    Raises:
+        UnsafeInput: A body does not fit its node, or gives other types than the node around it asks for.
     """
-    known: dict[Value, Host] = dict(outer or {})
-    taken = {
-        d for v in _values(graph) for d in v.shape or () if isinstance(d, str) and d.startswith("?")
-    }
-    fresh = (f"?{k}" for k in count() if f"?{k}" not in taken)
-    for value in graph.inputs:
-        _name_unknown(value, fresh)
-    for node in graph.nodes:
-        for inner in subgraphs(node):
-            infer(inner, known)
-        if any(v is not None and not _is_inferred(v) for v in node.outputs):
-            _infer_node(node, known)
+    values = [v for inner in every_graph(graph) for v in _values(inner)]
+    taken = {dim.rstrip(OPEN) for v in values for dim in _dims(v) if isinstance(dim, str)}
+    walk = _Walk(f"?{k}" for k in count() if f"?{k}" not in taken)
+    walk.graph(graph, set())
+    return walk.known
+
+
+class _Walk:
+    """One walk over a graph and its sub-graphs.
+
+    `visible` are the names of sizes that mean something where a graph stands.
+    """
+
+    def __init__(self, fresh: Iterator[str]) -> None:
+        self.fresh = fresh
+        self.known: dict[Value, Host] = {}
+
+    def graph(self, graph: Graph, visible: set[Dim]) -> None:
+        for value in graph.inputs:
+            self.name_unknown(value)
+            visible.update(_dims(value))
+        for node in graph.nodes:
+            if node.key == "If":
+                self.choice(node, visible)
+            elif node.key in LOOPS:
+                self.loop(node, visible)
+            else:
+                self.node(node)
             for out in node.outputs:
                 if out is not None:
-                    _name_unknown(out, fresh)
-        host = host_value(node, known)
+                    self.name_unknown(out)
+                    visible.update(_dims(out))
+
+    def node(self, node: Node) -> None:
+        if node.key in BOXES:
+            BOXES[node.key](node)
+        elif node.inputs and node.inputs[0] is not None and node.inputs[0].kind in BOXED:
+            become(node.output, node.inputs[0])
+        elif any(v is not None and not _is_inferred(v) for v in node.outputs):
+            _infer_node(node, self.known)
+            # What a file states holds where nothing before it has a rank that varies.
+            settled = all(v is None or v.rank is not None for v in node.inputs)
+            for out in node.outputs:
+                if out is not None:
+                    if out.shape is None and out.said_rank is not None and settled:
+                        out.shape = (None,) * out.said_rank
+                    self.name_unknown(out)
+        host = host_value(node, self.known)
         if host is not None:
-            known[node.output] = host
-    return known
+            self.known[node.output] = host
+
+    def name_unknown(self, value: Value) -> None:
+        """Give unknown sizes names of their own (`?7`), so that equal ones are recognised later on."""
+        if value.shape is not None:
+            value.shape = tuple(next(self.fresh) if dim is None else dim for dim in value.shape)
+
+    def choice(self, node: Node, visible: set[Dim]) -> None:
+        """An output has the type that holds in both branches."""
+        branches = branches_of(node)
+        for branch in branches:
+            self.graph(branch, set(visible))
+        for out, one, two in zip(
+            node.outputs, branches[0].outputs, branches[1].outputs, strict=True
+        ):
+            if out is not None:
+                found = Value(out.name)
+                become(found, one)
+                join(found, two)
+                self.settle(out, found, visible)
+
+    def loop(self, node: Node, visible: set[Dim]) -> None:
+        """What is carried has a type that holds in every round.
+
+        That of the first round is tried; what the body gives back may then ask for a wider one. Types are
+        only ever widened, also from one walk to the next, so that this comes to an end.
+        """
+        loop = loop_of(node)
+        for carried in loop.carried:
+            known = inner_shape(carried.inner) is not None or carried.inner.bare
+            if known or carried.inner.varies:
+                join(carried.inner, carried.initial, self.fresh)
+            else:
+                become(carried.inner, carried.initial)
+        for items in loop.items:
+            _take_item(items)
+        if loop.index is not None:
+            loop.index.kind, loop.index.dtype, loop.index.shape = "index", np.dtype(np.int64), ()
+            self.known[loop.index] = Host((Expr("value", (loop.index,)),), scalar=True)
+        if loop.condition_in is not None:
+            loop.condition_in.dtype = np.dtype(bool)
+        while True:
+            self.graph(loop.body, set(visible))
+            types = [_type_of(carried.inner) for carried in loop.carried]
+            for carried in loop.carried:
+                join(carried.inner, carried.result, self.fresh)
+            if types == [_type_of(carried.inner) for carried in loop.carried]:
+                break
+            _forget(loop.body, self.known)
+        for carried in loop.carried:
+            if carried.output is not None:
+                self.settle(carried.output, carried.inner, visible)
+        for collected in loop.collected:
+            if collected.output is not None:
+                found = Value("", collected.result.dtype)
+                _collect(found, collected, loop)
+                self.settle(collected.output, found, visible)
+
+    def settle(self, out: Value, found: Value, visible: set[Dim]) -> None:
+        """Give an output what was found of it, but for sizes that only mean something further in."""
+        shape = inner_shape(found)
+        if shape is not None:
+            shape = tuple(d if isinstance(d, int) or d in visible else None for d in shape)
+        out.dtype, out.kind, out.bare, out.varies = (
+            out.dtype or found.dtype,
+            found.kind,
+            found.bare,
+            found.varies,
+        )
+        set_inner_shape(out, _merged(inner_shape(out), shape))
+
+
+def _type_of(value: Value) -> tuple[object, ...]:
+    return value.kind, value.shape, value.held, value.bare, value.varies
+
+
+def _forget(body: Graph, known: dict[Value, Host]) -> None:
+    """Forget what was inferred in a body, to infer it again from wider types of its inputs."""
+    for graph in every_graph(body):
+        for value in (v for node in graph.nodes for v in node.outputs if v is not None):
+            if value.const is None:
+                value.shape = value.held = None
+            known.pop(value, None)
+
+
+def _take_item(items: Items) -> None:
+    source, inner = items.source, items.inner
+    if source.kind == "sequence":
+        inner.dtype, inner.shape = inner.dtype or source.dtype, inner.shape or source.held
+    elif source.shape is not None and inner.shape is None:
+        if not -len(source.shape) <= items.axis < len(source.shape):
+            raise UnsafeInput(f"{source.name!r} has no axis {items.axis}")
+        axis = items.axis % len(source.shape)
+        inner.shape = source.shape[:axis] + source.shape[axis + 1 :]
+        inner.dtype = inner.dtype or source.dtype
+
+
+def _collect(found: Value, collected: Collected, loop: Loop) -> None:
+    """The type of what every round gives an item for."""
+    result = collected.result
+    if not loop.stacked:
+        found.kind, found.held = "sequence", result.shape
+    elif result.shape is not None:
+        axis = collected.axis % (len(result.shape) + 1)
+        rounds: Dim = loop.static_trips
+        if rounds is None and loop.items:
+            first = loop.items[0]
+            rounds = first.source.shape[first.axis] if first.source.shape is not None else None
+        found.shape = (*result.shape[:axis], rounds, *result.shape[axis:])
 
 
 def _is_inferred(value: Value) -> bool:
@@ -72,10 +228,8 @@ def _values(graph: Graph) -> Iterator[Value]:
         yield from (value for value in node.outputs if value is not None)
 
 
-def _name_unknown(value: Value, fresh: Iterator[str]) -> None:
-    """Give unknown sizes names of their own (`?7`), so that equal ones are recognised later on."""
-    if value.shape is not None:
-        value.shape = tuple(next(fresh) if dim is None else dim for dim in value.shape)
+def _dims(value: Value) -> tuple[Dim, ...]:
+    return inner_shape(value) or ()
 
 
 def _infer_node(node: Node, known: dict[Value, Host]) -> None:
@@ -87,16 +241,6 @@ def _infer_node(node: Node, known: dict[Value, Host]) -> None:
     if node.key in LIKE_FIRST_INPUT and x is not None:
         node.output.dtype = node.output.dtype or x.dtype
         node.output.shape = _merged(node.output.shape, x.shape)
-    branches = list(subgraphs(node)) if node.key == "If" else []
-    for branch in branches[:1]:
-        for value, inner in zip(node.outputs, branch.outputs, strict=True):
-            if value is not None:
-                same = all(
-                    b.outputs[node.outputs.index(value)].rank == inner.rank for b in branches
-                )
-                value.dtype = value.dtype or inner.dtype
-                if value.shape is None and inner.rank is not None and same:
-                    value.shape = (None,) * inner.rank
     rule = SHAPES.get(node.key)
     if rule is not None:
         node.output.shape = _merged(node.output.shape, rule(node, known))
@@ -231,13 +375,147 @@ def _like_first(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     return None if x is None or x.shape is None else (None,) * len(x.shape)
 
 
+def _like_weight(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+    """A convolution has the rank of its weight."""
+    w = node.inputs[1]
+    return None if w is None or w.rank is None else (None,) * w.rank
+
+
+def _recurrent(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+    """A recurrent operator gives all steps in four dimensions and the last one in three."""
+    for out in node.outputs[1:]:
+        if out is not None:
+            out.shape = _merged(out.shape, (None,) * 3)
+    return (None,) * 4 if node.outputs[0] is not None else (None,) * 3
+
+
 SHAPES: dict[str, ShapeRule] = {
     "ConstantOfShape": lambda node, known: _described(node, 0, known),
+    "Conv": _like_weight,
     "Expand": _expand,
+    "GRU": _recurrent,
+    "LSTM": _recurrent,
     "Pad": _like_first,
+    "RNN": _recurrent,
     "Range": lambda node, known: (None,),
     "Reshape": _reshape,
     "Resize": _like_first,
     "Slice": _like_first,
     "Tile": _like_first,
+}
+
+# ***** sequences and optionals *****
+
+BOXED = ("sequence", "optional", "optional sequence")
+
+
+def _sequence_empty(node: Node) -> None:
+    out, dtype = node.output, BY_ONNX.get(node.attributes.get("dtype", TensorProto.FLOAT))
+    out.kind, out.bare, out.dtype = "sequence", True, dtype.numpy if dtype is not None else None
+
+
+def _sequence_of(node: Node, tensors: Sequence[Value | None], out: Value) -> None:
+    """Make `out` a sequence that holds these too; it may hold others already."""
+    for tensor in tensors:
+        if tensor is not None:
+            join(out, Value(tensor.name, tensor.dtype, kind="sequence", held=tensor.shape))
+
+
+def _sequence_construct(node: Node) -> None:
+    found = Value("", kind="sequence", bare=True)
+    _sequence_of(node, node.inputs, found)
+    become(node.output, found)
+
+
+def _sequence_insert(node: Node) -> None:
+    found = Value("")
+    _become_first(node, found)
+    _sequence_of(node, node.inputs[1:2], found)
+    become(node.output, found)
+
+
+def _become_first(node: Node, out: Value | None = None) -> None:
+    if node.inputs[0] is not None:
+        become(node.output if out is None else out, node.inputs[0])
+
+
+def _sequence_at(node: Node) -> None:
+    sequence, out = node.inputs[0], node.output
+    if sequence is not None:
+        out.dtype = out.dtype or sequence.dtype
+        out.shape = _merged(out.shape, sequence.held)
+
+
+def _split_to_sequence(node: Node) -> None:
+    x, out = node.inputs[0], node.output
+    if x is None:
+        return
+    out.kind, out.dtype = "sequence", x.dtype
+    if x.shape is None:
+        return
+    axis = node.attributes.get("axis", 0) % max(len(x.shape), 1)
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        sizes = node.inputs[1].const
+        same = sizes is not None and sizes.ndim == 1 and len(set(sizes.tolist())) == 1
+        out.held = (*before, int(sizes[0]) if same and sizes is not None else None, *after)
+    else:
+        out.held = (*before, *((1,) if node.attributes.get("keepdims", 1) else ()), *after)
+
+
+def _concat_from_sequence(node: Node) -> None:
+    sequence, out = node.inputs[0], node.output
+    if sequence is None:
+        return
+    out.dtype = out.dtype or sequence.dtype
+    if sequence.held is None:
+        return
+    axis, rank = node.attributes.get("axis", 0), len(sequence.held)
+    if node.attributes.get("new_axis", 0):
+        axis %= rank + 1
+        shape = (*sequence.held[:axis], None, *sequence.held[axis:])
+    else:
+        axis %= max(rank, 1)
+        shape = (*sequence.held[:axis], None, *sequence.held[axis + 1 :])
+    out.shape = _merged(out.shape, shape)
+
+
+def _optional(node: Node) -> None:
+    x, out = node.inputs[0] if node.inputs else node.attributes.get("type"), node.output
+    if x is None:
+        raise UnsafeInput(f"{node.name}: an Optional of nothing that says no type")
+    become(out, x)
+    out.held, out.shape = inner_shape(x), None
+    out.kind = "optional sequence" if "sequence" in x.kind else "optional"
+    out.bare = not node.inputs
+
+
+def _optional_get(node: Node) -> None:
+    x, out = node.inputs[0], node.output
+    if x is None:
+        raise UnsafeInput(f"{node.name}: OptionalGetElement of nothing")
+    out.kind = "sequence" if "sequence" in x.kind else "tensor"
+    out.dtype = out.dtype or x.dtype
+    set_inner_shape(out, _merged(inner_shape(out), inner_shape(x)))
+
+
+def _scalar(dtype: type[Any]) -> Callable[[Node], None]:
+    def rule(node: Node) -> None:
+        node.output.dtype, node.output.shape = np.dtype(dtype), ()
+
+    return rule
+
+
+BOXES: dict[str, Callable[[Node], None]] = {
+    "ConcatFromSequence": _concat_from_sequence,
+    "Optional": _optional,
+    "OptionalGetElement": _optional_get,
+    "OptionalHasElement": _scalar(np.bool_),
+    "SequenceAt": _sequence_at,
+    "SequenceConstruct": _sequence_construct,
+    "SequenceEmpty": _sequence_empty,
+    "SequenceErase": _become_first,
+    "SequenceInsert": _sequence_insert,
+    "SequenceLength": _scalar(np.int64),
+    "SplitToSequence": _split_to_sequence,
 }

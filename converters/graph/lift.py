@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph.model import Graph, Node, Value, constant
+from converters.graph.model import Graph, Node, Value, constant, subgraphs
 
 COMMUTATIVE = {"Add", "Mul", "Max", "Min", "And", "Or", "Xor", "Equal"}
 
@@ -315,6 +315,9 @@ def _split_key_transposes(graph: Graph) -> None:
 
 def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> None:
     """Apply every rule whose replacement is native to the emitter, in place."""
+    for node in graph.nodes:
+        for inner in subgraphs(node):
+            lift(inner, native=native)
     if native("ScaledDotProductAttention"):
         _split_key_transposes(graph)
     for rule in RULES:

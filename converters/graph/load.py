@@ -8,26 +8,31 @@ allocated that the file does not contain.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper, helper, inliner, numpy_helper
+from onnx import defs, external_data_helper, helper, inliner, numpy_helper
 
 from converters.dtypes import BY_ONNX
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
+from converters.graph.control import LOOPS, branches_of, loop_of
 from converters.graph.functions import expand_functions
 from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
 BITS_OF_A_BYTE = 8
+# Sub-graphs may lie this deep within each other: Python itself stops at 20 loops, exporters at a third.
+DEEPEST = 16
 # What numpy says in `isbuiltin` of types that a package adds, those of `ml_dtypes`.
 BY_ML_DTYPES = 2
 STANDARD_DOMAINS = ("", "ai.onnx")
 
+# What the inliner of functions puts before the names of what it inlines.
+INLINED = re.compile(r"^(?:If_\d+_(?:then|else)_branch__|Inline_\d+__|F\d+::)+")
 # Names that exporters make up for constants; anything else that is a float is a parameter.
 MADE_UP = re.compile(
     r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.",
@@ -50,6 +55,7 @@ def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Gra
         )
     if model.functions:
         model = inliner.inline_local_functions(model)
+    _refuse_too_deep(model, path.name)
     model = expand_functions(model, native)
     try:
         return _Loader(opset).graph(model)
@@ -81,6 +87,20 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def _refuse_too_deep(model: onnx.ModelProto, file: str) -> None:
+    """Refuse sub-graphs within sub-graphs without end: everything that follows them calls itself."""
+    level: list[onnx.GraphProto] = [model.graph]
+    for _ in range(DEEPEST):
+        attributes = [a for graph in level for node in graph.node for a in node.attribute]
+        level = [g for a in attributes for g in ((a.g,) if a.HasField("g") else a.graphs)]
+        if not level:
+            return
+    raise UnsafeInput(
+        f"{file}: sub-graphs lie more than {DEEPEST} deep within each other",
+        fix="export the model again with less nesting",
+    )
+
+
 def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
     """Refuse external data that is not a plain range of a plain file in `folder`."""
     info = external_data_helper.ExternalDataInfo(tensor)
@@ -104,6 +124,15 @@ def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
         raise UnsafeInput(f"{where} lies beyond the end of {info.location!r}")
 
 
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the sub-graphs in it, at every depth."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from every_node(attribute.g)
+
+
 def key_of(domain: str, op: str) -> str:
     """The name of an operator in our tables."""
     return op if domain in STANDARD_DOMAINS else f"{domain}::{op}"
@@ -115,8 +144,11 @@ class _Loader:
     def __init__(self, opset: int) -> None:
         self.opset = opset
         self.scopes: list[dict[str, Value]] = []
+        self.branches = False
 
     def graph(self, model: onnx.ModelProto) -> Graph:
+        # Beside control flow exporters write the shapes of one branch or of the first round of a loop.
+        self.branches = any(a.HasField("g") for node in model.graph.node for a in node.attribute)
         graph = self.body(model.graph)
         graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
         return graph
@@ -132,8 +164,10 @@ class _Loader:
         inputs = []
         for info in proto.input:
             if info.name not in names:
-                names[info.name] = _typed(Value(info.name), info)
-                inputs.append(names[info.name])
+                value = names[info.name] = _typed(Value(info.name), info)
+                if len(self.scopes) > 1:
+                    value.shape = value.held = None
+                inputs.append(value)
         # What an exporter calls the sizes of outputs says nothing unless an input has that size too.
         dims = {dim for value in inputs for dim in value.shape or ()}
         nodes = []
@@ -142,7 +176,7 @@ class _Loader:
             if node is not None:
                 nodes.append(node)
         outputs = [self.read(info.name, "the graph's outputs") for info in proto.output]
-        for value in outputs:
+        for value in outputs if len(self.scopes) == 1 else ():
             if value.shape is not None and value not in inputs:
                 value.shape = tuple(
                     d if isinstance(d, int) or d in dims else None for d in value.shape
@@ -176,10 +210,27 @@ class _Loader:
                 value = names[name] = Value(name)
                 if name in infos:
                     _typed(value, infos[name])
+                    if self.branches and proto.domain in STANDARD_DOMAINS:
+                        value.said_rank = value.rank
+                        value.shape = value.held = None
             outputs.append(value)
-        return Node(
-            key_of(proto.domain, proto.op_type), inputs, outputs, attributes, label, _scope(proto)
-        )
+        key = key_of(proto.domain, proto.op_type)
+        node = Node(key, inputs, outputs, attributes, label, _scope(proto))
+        self.check(node)
+        return node
+
+    def check(self, node: Node) -> None:
+        """Refuse a node that has not the inputs, outputs and bodies without which it means nothing."""
+        try:
+            schema = defs.get_schema(node.key, self.opset)
+        except defs.SchemaError:
+            return
+        if len(node.inputs) < schema.min_input or len(node.outputs) > schema.max_output:
+            raise ValueError(f"{node.name!r}: {node.key} with {len(node.inputs)} inputs")
+        if node.key == "If":
+            branches_of(node)
+        elif node.key in LOOPS and not (node.key == "Scan" and self.opset < 9):
+            loop_of(node)
 
     def attribute(self, proto: onnx.AttributeProto) -> Any:
         if proto.type == onnx.AttributeProto.GRAPH:
@@ -188,6 +239,8 @@ class _Loader:
             return to_array(proto.t)
         if proto.type == onnx.AttributeProto.SPARSE_TENSOR:
             return _dense(proto.sparse_tensor)
+        if proto.type == onnx.AttributeProto.TYPE_PROTO:
+            return _read_type(Value(proto.name), proto.tp)
         value = helper.get_attribute_value(proto)
         if isinstance(value, bytes):
             return value.decode()
@@ -260,14 +313,29 @@ def _parameter(name: str, data: Array) -> Value:
 
 
 def _typed(value: Value, info: onnx.ValueInfoProto) -> Value:
-    if not info.type.HasField("tensor_type"):
+    return _read_type(value, info.type)
+
+
+def _read_type(value: Value, proto: onnx.TypeProto) -> Value:
+    """Give a value the kind, element type and shape of a type."""
+    kinds = []
+    while (kind := proto.WhichOneof("value")) in ("sequence_type", "optional_type"):
+        kinds.append(str(kind).removesuffix("_type"))
+        proto = getattr(proto, str(kind)).elem_type
+    if kinds:
+        value.kind = " ".join(kinds)
+    if kind != "tensor_type":
         return value
-    tensor = info.type.tensor_type
+    tensor = proto.tensor_type
     if tensor.elem_type:
         known = BY_ONNX.get(tensor.elem_type)
         value.dtype = known.numpy if known is not None else np.dtype(object)
     if tensor.HasField("shape"):
-        value.shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+        shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+        if kinds:
+            value.held = shape
+        else:
+            value.shape = shape
     return value
 
 
@@ -290,7 +358,8 @@ def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
             paths = re.findall(r"'([^']*)'", prop.value)
             # The last entry names the node itself; the one before it is the innermost module.
             return tuple(paths[-2].split(".")) if len(paths) > 1 and paths[-2] else ()
-    if proto.name.startswith("/"):
-        parts = proto.name.split("/")[1:-1]
+    name = INLINED.sub("", proto.name)
+    if name.startswith("/"):
+        parts = name.split("/")[1:-1]
         return tuple(piece for part in parts for piece in part.split(".") if piece)
     return ()

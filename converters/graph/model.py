@@ -20,14 +20,21 @@ Dim: TypeAlias = "int | str | None"
 
 @dataclass(eq=False)
 class Value:
-    """A tensor in the graph.
+    """A tensor in the graph, a sequence of tensors, or one of them that may be absent (an optional).
 
     Attributes:
         name: Its name in the source.
-        dtype: Element type, None where inference could not tell.
-        shape: Dimensions, None where not even the rank is known.
+        dtype: Element type, also of the tensors in a sequence; None where inference could not tell.
+        shape: Dimensions, None where not even the rank is known, and for all but tensors.
         const: Its data where it is known at conversion time (a weight or a constant), else None.
         trainable: It is a parameter of the model rather than a constant of its code.
+        kind: `tensor`, `sequence`, `optional`, `optional sequence`; `index` for the number of a round of
+            a loop, which is a number on the host.
+        held: Shape of the tensors in a sequence or optional: what they share; None where they share
+            nothing, or nothing is known.
+        bare: A sequence or optional that is known to hold nothing.
+        said_rank: The rank that the file states, where its shapes are not believed.
+        varies: Its rank is another one from round to round of a loop, or from branch to branch.
     """
 
     name: str
@@ -35,6 +42,11 @@ class Value:
     shape: tuple[Dim, ...] | None = None
     const: Array | None = None
     trainable: bool = False
+    kind: str = "tensor"
+    held: tuple[Dim, ...] | None = None
+    bare: bool = False
+    said_rank: int | None = None
+    varies: bool = False
 
     @property
     def rank(self) -> int | None:
@@ -128,6 +140,14 @@ def subgraphs(node: Node) -> Iterator[Graph]:
     for attribute in node.attributes.values():
         if isinstance(attribute, Graph):
             yield attribute
+
+
+def every_graph(graph: Graph) -> Iterator[Graph]:
+    """A graph and the sub-graphs in it, at every depth."""
+    yield graph
+    for node in graph.nodes:
+        for inner in subgraphs(node):
+            yield from every_graph(inner)
 
 
 def node_reads(node: Node) -> Iterator[Value]:

@@ -3,8 +3,9 @@
 fold        every input known                 -> the result, known
 identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
 branch      If with a known condition         -> the branch taken
+carried     what no round of a loop changes   -> read from outside
 host        Shape arithmetic on known sizes   -> the numbers, known
-dead        nodes that nothing reads          -> gone
+dead        nodes and outputs that nothing reads -> gone
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
 from converters.graph.infer import infer
-from converters.graph.model import Array, Graph, Node, Value, node_reads, subgraphs
+from converters.graph.model import (
+    Array,
+    Graph,
+    Node,
+    Value,
+    every_graph,
+    node_reads,
+    subgraphs,
+)
 
 # A folded result may not be larger than this or than what it is made from (elements).
 LARGEST_FOLD = 1 << 16
 # Folding these would hide that they differ at each run, or would turn weights into other weights.
 NEVER_FOLD = {
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
-    "Bernoulli", "Dropout", "If", "Loop", "Scan",
+    "Bernoulli", "Dropout", *CONTROL,
 }  # fmt: skip
 # Operators whose result can be far larger than their inputs: the size is worked out first.
 GROWING: dict[str, Callable[[list[Array]], float]] = {
@@ -43,26 +53,28 @@ GROWING: dict[str, Callable[[list[Array]], float]] = {
 
 
 def simplify(graph: Graph) -> None:
-    """Apply every rule until nothing changes, in place."""
-    while True:
-        before = (
-            len(graph.nodes),
-            sum(v.const is not None for n in graph.nodes for v in n.inputs if v),
-        )
-        _take_known_branches(graph)
-        _fold(graph)
-        _drop_identities(graph)
+    """Apply every rule until nothing changes, in place, in sub-graphs too."""
+    before = None
+    while before != (before := _size(graph)):
+        for inner in list(every_graph(graph)):
+            _take_known_branches(inner)
+            _fold(inner)
+            _drop_identities(inner)
+            for node in inner.nodes:
+                if node.key == "If":
+                    _narrow_choice(node)
+                elif node.key in LOOPS:
+                    _narrow_loop(node, inner)
         _number_known_sizes(graph)
         _drop_dead(graph)
-        for node in graph.nodes:
-            for inner in subgraphs(node):
-                simplify(inner)
-        after = (
-            len(graph.nodes),
-            sum(v.const is not None for n in graph.nodes for v in n.inputs if v),
-        )
-        if after == before:
-            return
+
+
+def _size(graph: Graph) -> tuple[int, ...]:
+    """What shrinks or grows as long as a rule applies."""
+    nodes = [node for inner in every_graph(graph) for node in inner.nodes]
+    known = sum(v.const is not None for node in nodes for v in node.inputs if v)
+    ways = [v for node in nodes if node.key in CONTROL for v in (*node.inputs, *node.outputs)]
+    return len(nodes), known, sum(value is not None for value in ways)
 
 
 def _count(shape: Array) -> float:
@@ -78,6 +90,9 @@ def _folded(node: Node, opset: int) -> bool:
     if not all(v is None or _is_plain(v.dtype) for v in node.outputs):
         return False
     if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
+        return False
+    if node.key == "Identity":
+        # It goes without a copy of what it gives on.
         return False
     inputs = [None if value is None else value.const for value in node.inputs]
     if any(v is not None and v.const is None for v in node.inputs) or not any(
@@ -214,8 +229,7 @@ def _take_known_branches(graph: Graph) -> None:
         if condition is None or condition.const is None or condition.const.size != 1:
             nodes.append(node)
             continue
-        name = "then_branch" if bool(condition.const.ravel()[0]) else "else_branch"
-        branch: Graph = node.attributes[name]
+        branch = branches_of(node)[0 if bool(condition.const.ravel()[0]) else 1]
         nodes.extend(branch.nodes)
         for outer, inner in zip(node.outputs, branch.outputs, strict=True):
             if outer is not None:
@@ -238,15 +252,62 @@ def _drop_dead(graph: Graph) -> None:
         known = all(v is None or v.const is not None for v in node.outputs)
         if known or not any(value in alive for value in node.outputs):
             continue
+        if node.key in CONTROL:
+            node.outputs = [value if value in alive else None for value in node.outputs]
+            for inner in subgraphs(node):
+                _drop_dead(inner)
         alive.update(node_reads(node))
         kept.append(node)
     graph.nodes = kept[::-1]
-    if graph.nodes:
-        used = set(graph.outputs) | {v for node in graph.nodes for v in node_reads(node)}
-        for node in graph.nodes:
-            node.outputs = [
-                value if k == 0 or value in used else None for k, value in enumerate(node.outputs)
-            ]
-            # The parts of a Split are as many as its outputs, read or not.
-            while len(node.outputs) > 1 and node.outputs[-1] is None and node.key != "Split":
-                node.outputs.pop()
+    used = set(graph.outputs) | {v for node in graph.nodes for v in node_reads(node)}
+    for node in graph.nodes:
+        if node.key in CONTROL:
+            continue
+        node.outputs = [
+            value if k == 0 or value in used else None for k, value in enumerate(node.outputs)
+        ]
+        # The parts of a Split are as many as its outputs, read or not.
+        while len(node.outputs) > 1 and node.outputs[-1] is None and node.key != "Split":
+            node.outputs.pop()
+
+
+def _narrow_choice(node: Node) -> None:
+    """Take away the outputs of an If that nothing reads."""
+    kept = [k for k, value in enumerate(node.outputs) if value is not None]
+    node.outputs = [node.outputs[k] for k in kept]
+    for branch in subgraphs(node):
+        branch.outputs = [branch.outputs[k] for k in kept]
+
+
+def _narrow_loop(node: Node, graph: Graph) -> None:
+    """Take away what a loop collects for nobody, and carries without a change: that is read from outside.
+
+    Before: Loop(n, true, x, w) with a body (i, c, x, w) -> (c, MatMul(x, w), w).
+    After:  Loop(n, true, x) with a body (i, c, x) -> (c, MatMul(x, w)).
+    """
+    loop = loop_of(node)
+    body = loop.body
+    unread = {k for k, collected in enumerate(loop.collected) if collected.output is None}
+    same = set()
+    for k, carried in enumerate(loop.carried):
+        if carried.result is carried.inner:
+            same.add(k)
+            body.replace(carried.inner, carried.initial)
+            if carried.output is not None:
+                graph.replace(carried.output, carried.initial)
+    for k, items in enumerate(loop.items):
+        if node.key == "SequenceMap" and items.source.kind == "tensor":
+            same.add(k)
+            body.replace(items.inner, items.source)
+    first_in, first_out = (2, 1) if node.key == "Loop" else (0, 0)
+    count = len(loop.carried)
+    ins = {first_in + k for k in same}
+    outs = {count + k for k in unread} | (same if node.key != "SequenceMap" else set())
+    node.inputs = [v for k, v in enumerate(node.inputs) if k not in ins]
+    body.inputs = [v for k, v in enumerate(body.inputs) if k not in ins]
+    node.outputs = [v for k, v in enumerate(node.outputs) if k not in outs]
+    body.outputs = [v for k, v in enumerate(body.outputs) if k - first_out not in outs]
+    for name in ("scan_output_axes", "scan_output_directions"):
+        if node.attributes.get(name):
+            numbers = node.attributes[name]
+            node.attributes[name] = [n for k, n in enumerate(numbers) if k not in unread]

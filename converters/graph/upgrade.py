@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import UnsupportedError
 from converters.graph.model import Graph, Node, Value, constant, subgraphs
 
 REDUCTIONS = (
@@ -112,6 +113,8 @@ def _reform(node: Node, opset: int) -> list[Node]:
                 del node.attributes["axis"]
     elif node.key == "GroupNormalization" and opset < 21:
         return _per_group(node)
+    elif node.key == "Scan" and opset < 9:
+        _batched(node)
     return [node]
 
 
@@ -201,3 +204,30 @@ def _per_group(node: Node) -> list[Node]:
             return [node]
     node.key = "GroupNormalization@18"
     return [node]
+
+
+def _batched(node: Node) -> None:
+    """Scan-8 works on each member of a batch, which is the first axis of all that it is given.
+
+    Before: Scan-8(lengths?, states, xs). After: a Scan over the batch whose body is a Scan over the steps.
+    """
+    if node.inputs[0] is not None:
+        raise UnsupportedError(
+            f"{node.name}: Scan of opset 8 with sequence_lens",
+            fix="export the model again with opset 9 or newer",
+        )
+    body: Graph = node.attributes["body"]
+    inner = [Value(f"{v.name}.item", v.dtype) for v in body.inputs]
+    results: list[Value | None] = [Value(f"{v.name}.item", v.dtype) for v in body.outputs]
+    directions = node.attributes.pop("directions", None)
+    attributes = dict(node.attributes)
+    if directions:
+        attributes["scan_input_directions"] = directions
+    steps = Node("Scan", [*inner], results, attributes, f"{node.name}.steps", node.scope)
+    outputs = [v for v in results if v is not None]
+    names = [v.name for v in outputs]
+    node.inputs = node.inputs[1:]
+    node.attributes = {
+        "body": Graph(body.name, inner, outputs, [steps], body.opset, output_names=names),
+        "num_scan_inputs": len(inner),
+    }

@@ -22,6 +22,7 @@ class _Spec(BaseModel):
     name: str
     dtype: str
     shape: list[int | str | None] | None
+    kind: str = "tensor"
 
 
 class _Signature(BaseModel):
@@ -35,10 +36,11 @@ class _Head(BaseModel):
     framework: str
     precision: str = "fp32"
     signature: _Signature = _Signature()
+    compared: dict[str, list[bool | int | float | None]] = {}
 
     def inputs(self) -> list[TensorSpec]:
         return [
-            TensorSpec(s.name, s.dtype, None if s.shape is None else tuple(s.shape))
+            TensorSpec(s.name, s.dtype, None if s.shape is None else tuple(s.shape), s.kind)
             for s in self.signature.inputs
         ]
 
@@ -63,7 +65,8 @@ class Truth:
 
     Attributes:
         framework: Whose numbers they are.
-        outputs: Names of all outputs.
+        outputs: Names of outputs that it always gives.
+        boxes: Names of outputs that are sequences or optionals: how much is in them, only a run shows.
         precisions: Its own precision, and those of its outputs; see compare.py.
         answers: One for each case.
         pairs: Outputs for inputs that differ in values only.
@@ -75,6 +78,7 @@ class Truth:
     precisions: frozenset[str]
     answers: tuple[_Answer, ...]
     pairs: tuple[tuple[Arrays, Arrays], ...] = ()
+    boxes: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -102,16 +106,20 @@ def observe(
         RuntimeFailed: The model cannot be loaded.
     """
     head = _head(reference)
-    chosen = generate_cases(head.inputs()) if cases is None else list(cases)
+    chosen = (
+        list(cases) if cases is not None else generate_cases(head.inputs(), values=head.compared)
+    )
+    specs = head.signature.outputs
     with Runtime(head.framework, limits=limits) as runtime:
         runtime.load(reference, device)
         answers, pairs = _ask_reference(runtime, chosen)
         return Truth(
             head.framework,
-            tuple(spec.name for spec in head.signature.outputs),
+            tuple(spec.name for spec in specs if spec.kind == "tensor"),
             frozenset(head.precisions()),
             tuple(answers),
             tuple(pairs),
+            frozenset(spec.name for spec in specs if spec.kind != "tensor"),
             runtime.versions,
         )
 
@@ -277,7 +285,7 @@ def _case_reports(truth: Truth, actual: list[_Answer], limit: Tolerance) -> list
         if answer.outputs is not None:
             other = next(found)
             error = other.error
-            outputs = _outputs(answer.outputs, other.outputs, truth.outputs, limit)
+            outputs = _outputs(answer.outputs, other.outputs, truth, limit)
         reports.append(
             CaseReport(inputs=shapes, seed=answer.case.seed, outputs=outputs, error=error)
         )
@@ -285,16 +293,22 @@ def _case_reports(truth: Truth, actual: list[_Answer], limit: Tolerance) -> list
 
 
 def _outputs(
-    expected: Arrays, actual: Arrays | None, names: Sequence[str], limit: Tolerance
+    expected: Arrays, actual: Arrays | None, truth: Truth, limit: Tolerance
 ) -> tuple[OutputReport, ...]:
     if actual is None:
         return ()
-    absent = [name for name in names if name not in expected]
+    absent = [name for name in truth.outputs if name not in expected]
+    # One item more in a sequence, or an optional that should not be there.
+    more = [n for n in actual if n not in expected and n.partition("[")[0] in truth.boxes]
     return (
         *(compare(name, array, actual.get(name), limit) for name, array in expected.items()),
         *(
             OutputReport(name=name, passed=False, reason="the reference does not give this output")
             for name in absent
+        ),
+        *(
+            OutputReport(name=name, passed=False, reason="the reference does not give it here")
+            for name in more
         ),
     )
 
@@ -306,6 +320,8 @@ def _worth(
     problems, warnings = [], []
     for name in dict.fromkeys(name for case in outputs for name in case):
         arrays = [case[name] for case in outputs if name in case]
+        if name.endswith("[]"):
+            continue
         if all(array.size == 0 for array in arrays):
             problems.append(f"{name}: the reference's output is empty in every case")
         elif not any(_finite(array).any() for array in arrays):

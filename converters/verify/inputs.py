@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from converters.errors import UnsafeInput, UsageError
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Sizes: TypeAlias = Mapping[str, Sequence[int]]
 Bounds: TypeAlias = Mapping[str, tuple[float, float]]
+# Numbers for inputs of one element; None for any.
+Values: TypeAlias = Mapping[str, Sequence[float | bool | None]]
 
 BATCH = re.compile(r"n|b|bs|batch.*", re.IGNORECASE)
 # Sizes that are tried for a dimension that nothing is known of; the second is no multiple of anything.
@@ -27,6 +30,9 @@ OTHER_SIZES = (16, 7)
 # Dimensions of other names get other sizes, so that swapped axes cannot look right.
 STEP_BETWEEN_NAMES = 2
 
+# More cases than this are not worth their time.
+MOST_WAYS = 8
+
 MASK = re.compile("mask", re.IGNORECASE)
 # Integers below this are tokens of most vocabularies.
 HIGHEST_INTEGER = 100
@@ -35,7 +41,7 @@ LOWEST_HIGHEST = 2
 # What a model may ask of its sizes: that they are a multiple of something, or large. Sizes are rounded up
 # to the first number, and multiplied by the second.
 ROUNDING = ((1, 1), (8, 1), (32, 1))
-SCALING = ((32, 4), (32, 32))
+SCALING = ((32, 4), (32, 16), (32, 32))
 LARGEST = {IMAGE_SIZES: 512, OTHER_SIZES: 4096}
 
 
@@ -48,11 +54,14 @@ class TensorSpec:
         dtype: Name of its element type, as numpy and ml_dtypes have it.
         shape: Sizes, names of dynamic dimensions, None where a dimension has no name; None as a whole
             where not even the rank is known.
+        kind: `tensor`; `sequence` of tensors of that shape; `optional`, which may be left out; or
+            `optional sequence`.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...] | None
+    kind: str = "tensor"
 
     def dimensions(self) -> tuple[int | str, ...]:
         """The shape with a name for every dynamic dimension.
@@ -81,6 +90,7 @@ class Case:
         fixed: Names of dimensions whose sizes the caller chose.
         bounds: Lowest and highest value, the latter excluded, by input name.
         highest: Bound of integers that have no bounds of their own.
+        values: Numbers for inputs of one element, by name.
     """
 
     inputs: Arrays
@@ -90,6 +100,7 @@ class Case:
     fixed: frozenset[str] = frozenset()
     bounds: Bounds = field(default_factory=dict)
     highest: int = HIGHEST_INTEGER
+    values: Mapping[str, float | bool] = field(default_factory=dict)
 
     def made_again(self, **changes: Any) -> Case:
         """The same case from another seed, with other sizes or other bounds."""
@@ -99,7 +110,8 @@ class Case:
     def alternatives(self, accepted: Case | None = None) -> Iterator[Case]:
         """Other generated inputs, for a model that refuses these: other sizes and smaller integers.
 
-        Sizes that the caller chose and given inputs stay; a batch becomes one at the very end.
+        Sizes that the caller chose and given inputs stay; a batch becomes one at the end, and numbers
+        that the model compares its inputs with are given up last.
 
         Args:
             accepted: A case that the model took. Where rounded sizes do not help, some of its sizes are
@@ -110,17 +122,26 @@ class Case:
         rounded = [{n: self._other(n, *rule) for n in self.dims} for rule in ROUNDING]
         scaled = [{n: self._other(n, *rule) for n in self.dims} for rule in SCALING]
         single = [{n: self._other(n, *ROUNDING[-1], batch=1) for n in self.dims}]
+        batches = [size for n, size in self.dims.items() if _is_batch(n, self.specs)]
+        # An axis that nothing is known of may be the batch after all.
+        joined = [
+            {**dims, n: batches[0]}
+            for dims in (dict(self.dims), *rounded, *scaled)
+            for n in self.dims
+            if batches and n not in self.fixed and not _is_batch(n, self.specs)
+        ]
         kept: list[dict[str, int]] = []
         if accepted is not None:
             kept += [{**self.dims, name: size} for name, size in accepted.dims.items()]
             kept += [{**accepted.dims, name: size} for name, size in self.dims.items()]
             kept = [dims for dims in kept if dims != accepted.dims]
-        seen = [(dict(self.dims), self.highest)]
-        for dims in (dict(self.dims), *rounded, *kept, *scaled, *single):
-            for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
-                if (dims, highest) not in seen:
-                    seen.append((dims, highest))
-                    yield self.made_again(dims=dims, highest=highest)
+        seen = [(dict(self.dims), self.highest, self.values)]
+        for values in (self.values, {}):
+            for dims in (dict(self.dims), *rounded, *kept, *scaled, *joined, *single):
+                for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
+                    if (dims, highest, values) not in seen:
+                        seen.append((dims, highest, values))
+                        yield self.made_again(dims=dims, highest=highest, values=values)
 
     def _other(self, name: str, multiple: int, factor: int, batch: int = 0) -> int:
         size = self.dims[name]
@@ -139,9 +160,12 @@ def generate_cases(
     *,
     sizes: Sizes | None = None,
     bounds: Bounds | None = None,
+    values: Values | None = None,
     seed: int = 0,
 ) -> list[Case]:
     """Make inputs for a signature: two cases or more, so that every dynamic dimension has two sizes.
+
+    Where a model compares an input of one element with numbers, there is a case for each of them.
 
     Floats are normal, 8-bit integers of any value, other integers from 0 to 99, masks 0 and 1.
 
@@ -149,6 +173,7 @@ def generate_cases(
         specs: The inputs; equal names of dimensions are equal sizes.
         sizes: Sizes to use by name of dimension, for models that accept some only.
         bounds: Lowest and highest value, the latter excluded, by input name.
+        values: Numbers that inputs of one element are compared with, by input name.
         seed: The first case's; each further case has the next one.
 
     Raises:
@@ -157,18 +182,37 @@ def generate_cases(
     specs, sizes, bounds = tuple(specs), dict(sizes or {}), dict(bounds or {})
     _refuse_unknown("dimension", sizes, _dynamic(specs))
     _refuse_unknown("input", bounds, [spec.name for spec in specs])
-    for name, values in sizes.items():
-        if not values or min(values) < 1:
-            raise UsageError(f"sizes of dimension {name!r} must be positive, not {list(values)}")
+    for name, chosen in sizes.items():
+        if not chosen or min(chosen) < 1:
+            raise UsageError(f"sizes of dimension {name!r} must be positive, not {list(chosen)}")
     choices = {name: sizes.get(name) or _usual(name, specs) for name in _dynamic(specs)}
-    count = max([2, *map(len, choices.values())])
+    ways = _ways({n: v for n, v in (values or {}).items() if n not in bounds})
+    count = max([2, len(ways), *map(len, choices.values())])
     empty = Case({}, seed, {}, specs, frozenset(sizes), bounds)
     return [
         empty.made_again(
             seed=seed + index,
-            dims={name: values[index % len(values)] for name, values in choices.items()},
+            dims={name: found[index % len(found)] for name, found in choices.items()},
+            values=ways[index % len(ways)],
         )
         for index in range(count)
+    ]
+
+
+def _ways(values: Values) -> list[dict[str, float | bool]]:
+    """Which numbers the inputs have in each case: all combinations, as long as these are few."""
+    combined = list(itertools.product(*values.values()))
+    if len(combined) > MOST_WAYS:
+        # Each number once or more, in an order of its own for each input.
+        longest = max(map(len, values.values()))
+        columns = [
+            [found[(k * (place + 1)) % len(found)] for k in range(longest)]
+            for place, found in enumerate(values.values())
+        ]
+        combined = list(zip(*columns, strict=True))
+    return [
+        {name: number for name, number in zip(values, way, strict=True) if number is not None}
+        for way in combined
     ]
 
 
@@ -241,7 +285,14 @@ def _arrays(case: Case) -> Arrays:
     arrays: Arrays = {}
     for spec in case.specs:
         shape = tuple(case.dims[d] if isinstance(d, str) else d for d in spec.dimensions())
-        arrays[spec.name] = _array(random, spec, shape, case)
+        if "optional" in spec.kind and (case.seed or 0) % 2:
+            continue
+        if "sequence" not in spec.kind:
+            arrays[spec.name] = _array(random, spec, shape, case)
+            continue
+        # Sequences of different lengths, as infer.py names what is in them.
+        for position in range(2 + (case.seed or 0) % 2):
+            arrays[f"{spec.name}[{position}]"] = _array(random, spec, shape, case)
     return arrays
 
 
@@ -250,6 +301,8 @@ def _array(
 ) -> npt.NDArray[Any]:
     dtype = element_type(spec.dtype).numpy
     bounds = case.bounds.get(spec.name)
+    if spec.name in case.values:
+        return np.full(shape, case.values[spec.name]).astype(dtype)
     if dtype.kind == "b":
         return np.asarray(random.integers(0, 2, shape)).astype(dtype)
     if dtype.kind not in "iu" and dtype.name not in ("int4", "uint4"):

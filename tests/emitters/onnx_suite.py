@@ -54,7 +54,7 @@ class Outcome:
 
 @cache
 def cases(kinds: tuple[str, ...] = KINDS) -> tuple[Case, ...]:
-    """The cases whose inputs and outputs are plain tensors and that do not train."""
+    """The cases whose inputs and outputs hold no text and that do not train."""
     found = []
     for kind in kinds:
         for case in load_model_tests(kind=kind):
@@ -66,30 +66,58 @@ def cases(kinds: tuple[str, ...] = KINDS) -> tuple[Case, ...]:
 
 def is_plain(folder: Path) -> bool:
     model = onnx.load(folder / "model.onnx")
-    values = (*model.graph.input, *model.graph.output)
-    plain = all(v.type.HasField("tensor_type") for v in values)
-    text = any(v.type.tensor_type.elem_type == onnx.TensorProto.STRING for v in values)
+    types = [tensor_type(v.type) for v in (*model.graph.input, *model.graph.output)]
+    plain = all(t is not None and t.elem_type != onnx.TensorProto.STRING for t in types)
     domains = {o.domain for o in model.opset_import}
-    return plain and not text and not any("training" in domain for domain in domains)
+    return plain and not any("training" in domain for domain in domains)
 
 
-def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> list[np.ndarray]:
-    """The arrays of a case; types that .npz cannot hold as the wider ones that infer.py uses."""
+def tensor_type(proto: onnx.TypeProto) -> onnx.TypeProto.Tensor | None:
+    """The type of the tensors that a value is, or holds."""
+    while (kind := proto.WhichOneof("value")) in ("sequence_type", "optional_type"):
+        proto = getattr(proto, kind).elem_type
+    return proto.tensor_type if kind == "tensor_type" else None
+
+
+def read_arrays(
+    folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]
+) -> dict[str, np.ndarray]:
+    """The arrays of a case as infer.py takes and gives them."""
     files = sorted(folder.glob(f"{prefix}_*.pb"), key=lambda p: int(p.stem.split("_")[-1]))
-    arrays = []
+    arrays: dict[str, np.ndarray] = {}
     for file, info in zip(files, infos, strict=False):
-        tensor = onnx.TensorProto()
-        tensor.ParseFromString(file.read_bytes())
-        array = numpy_helper.to_array(tensor)
-        known = BY_ONNX.get(info.type.tensor_type.elem_type)
-        if (known is not None and known.numpy.isbuiltin == 2) or (
-            known is not None and known.bits < 8
-        ):
-            if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:
-                array = array.astype(array.dtype).view(known.numpy)
-            array = array.astype(np.float32 if "float" in known.name else np.int8)
-        arrays.append(array)
+        arrays |= named(info.name, info.type, file.read_bytes())
     return arrays
+
+
+def named(name: str, proto: onnx.TypeProto, data: bytes) -> dict[str, np.ndarray]:
+    """One value as arrays by name: a sequence as one for each item, an empty optional as none."""
+    kind = proto.WhichOneof("value")
+    if kind == "optional_type":
+        optional = onnx.OptionalProto.FromString(data)
+        inner = proto.optional_type.elem_type
+        held = {"tensor_type": "tensor_value", "sequence_type": "sequence_value"}
+        field = held[inner.WhichOneof("value")]
+        if optional.elem_type == onnx.OptionalProto.UNDEFINED or not optional.HasField(field):
+            return {}
+        return named(name, inner, getattr(optional, field).SerializeToString())
+    dtype = tensor_type(proto).elem_type
+    if kind == "sequence_type":
+        items = onnx.SequenceProto.FromString(data).tensor_values
+        arrays = {f"{name}[{k}]": read_array(item, dtype) for k, item in enumerate(items)}
+        return arrays or {f"{name}[]": np.empty(0, np.float32)}
+    return {name: read_array(onnx.TensorProto.FromString(data), dtype)}
+
+
+def read_array(tensor: onnx.TensorProto, elem_type: int) -> np.ndarray:
+    """An array; types that .npz cannot hold as the wider ones that infer.py uses."""
+    array = numpy_helper.to_array(tensor)
+    known = BY_ONNX.get(elem_type)
+    if (known is not None and known.numpy.isbuiltin == 2) or (known is not None and known.bits < 8):
+        if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:
+            array = array.astype(array.dtype).view(known.numpy)
+        array = array.astype(np.float32 if "float" in known.name else np.int8)
+    return array
 
 
 def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
@@ -108,10 +136,8 @@ def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
     model = onnx.load(case.folder / "model.onnx")
     constants = {t.name for t in model.graph.initializer}
     infos = [v for v in model.graph.input if v.name not in constants]
-    names = [v.name for v in infos]
     for folder in sorted(case.folder.glob("test_data_set_*")):
-        arrays = dict(zip(names, read_arrays(folder, "input", infos), strict=False))
-        np.savez(out / f"{folder.name}.in.npz", **arrays)
+        np.savez(out / f"{folder.name}.in.npz", **read_arrays(folder, "input", infos))
     return None
 
 
@@ -120,10 +146,12 @@ def compare(case: Case, out: Path) -> Outcome:
     for folder in sorted(case.folder.glob("test_data_set_*")):
         with np.load(out / f"{folder.name}.out.npz") as results:
             outputs = read_arrays(folder, "output", list(model.graph.output))
-            for info, expected in zip(model.graph.output, outputs, strict=True):
-                if info.name not in results:
-                    return Outcome("differs", f"no output {info.name}")
-                got = results[info.name]
+            if extra := set(results) - set(outputs):
+                return Outcome("differs", f"outputs {sorted(extra)}")
+            for name, expected in outputs.items():
+                if name not in results:
+                    return Outcome("differs", f"no output {name}")
+                got = results[name]
                 if got.dtype != expected.dtype or got.shape != expected.shape:
                     return Outcome(
                         "differs",

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from onnx import helper
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from control_flow_models import MODELS
 
 from converters.emitters import NATIVE, emit
 from converters.errors import UnsafeInput, UnsupportedOperators, UsageError
@@ -52,6 +58,13 @@ def test_real_models_read_well(
 ) -> None:
     emit(real_model(model), framework, tmp_path / "out", source=SOURCE, name=model)
     check(f"{model}.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+def test_control_flow_is_plain_python(framework: str, tmp_path: Path) -> None:
+    onnx.save(MODELS["beam_search"].proto(), tmp_path / "model.onnx")
+    emit(tmp_path / "model.onnx", framework, tmp_path / "out", source=SOURCE, name="Beam search")
+    check(f"beam_search.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
 
 
 def test_emission_is_deterministic(block_net: Path, tmp_path: Path) -> None:

@@ -260,9 +260,14 @@ def inspect(
     print(f"{facts['parameters']:,} parameters, {present.size(facts['parameter_bytes'])}")
     signature = facts["signature"]
     rows = [
-        (side[:-1], spec["name"], spec["dtype"], spec["shape"])
+        (side[:-1], spec["name"], _type_of(spec), spec["shape"])
         for side in ("inputs", "outputs")
         for spec in signature[side]
     ]
     present.table(("", "name", "type", "shape"), rows)
     present.table(("operator", "count"), list(facts["operators"].items()), right="c")
+
+
+def _type_of(spec: dict[str, Any]) -> str:
+    """The type of an input or output in words."""
+    return f"{spec['kind']} of {spec['dtype']}" if "kind" in spec else str(spec["dtype"])

@@ -26,12 +26,18 @@ MINDSPORE = Framework(
     title="MindSpore",
     table=WideningTable.of(ops),
     spelling=Spelling(
-        tolist="{}.asnumpy().tolist()", tensor="ms.Tensor({items}, {dtype})", dtypes=DTYPES
+        tolist="{}.asnumpy().tolist()",
+        tensor="ms.Tensor({items}, {dtype})",
+        dtypes=DTYPES,
+        stack="ops.stack({items}, {axis})",
+        unstack="ops.unbind({x}, {axis})",
+        empty="ops.zeros({shape}, {dtype})",
     ),
     imports={
         "itertools": "import itertools",
         "math": "import math",
         "Callable": "from collections.abc import Callable",
+        "Sequence": "from collections.abc import Sequence",
         "ms": "import mindspore as ms",
         "nn": "from mindspore import nn",
         "ops": "from mindspore import ops",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mindspore as ms
 from mindspore import nn, ops
@@ -1529,3 +1529,11 @@ def mel_weight_matrix(bins: int, length: int, rate: int, low: float, high: float
         for row in range(middle, right):
             matrix[row][k] = (right - row) / (right - middle)
     return ms.Tensor(matrix, ms.float64)
+
+
+def split_to_sequence(x: ms.Tensor, split: int | Sequence[int], axis: int) -> list[ms.Tensor]:
+    """Parts of one size, the last of which may be smaller, or parts of the given sizes."""
+    size = x.shape[axis]
+    if isinstance(split, int):
+        split = [min(split, size - k) for k in range(0, size, split)]
+    return list(ops.split(x, list(split), axis)) if split else []

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.emitters import sequences
 from converters.emitters.table import Layer, Numbers, Operand, Table, Use, Written
 
 WIDER: Mapping[str, str] = {
@@ -37,7 +38,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "CastLike", "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
             "DynamicQuantizeLinear", "EyeLike", "Flatten", "Identity", "MatMulInteger", "Mul", "Neg", "Not",
             "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Reshape", "Shape", "Size",
-            "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Xor",
+            *sequences.KEYS, "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),
     ),

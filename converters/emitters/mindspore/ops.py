@@ -25,6 +25,15 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.sequences import (  # noqa: F401 - entries of this table
+    Optional,
+    OptionalGetElement,
+    SequenceAt,
+    SequenceConstruct,
+    SequenceEmpty,
+    SequenceErase,
+    SequenceInsert,
+)
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 from converters.graph.model import Array, Value
 
@@ -906,6 +915,16 @@ def Split(
     return text if node.outputs > 1 else f"{text}[0]"
 
 
+def ConcatFromSequence(sequence: Operand, *, axis: int, new_axis: int) -> str:
+    return f"ops.{'stack' if new_axis else 'cat'}({sequence}, {axis})"
+
+
+def SplitToSequence(x: Operand, split: Numbers | None = None, *, axis: int, keepdims: int) -> str:
+    if split is None and not keepdims:
+        return f"list(ops.unbind({x}, {axis}))"
+    return f"split_to_sequence({x}, {1 if split is None else split}, {axis})"
+
+
 def Identity(x: Operand) -> str:
     return str(x)
 
@@ -942,9 +961,11 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     axis = axis % data.ranked()
+    before = ":, " * axis
+    if indices.number:
+        return f"{data}[{before}{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
-        before = ":, " * axis
         if indices.const.ndim == 0:
             return f"{data}[{before}{index}]"
         return f"{data}[{before}{index}:{'' if index == -1 else index + 1}]"

@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 
 from converters.graph import read_graph
+from converters.graph.compared import compared_values
 from converters.graph.load import read_model
 
 
@@ -44,6 +45,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
             "entry": "model.onnx",
             "inference": "infer.py",
             "signature": specs,
+            "compared": compared_values(graph),
             "source": dict(source),
             "route": route(source, "onnx"),
             "parameters": {},

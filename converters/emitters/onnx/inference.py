@@ -41,8 +41,19 @@ def run(
     missing = [name for name in INPUTS if name not in inputs]
     if missing:
         raise ValueError(f"missing inputs {missing}; expected {list(INPUTS)}")
-    feeds = {name: np.asarray(inputs[name]).astype(dtype) for name, dtype in INPUTS.items()}
-    return dict(zip(OUTPUTS, model.run(list(OUTPUTS), feeds), strict=True))
+    feeds = {name: to_tensor(inputs[name], dtype) for name, dtype in INPUTS.items()}
+    results = model.run(list(OUTPUTS), feeds)
+    return {name: to_array(result) for name, result in zip(OUTPUTS, results, strict=True)}
+
+
+def to_tensor(array: np.ndarray, dtype: str) -> np.ndarray:
+    """An array in the type that the model expects."""
+    return np.asarray(array).astype(dtype)
+
+
+def to_array(result: np.ndarray) -> np.ndarray:
+    """What the model gives, which is an array already."""
+    return np.asarray(result)
 
 
 def providers(device: str) -> list[str]:

@@ -23,12 +23,18 @@ PADDLE = Framework(
     title="PaddlePaddle",
     table=WideningTable.of(ops),
     spelling=Spelling(
-        tolist="{}.tolist()", tensor="paddle.to_tensor({items}, dtype={dtype})", dtypes=DTYPES
+        tolist="{}.tolist()",
+        tensor="paddle.to_tensor({items}, dtype={dtype})",
+        dtypes=DTYPES,
+        stack="paddle.stack({items}, axis={axis})",
+        unstack="paddle.unbind({x}, axis={axis})",
+        empty="paddle.zeros({shape}, dtype={dtype})",
     ),
     imports={
         "itertools": "import itertools",
         "math": "import math",
         "Callable": "from collections.abc import Callable",
+        "Sequence": "from collections.abc import Sequence",
         "paddle": "import paddle",
         "F": "import paddle.nn.functional as F",
         "nn": "from paddle import nn",

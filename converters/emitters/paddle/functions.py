@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import paddle
 import paddle.nn.functional as F  # noqa: N812 - as everyone writes it
@@ -1133,3 +1133,13 @@ def mel_weight_matrix(bins: int, length: int, rate: int, low: float, high: float
         for row in range(middle, right):
             matrix[row][k] = (right - row) / (right - middle)
     return paddle.to_tensor(matrix, dtype="float64")
+
+
+def split_to_sequence(
+    x: paddle.Tensor, split: int | Sequence[int], axis: int
+) -> list[paddle.Tensor]:
+    """Parts of one size, the last of which may be smaller, or parts of the given sizes."""
+    size = x.shape[axis]
+    if isinstance(split, int):
+        split = [min(split, size - k) for k in range(0, size, split)]
+    return paddle.split(x, list(split), axis) if split else []

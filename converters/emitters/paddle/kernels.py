@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.emitters import sequences
 from converters.emitters.table import Layer, Numbers, Operand, Table, Use, Written
 
 WIDER: Mapping[str, str] = {
@@ -36,7 +37,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "DynamicQuantizeLinear", "Embedding", "Equal", "Flatten", "Gather", "Greater",
             "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
             "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike", "Range", "Reshape", "Shape",
-            "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
+            *sequences.KEYS, "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),
     ),

@@ -25,6 +25,15 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.sequences import (  # noqa: F401 - entries of this table
+    Optional,
+    OptionalGetElement,
+    SequenceAt,
+    SequenceConstruct,
+    SequenceEmpty,
+    SequenceErase,
+    SequenceInsert,
+)
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 from converters.graph.model import Array, Value, constant
 
@@ -918,6 +927,16 @@ def Split(
     return text if node.outputs > 1 else f"{text}[0]"
 
 
+def ConcatFromSequence(sequence: Operand, *, axis: int, new_axis: int) -> str:
+    return f"paddle.{'stack' if new_axis else 'concat'}({sequence}, axis={axis})"
+
+
+def SplitToSequence(x: Operand, split: Numbers | None = None, *, axis: int, keepdims: int) -> str:
+    if split is None and not keepdims:
+        return f"paddle.unbind({x}, axis={axis})"
+    return f"split_to_sequence({x}, {1 if split is None else split}, {axis})"
+
+
 def Identity(x: Operand) -> str:
     return str(x)
 
@@ -957,6 +976,10 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     axis = axis % data.ranked()
     before = ":, " * axis
+    if indices.number and data.ranked() <= 6:
+        return f"{data}[{before}{indices.number}]"
+    if indices.number:
+        return f"{data}.unbind({axis})[{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
         if indices.const.ndim == 0:

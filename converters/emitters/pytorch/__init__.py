@@ -22,6 +22,9 @@ PYTORCH = Framework(
         tensor="torch.tensor({items}, dtype={dtype}{device})",
         dtypes=DTYPES,
         device=DEVICE,
+        stack="torch.stack({items}, dim={axis})",
+        unstack="torch.unbind({x}, dim={axis})",
+        empty="torch.zeros({shape}, dtype={dtype}{device})",
     ),
     imports={
         "Callable": "from collections.abc import Callable",

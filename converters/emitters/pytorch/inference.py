@@ -53,7 +53,9 @@ def run(model: torch.nn.Module, inputs: dict[str, np.ndarray]) -> dict[str, np.n
     if missing:
         raise ValueError(f"missing inputs {missing}; expected {list(INPUTS)}")
     tensor = next(iter((*model.parameters(), *model.buffers())), torch.empty(0))
-    arguments = [to_tensor(inputs[name], dtype).to(tensor.device) for name, dtype in INPUTS.items()]
+    arguments = [
+        to_tensor(inputs[name], dtype, device=tensor.device) for name, dtype in INPUTS.items()
+    ]
     with torch.inference_mode():
         results = model(*arguments)
     results = results if isinstance(results, tuple) else (results,)
@@ -99,12 +101,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def to_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
-    """An array as a tensor of the type that the model expects."""
+def to_tensor(array: np.ndarray, dtype: str, device: torch.device) -> torch.Tensor:
+    """An array as a tensor of the type that the model expects, beside its weights."""
     plain = np.ascontiguousarray(array).reshape(np.shape(array))
     if dtype == "bfloat16" or dtype.startswith("float8"):
-        return torch.from_numpy(plain.astype(np.float32)).to(getattr(torch, dtype))
-    return torch.from_numpy(plain.astype(dtype))
+        return torch.from_numpy(plain.astype(np.float32)).to(device, getattr(torch, dtype))
+    return torch.from_numpy(plain.astype(dtype)).to(device)
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:

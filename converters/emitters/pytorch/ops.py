@@ -23,6 +23,15 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.sequences import (  # noqa: F401 - entries of this table
+    Optional,
+    OptionalGetElement,
+    SequenceAt,
+    SequenceConstruct,
+    SequenceEmpty,
+    SequenceErase,
+    SequenceInsert,
+)
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
 from converters.graph.model import Array, Value
 
@@ -896,6 +905,17 @@ def Split(
     return text if node.outputs > 1 else f"{text}[0]"
 
 
+def ConcatFromSequence(sequence: Operand, *, axis: int, new_axis: int) -> str:
+    return f"torch.{'stack' if new_axis else 'cat'}({sequence}, dim={axis})"
+
+
+def SplitToSequence(x: Operand, split: Numbers | None = None, *, axis: int, keepdims: int) -> str:
+    if split is None:
+        function = "split" if keepdims else "unbind"
+        return f"list(torch.{function}({x}, {'1, ' if keepdims else ''}dim={axis}))"
+    return f"list(torch.split({x}, {split}, dim={axis}))"
+
+
 def Identity(x: Operand) -> str:
     return str(x)
 
@@ -939,6 +959,8 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     rank = data.ranked()
     axis = axis % rank
+    if indices.number:
+        return f"{data}[{':, ' * axis}{indices.number}]"
     if indices.const is not None and indices.const.size == 1 and indices.const.ndim <= 1:
         index = int(indices.const.ravel()[0])
         before = ":, " * axis
@@ -1310,8 +1332,8 @@ DEVICE = ", device={}.device"
 
 def _beside(text: str) -> str:
     """Where a tensor is made whose size an expression reads from another one."""
-    token = re.search(r"_v\d+_", text)
-    return DEVICE.format(token.group()) if token is not None else ""
+    token = re.search(r"(_v\d+_)\.", text)
+    return DEVICE.format(token.group(1)) if token is not None else ""
 
 
 def _dtype(dtype: np.dtype[Any] | None) -> str:

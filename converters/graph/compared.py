@@ -1,0 +1,70 @@
+"""Which numbers a model compares its inputs with: those that decide which way it goes.
+
+Before: `If(Equal(sr, 16000))`. After: `{"sr": [16000, None]}`, where None stands for any other number.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from converters.graph.model import Graph, Value, every_graph
+
+Number: TypeAlias = "int | float | bool"
+
+# Operators that give their first input on as it is.
+GIVING_ON = {
+    "Cast", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze",
+}  # fmt: skip
+# What tells the two answers of a comparison apart, beside the number itself: one less or one more.
+COMPARISONS: dict[str, tuple[int | None, ...]] = {
+    "Equal": (0, None),
+    "Greater": (0, 1),
+    "GreaterOrEqual": (-1, 0),
+    "Less": (-1, 0),
+    "LessOrEqual": (0, 1),
+}
+MIRRORED = {
+    "Equal": "Equal",
+    "Greater": "Less",
+    "GreaterOrEqual": "LessOrEqual",
+    "Less": "Greater",
+    "LessOrEqual": "GreaterOrEqual",
+}
+# How often a loop goes round whose number of rounds is an input.
+ROUNDS = (2, 5)
+# More than this say nothing about which way a model goes.
+MOST = 8
+
+
+def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
+    """The numbers that inputs of one element are compared with, by the name of the input.
+
+    Both values of a boolean count, and for a number of rounds some small ones. None stands for any number
+    that is not in the list.
+    """
+    source: dict[Value, Value] = {
+        value: value
+        for value in graph.inputs
+        if value.kind == "tensor" and value.static_shape in ((), (1,)) and value.dtype is not None
+    }
+    found: dict[str, dict[Number | None, None]] = {
+        value.name: dict.fromkeys((True, False))
+        for value in source
+        if value.dtype is not None and value.dtype.kind == "b"
+    }
+    for inner in every_graph(graph):
+        for node in inner.nodes:
+            first = node.inputs[0] if node.inputs else None
+            if node.key in GIVING_ON and first in source and node.outputs[0] is not None:
+                source[node.outputs[0]] = source[first]
+            elif node.key == "Loop" and first in source:
+                found.setdefault(source[first].name, {}).update(dict.fromkeys(ROUNDS))
+            elif node.key in COMPARISONS:
+                a, b = node.inputs[:2]
+                for value, other, key in ((a, b, node.key), (b, a, MIRRORED[node.key])):
+                    if value in source and other is not None and other.const is not None:
+                        number = other.const.ravel()[0].item() if other.const.size == 1 else None
+                        if isinstance(number, int | float):
+                            steps = (s if s is None else number + s for s in COMPARISONS[key])
+                            found.setdefault(source[value].name, {}).update(dict.fromkeys(steps))
+    return {name: list(numbers) for name, numbers in found.items() if len(numbers) <= MOST}
