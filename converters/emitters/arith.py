@@ -156,17 +156,22 @@ class Slices:
 
     Attributes:
         text: Between brackets: `:, 1:3`; empty where everything is taken.
-        backwards: Axis, start, end and step where the step is negative.
+        stepped: Axis, start, end and step where the brackets cannot say the step: a negative one.
     """
 
     text: str
-    backwards: tuple[tuple[int, object, object, int], ...]
+    stepped: tuple[tuple[int, object, object, int], ...]
 
 
 def slices(
-    rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None
-) -> Slices:
-    """The inputs of a Slice as a Python subscript."""
+    rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None,
+    *, largest_step: int | None = None,
+) -> Slices:  # fmt: skip
+    """The inputs of a Slice as a Python subscript.
+
+    Args:
+        largest_step: What brackets can say in the framework; None where they can say any.
+    """
     if starts.items is None or ends.items is None:
         raise Refusal("starts or ends whose count is not known")
     count = len(starts.items)
@@ -175,18 +180,18 @@ def slices(
     if rank is None and any(axis < 0 for axis in chosen):
         raise Refusal("negative axes of a tensor of unknown rank")
     parts: dict[int, str] = {}
-    backwards = []
+    stepped = []
     for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
         where = int(axis) % rank if rank else int(axis)
-        if step < 0:
-            backwards.append((where, start, end, int(step)))
+        if step < 0 or (largest_step is not None and step > largest_step):
+            stepped.append((where, start, end, int(step)))
             continue
         first = "" if start == 0 else str(start)
         last = "" if isinstance(end, int) and end >= LARGEST_END else str(end)
         parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
     parts = {where: part for where, part in parts.items() if part != ":"}
     text = ", ".join(parts.get(k, ":") for k in range(max(parts) + 1)) if parts else ""
-    return Slices(text, tuple(backwards))
+    return Slices(text, tuple(stepped))
 
 
 def pads_by_axis(

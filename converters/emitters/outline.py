@@ -51,7 +51,7 @@ def outline(program: Program) -> Region:
     """The tree of modules of a program."""
     statements = program.statements
     _name_layers(statements)
-    if not any(s.scope for s in statements):
+    if not any(s.scope or s.leaf for s in statements):
         name_repeats(program)
     root = _group("", [(s, s.scope) for s in statements])
     _dissolve_trivial(root)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from converters.graph.lift import lift
+from converters.graph.lift import lift, mark_parameters
 from converters.graph.load import load
 from converters.graph.model import Graph
 from converters.graph.simplify import simplify
@@ -42,4 +42,5 @@ def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) 
     settle(graph)
     lift(graph, native=native)
     simplify(graph)
+    mark_parameters(graph)
     return graph

@@ -272,11 +272,12 @@ def _typed(value: Value, info: onnx.ValueInfoProto) -> Value:
 
 
 def _dim(proto: onnx.TensorShapeProto.Dimension) -> Dim:
-    # Old exporters store an unknown size as 0, -1 or "?".
+    # Old exporters store an unknown size as 0, -1 or "?"; onnx's own inference makes up `unk__7`.
     if proto.HasField("dim_value"):
         return proto.dim_value if proto.dim_value > 0 else None
     name = proto.dim_param
-    return name if name and name not in ("?", "-1", "None") else None
+    unknown = name in ("", "?", "-1", "None") or name.startswith("unk__")
+    return None if unknown else name
 
 
 def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from converters.graph.infer import infer
+from converters.graph.load import MADE_UP
 from converters.graph.model import Array, Graph, Node, Value, node_reads, subgraphs
 
 # A folded result may not be larger than this or than what it is made from (elements).
@@ -103,7 +104,10 @@ def _folded(node: Node, opset: int) -> bool:
             value.const, value.dtype, value.shape = result, result.dtype, tuple(result.shape)
             source = next((v for v in node.inputs if v is not None and v.trainable), None)
             if source is not None and result.dtype.kind in "fV":
-                value.trainable, value.name = True, source.name
+                value.trainable = True
+                # torch's exporter writes equal parameters once, and Identity for the others.
+                if node.key != "Identity" or MADE_UP.search(value.name):
+                    value.name = source.name
     return True
 
 

@@ -293,7 +293,16 @@ def BatchNormalization(
 
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str:
+    if not scale.value.trainable and _is_neutral(scale, b) and x.rank is not None:
+        return f"normalize({x}, {tuple(range(2, x.rank))}, {_short(epsilon)})"
     return f"instance_norm({x}, {scale}, {b}, {_short(epsilon)})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -984,10 +993,12 @@ def Slice(
             _tuple(each) if each is not None else "None" for each in (starts, ends, axes, steps)
         ]
         return f"slice_axes({x}, {', '.join(given)})"
-    found = slices(x.rank, starts, ends, axes, steps)
+    # The gradient of a slice with steps is wrong on the CPU, to the point of a crash (2.10.0).
+    found = slices(x.rank, starts, ends, axes, steps, largest_step=1)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.backwards:
-        text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
+    for axis, start, end, step in found.stepped:
+        function = "slice_backwards" if step < 0 else "every"
+        text = f"{function}({text}, {axis}, {start}, {end}, {step})"
     return text
 
 

@@ -278,6 +278,8 @@ def BatchNormalization(
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
     eps = _short(epsilon)
+    if not scale.value.trainable and _is_neutral(scale, b):
+        return f"F.instance_norm({x}, eps={eps})"
     if _owns(scale, b) and x.rank in (3, 4, 5):
         return Layer(
             f"nn.InstanceNorm{(x.rank or 4) - 2}D({prod(scale.value.static_shape or ())}"
@@ -287,6 +289,13 @@ def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: fl
             "norm",
         )
     return f"F.instance_norm({x}, weight={scale}, bias={b}, eps={eps})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -1004,7 +1013,7 @@ def Slice(
         return f"slice_axes({x}, {', '.join(given)})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.backwards:
+    for axis, start, end, step in found.stepped:
         first = "" if isinstance(start, int) and (start == -1 or start >= LARGEST_END) else start
         if (isinstance(first, int) and first < -1) or not isinstance(start, int):
             # Python takes nothing where it starts before the first; the standard takes the first.

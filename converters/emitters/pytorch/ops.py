@@ -264,6 +264,8 @@ def BatchNormalization(
 
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
+    if not scale.value.trainable and _is_neutral(scale, b):
+        return f"F.instance_norm({x}, eps={epsilon})"
     if scale.weight is not None and b.weight is not None and x.rank in (3, 4, 5):
         return Layer(
             f"nn.InstanceNorm{(x.rank or 4) - 2}d({scale.weight.size}"
@@ -273,6 +275,13 @@ def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: fl
             "norm",
         )
     return f"F.instance_norm({x}, weight={scale}, bias={b}, eps={epsilon})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -994,7 +1003,7 @@ def Slice(
         return f"slice_axes({x}, {starts}, {ends}{rest})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.backwards:
+    for axis, start, end, step in found.stepped:
         text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
     return text
 
