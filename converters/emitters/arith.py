@@ -156,21 +156,23 @@ class Slices:
 
     Attributes:
         text: Between brackets: `:, 1:3`; empty where everything is taken.
-        stepped: Axis, start, end and step where the brackets cannot say the step: a negative one.
+        backwards: Axis, start, end and step where brackets cannot say them, for a negative step.
+        strided: Axis and step of what the brackets cut out, where they cannot say the step.
     """
 
     text: str
-    stepped: tuple[tuple[int, object, object, int], ...]
+    backwards: tuple[tuple[int, object, object, int], ...]
+    strided: tuple[tuple[int, int], ...]
 
 
 def slices(
     rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None,
-    *, largest_step: int | None = None,
+    *, with_steps: bool = True,
 ) -> Slices:  # fmt: skip
     """The inputs of a Slice as a Python subscript.
 
     Args:
-        largest_step: What brackets can say in the framework; None where they can say any.
+        with_steps: Whether brackets can say steps above one in the framework.
     """
     if starts.items is None or ends.items is None:
         raise Refusal("starts or ends whose count is not known")
@@ -180,18 +182,20 @@ def slices(
     if rank is None and any(axis < 0 for axis in chosen):
         raise Refusal("negative axes of a tensor of unknown rank")
     parts: dict[int, str] = {}
-    stepped = []
+    backwards, strided = [], []
     for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
         where = int(axis) % rank if rank else int(axis)
-        if step < 0 or (largest_step is not None and step > largest_step):
-            stepped.append((where, start, end, int(step)))
+        if step < 0:
+            backwards.append((where, start, end, int(step)))
             continue
         first = "" if start == 0 else str(start)
         last = "" if isinstance(end, int) and end >= LARGEST_END else str(end)
-        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
+        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 and with_steps else "")
+        if step != 1 and not with_steps:
+            strided.append((where, int(step)))
     parts = {where: part for where, part in parts.items() if part != ":"}
     text = ", ".join(parts.get(k, ":") for k in range(max(parts) + 1)) if parts else ""
-    return Slices(text, tuple(stepped))
+    return Slices(text, tuple(backwards), tuple(strided))
 
 
 def pads_by_axis(

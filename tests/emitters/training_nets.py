@@ -2,8 +2,8 @@
 
 python training_nets.py ROOT NAME[=WEIGHTS] ...
 
-writes for each ROOT/NAME.onnx with the parameters under their names, and ROOT/NAME.npz: the inputs, a target for
-each output (`target0`), the state (`start:KEY`) and what it is after one step of SGD as PyTorch computes it for
+writes for each ROOT/NAME.onnx with the parameters under their names, and ROOT/NAME.npz: the inputs, once more as `0:x`
+and of other sizes as `1:x`, a target for each output (`target0`), the state (`start:KEY`) and what it is after one step of SGD as PyTorch computes it for
 the module itself, in inference mode (`eval:KEY`) and in training mode (`train:KEY`). ROOT/NAME.json has the names
 of its parameters.
 """
@@ -45,7 +45,7 @@ class Cnn(nn.Module):
 
 
 class Wave(nn.Module):
-    """One axis: convolutions, BatchNorm, pooling in ceil mode, LeakyReLU, and one up again."""
+    """One axis: convolution, BatchNorm, LeakyReLU, pooling, and up again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Wave(nn.Module):
 
     def forward(self, x):
         x = F.leaky_relu(self.bn(self.conv(x)), 0.2)
-        return self.up(F.max_pool1d(x, 3, 2, ceil_mode=True))
+        return self.up(F.max_pool1d(x, 3, 2))
 
 
 class Norms(nn.Module):
@@ -446,6 +446,16 @@ def build(name: str, weights: str) -> nn.Module:
     return module
 
 
+def resized(name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inputs of other sizes: two more along every axis that may vary."""
+    found = {}
+    for key, tensor in inputs.items():
+        for axis in NETS[name][2][key]:
+            tensor = torch.cat((tensor, tensor.narrow(axis, 0, 2)), axis)
+        found[key] = tensor
+    return found
+
+
 def results(module: nn.Module, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     found = module(*inputs.values())
     return [found] if isinstance(found, torch.Tensor) else list(_flat(found))
@@ -460,6 +470,8 @@ def write(root: Path, name: str, weights: str) -> None:
     inputs = NETS[name][1]()
     targets = [torch.randn_like(y) for y in results(module, inputs)]
     arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
+    arrays |= {f"0:{key}": tensor.numpy() for key, tensor in inputs.items()}
+    arrays |= {f"1:{key}": tensor.numpy() for key, tensor in resized(name, inputs).items()}
     arrays |= {f"target{k}": tensor.numpy() for k, tensor in enumerate(targets)}
     torch.onnx.export(
         module,

@@ -189,7 +189,7 @@ def pad_same(
     return pad_spatial(x, same_sides(x.shape[2:], kernel, stride, dilation, side), value)
 
 
-def window_room(
+def windows(
     x: ms.Tensor,
     kernel: tuple[int, ...],
     stride: tuple[int, ...],
@@ -198,8 +198,8 @@ def window_room(
     ceil_mode: bool,
     value: float,
     behind: float,
-) -> tuple[ms.Tensor, list[int]]:
-    """The input padded so that every window lies in it, and how many windows each axis has.
+) -> list[ms.Tensor]:
+    """Every window's first elements, every window's second elements ...: slices of the padded input.
 
     Args:
         pads: Before each spatial axis, then after each; or `upper` or `lower` for ceil(size / stride).
@@ -219,26 +219,16 @@ def window_room(
             count -= 1
         counts.append(count)
         rest.append(max((count - 1) * stride[k] - room, 0))
-    return pad_spatial(pad_spatial(x, pads, value), (0,) * n + tuple(rest), behind), counts
-
-
-def windows(
-    x: ms.Tensor,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    pads: tuple[int, ...] | str,
-    ceil_mode: bool,
-    value: float,
-    behind: float,
-) -> list[ms.Tensor]:
-    """Every window's first elements, every window's second elements ...; see `window_room`."""
-    x, counts = window_room(x, kernel, stride, dilation, pads, ceil_mode, value, behind)
+    x = pad_spatial(pad_spatial(x, pads, value), (0,) * n + tuple(rest), behind)
     found = []
     for offset in itertools.product(*(range(k) for k in kernel)):
-        part = x
-        for k, (o, d, count, s) in enumerate(zip(offset, dilation, counts, stride)):
-            part = every(part, k + 2, o * d, o * d + (count - 1) * s + 1, s)
+        taken = [
+            slice(o * d, o * d + (count - 1) * s + 1)
+            for o, d, count, s in zip(offset, dilation, counts, stride)
+        ]
+        part = x[(slice(None), slice(None), *taken)]
+        for k in range(n):
+            part = every(part, k + 2, stride[k])
         found.append(part)
     return found
 
@@ -265,9 +255,6 @@ def max_pool(
 ) -> ms.Tensor:
     """Max pooling of [N, C, ...] with any padding."""
     low = LOWEST.get(x.dtype, -math.inf)
-    if x.dtype == ms.float32 and len(kernel) == 2 and max(dilation) == 1:
-        x, _ = window_room(x, kernel, stride, dilation, pads, ceil_mode, low, low)
-        return ops.max_pool2d(x, kernel, stride)
     y, *parts = windows(x, kernel, stride, dilation, pads, ceil_mode, low, low)
     for part in parts:
         y = ops.maximum(y, part)
@@ -641,16 +628,17 @@ def slice_axes(
         if step < 0:
             x = slice_backwards(x, axis, start, end, step)
         else:
-            x = every(x, axis, start, end, step)
+            begin, stop, _ = slice(start, end).indices(x.shape[axis])
+            x = x[(slice(None),) * axis + (slice(begin, max(begin, stop)),)]
+            x = every(x, axis, step)
     return x
 
 
-def every(x: ms.Tensor, axis: int, start: int, end: int, step: int) -> ms.Tensor:
-    """x[start:end:step] along an axis, for a positive step, with a gradient on every device."""
-    begin, stop, _ = slice(start, end).indices(x.shape[axis])
-    if step == 1 or stop <= begin:
-        return x[(slice(None),) * axis + (slice(begin, max(begin, stop)),)]
-    return ops.gather(x, ops.arange(begin, stop, step), axis)
+def every(x: ms.Tensor, axis: int, step: int) -> ms.Tensor:
+    """x[::step] along an axis; MindSpore's own slice with steps has no gradient on the CPU (2.10.0)."""
+    if step == 1:
+        return x
+    return ops.gather(x, ops.arange(0, x.shape[axis], step), axis)
 
 
 def slice_backwards(x: ms.Tensor, axis: int, start: int, end: int, step: int) -> ms.Tensor:

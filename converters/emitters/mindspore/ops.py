@@ -503,10 +503,31 @@ def MaxPool(
     )  # fmt: skip
     if node.outputs > 1:
         return f"max_pool_with_indices({_pooled(x, win, ceil_mode)}, {bool(storage_order)})"
-    if not _plain(x, win, ceil_mode):
-        return f"max_pool({_pooled(x, win, ceil_mode)})"
-    padding = arguments(padding=(one(win.begin), 0))
-    return f"ops.max_pool2d({x}, {one(win.kernel)}, {one(win.strides)}{padding})"
+    if _plain(x, win, ceil_mode):
+        padding = arguments(padding=(one(win.begin), 0))
+        return f"ops.max_pool2d({x}, {one(win.kernel)}, {one(win.strides)}{padding})"
+    return _max_pool_padded(x, win, ceil_mode) or f"max_pool({_pooled(x, win, ceil_mode)})"
+
+
+def _max_pool_padded(x: Operand, win: Window, ceil_mode: int) -> str:
+    """Windows of what is padded first, so that all of them lie inside; empty where that is not the same."""
+    n, extra = len(win.kernel), [step - 1 if ceil_mode else 0 for step in win.strides]
+    # With ceil_mode a window may not start behind the input, which only these windows never do.
+    inside = all(
+        end + step <= kernel
+        for end, step, kernel in zip(win.end, win.strides, win.kernel, strict=True)
+    )
+    if n > 2 or win.same or set(win.dilations) != {1} or x.typed() != np.float32:
+        return ""
+    if ceil_mode and not inside:
+        return ""
+    ends = [end + more for end, more in zip(win.end, extra, strict=True)]
+    sides = tuple(side for k in reversed(range(n)) for side in (win.begin[k], ends[k]))
+    text = f"ops.pad({x}, {sides}, value=-float('inf'))" if any(sides) else str(x)
+    if n == 2:
+        return f"ops.max_pool2d({text}, {one(win.kernel)}, {one(win.strides)})"
+    kernel, stride = (1, win.kernel[0]), (1, win.strides[0])
+    return f"ops.max_pool2d({text}.expand_dims(2), {kernel}, {stride}).squeeze(2)"
 
 
 def _plain(x: Operand, win: Window, ceil_mode: int) -> bool:
@@ -994,11 +1015,12 @@ def Slice(
         ]
         return f"slice_axes({x}, {', '.join(given)})"
     # The gradient of a slice with steps is wrong on the CPU, to the point of a crash (2.10.0).
-    found = slices(x.rank, starts, ends, axes, steps, largest_step=1)
+    found = slices(x.rank, starts, ends, axes, steps, with_steps=False)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.stepped:
-        function = "slice_backwards" if step < 0 else "every"
-        text = f"{function}({text}, {axis}, {start}, {end}, {step})"
+    for axis, start, end, step in found.backwards:
+        text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
+    for axis, step in found.strided:
+        text = f"every({text}, {axis}, {step})"
     return text
 
 

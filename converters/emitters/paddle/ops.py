@@ -1013,7 +1013,7 @@ def Slice(
         return f"slice_axes({x}, {', '.join(given)})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.stepped:
+    for axis, start, end, step in found.backwards:
         first = "" if isinstance(start, int) and (start == -1 or start >= LARGEST_END) else start
         if (isinstance(first, int) and first < -1) or not isinstance(start, int):
             # Python takes nothing where it starts before the first; the standard takes the first.

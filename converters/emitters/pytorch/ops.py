@@ -1003,7 +1003,7 @@ def Slice(
         return f"slice_axes({x}, {starts}, {ends}{rest})"
     found = slices(x.rank, starts, ends, axes, steps)
     text = f"{x}[{found.text}]" if found.text else str(x)
-    for axis, start, end, step in found.stepped:
+    for axis, start, end, step in found.backwards:
         text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
     return text
 
