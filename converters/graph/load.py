@@ -293,5 +293,10 @@ def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
             return tuple(paths[-2].split(".")) if len(paths) > 1 and paths[-2] else ()
     if proto.name.startswith("/"):
         parts = proto.name.split("/")[1:-1]
-        return tuple(piece for part in parts for piece in part.split(".") if piece)
+        # Members of a Sequential repeat what they are in: `/features/features.0/Conv`.
+        inner = [
+            part.removeprefix(f"{before}.")
+            for before, part in zip(["", *parts], parts, strict=False)
+        ]
+        return tuple(piece for part in inner for piece in part.split(".") if piece)
     return ()

@@ -28,6 +28,7 @@ class Value:
         shape: Dimensions, None where not even the rank is known.
         const: Its data where it is known at conversion time (a weight or a constant), else None.
         trainable: It is a parameter of the model rather than a constant of its code.
+        parts: Names of the parameters that a constant was put together from, in their order.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Value:
     shape: tuple[Dim, ...] | None = None
     const: Array | None = None
     trainable: bool = False
+    parts: tuple[str, ...] = ()
 
     @property
     def rank(self) -> int | None:

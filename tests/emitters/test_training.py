@@ -24,7 +24,10 @@ from zoo.sources import fetch
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
-SMALL = ("cnn", "gated", "minilm-small", "norms", "resizes", "transformer", "wave")
+SMALL = (
+    "cnn", "gated", "gru", "lstm", "minilm-small", "norms", "resizes", "rnn", "transformer", "vgg", "wave",
+    "wrapped",
+)  # fmt: skip
 FACENET = "pypi:facenet-pytorch==2.6.0!facenet_pytorch/data"
 REAL = {
     "pnet": (
@@ -106,6 +109,11 @@ def require_same_step(root: Path, name: str, framework: str) -> None:
     constants = {key for key, source in sources.items() if source not in start}
     assert set(start) <= set(sources.values())
     assert not constants & set(facts["parameters"])
+    # A key is that of the source, but for what the framework calls the parameter itself.
+    for key in set(sources) - constants:
+        path = key.rpartition(".")[0].removesuffix(".bn2d")
+        assert path == sources[key].rpartition(".")[0]
+        assert framework != "pytorch" or key == sources[key]
     for mode in ("eval", "train"):
         wanted, got = read(root / f"{name}.npz", mode), read(folder / "done.npz", mode)
         for key, source in sources.items():

@@ -44,6 +44,39 @@ class Cnn(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
+class Vgg(nn.Module):
+    """Numbered layers with gaps: what has no weights between them, and Dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.Sigmoid(),
+            nn.Sequential(nn.Conv2d(6, 6, 1), nn.Tanh()),
+        )
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.5), nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)
+        )
+
+    def forward(self, x):
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
+class Wrapped(nn.Module):
+    """A module that only holds another one, by the name of the class that everything gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model = Vgg()
+
+    def forward(self, x):
+        return self._model(x)
+
+
 class Wave(nn.Module):
     """One axis: convolution, BatchNorm, LeakyReLU, pooling, and up again."""
 
@@ -55,7 +88,7 @@ class Wave(nn.Module):
 
     def forward(self, x):
         x = F.leaky_relu(self.bn(self.conv(x)), 0.2)
-        return self.up(F.max_pool1d(x, 3, 2))
+        return self.up(F.avg_pool1d(x, 3, 2))
 
 
 class Norms(nn.Module):
@@ -418,6 +451,8 @@ NETS = {
         lambda: {"ids": ids(2, 6, 60), "mask": torch.ones(2, 6, dtype=torch.int64), "types": ids(2, 6, 2)},
         {key: {0: "N", 1: "T"} for key in ("ids", "mask", "types")},
     ),
+    "vgg": (Vgg, lambda: {"x": floats(4, 3, 8, 10)}, {"x": {0: "N", 2: "H", 3: "W"}}),
+    "wrapped": (Wrapped, lambda: {"x": floats(4, 3, 8, 10)}, {"x": {0: "N", 2: "H", 3: "W"}}),
     "pnet": (PNet, lambda: {"x": floats(2, 3, 30, 37)}, {"x": {0: "N", 2: "H", 3: "W"}}),
     "rnet": (RNet, lambda: {"x": floats(3, 3, 24, 24)}, {"x": {0: "N"}}),
     "onet": (ONet, lambda: {"x": floats(3, 3, 48, 48)}, {"x": {0: "N"}}),
@@ -491,6 +526,9 @@ def write(root: Path, name: str, weights: str) -> None:
     arrays |= {f"start:{k}": v.numpy() for k, v in module.state_dict().items()}
     for mode in ("eval", "train"):
         stepped = build(name, weights).train(mode == "train")
+        # What the exported graph leaves out of inference is left out of the step as well: it is random.
+        for dropout in (m for m in stepped.modules() if isinstance(m, nn.Dropout)):
+            dropout.eval()
         optimizer = torch.optim.SGD(stepped.parameters(), RATE)
         pairs = zip(results(stepped, inputs), targets, strict=True)
         sum((y * target).mean() for y, target in pairs).backward()

@@ -79,9 +79,14 @@ class Paddle:
 
     def step(self, model: Any, inputs: list[Any], targets: list[Any], training: bool) -> None:
         model.train() if training else model.eval()
+        for layer in model.sublayers():
+            # In inference mode these keep nothing for a gradient, whoever wrote the model.
+            if isinstance(layer, self.paddle.nn.layer.rnn.RNNBase):
+                layer.train()
         optimizer = self.paddle.optimizer.SGD(RATE, model.parameters())
         loss(model, inputs, targets).backward()
         optimizer.step()
+        model.eval()
 
     def parameters(self, model: Any) -> list[str]:
         return [name for name, p in model.named_parameters() if not p.stop_gradient]

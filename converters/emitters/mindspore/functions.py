@@ -1282,6 +1282,14 @@ def requantize(
 # ***** recurrent *****
 
 
+def unpacked(
+    result: tuple[ms.Tensor, tuple[ms.Tensor, ms.Tensor]],
+) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
+    """What an LSTM returns as three values: all outputs, the last hidden state and the last cell state."""
+    y, (h, c) = result
+    return y, h, c
+
+
 def run_lstm(
     layer: nn.LSTM,
     x: ms.Tensor,

@@ -1531,6 +1531,53 @@ def LSTM(
     return _results(f"lstm({given}{options})", node, 3)
 
 
+def LSTMLayer(
+    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
+    batch_first: bool, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
+    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
+    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
+    return Layer(*made, text, "lstm")
+
+
+def GRULayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
+
+
+def RNNLayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("RNN", (0,), weights, direction, batch_first, nonlinearity)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
+
+
+def _stack(
+    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
+    batch_first: bool, nonlinearity: str = "tanh",
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
+    """Constructor and weights of a module of one or more layers, three weights for each."""
+    constructor, found = "", dict[str, Value | None]()
+    layers = len(weights) // 3
+    for k in range(layers):
+        w, r, b = weights[3 * k : 3 * k + 3]
+        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
+            raise Refusal("weights that something else reads too")
+        made = _recurrent(
+            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
+        )
+        constructor = constructor or made[0]
+        found |= made[1]
+    return constructor, found
+
+
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
@@ -1547,7 +1594,7 @@ def _activations(
 
 def _recurrent(
     name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
-    layout: int,
+    layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
 ) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
     """Constructor and weights of a recurrent layer, gates in MindSpore's order."""
     if w.weight is None or r.weight is None:
@@ -1559,15 +1606,16 @@ def _recurrent(
         return np.concatenate([parts[k] for k in order])
 
     weights: dict[str, Value | None] = {}
-    for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
-        weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
+    count = w.weight.shape[0]
+    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
+        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
+        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
         if b is not None and b.weight is not None:
             both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
-            weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
+            weights[f"bias_ih_l{layer}{suffix}"] = b.relaid(ordered(both[0]), 2 * d, 2 * count)
+            weights[f"bias_hh_l{layer}{suffix}"] = b.relaid(ordered(both[1]), 2 * d + 1, 2 * count)
     options = arguments(
-        has_bias=(b is not None, True), batch_first=(bool(layout), False),
+        num_layers=(layers, 1), nonlinearity=(nonlinearity, "tanh"), has_bias=(b is not None, True), batch_first=(bool(layout), False),
         bidirectional=(direction == "bidirectional", False),
     )  # fmt: skip
     return f"nn.{name}({into}, {hidden}{options})", weights
