@@ -23,6 +23,7 @@ from zoo.settings import Settings
 from zoo.sources import fetch
 
 HERE = Path(__file__).parent
+SNAPSHOTS = HERE / "snapshots"
 TOLERANCE = 1e-4
 SMALL = (
     "cnn", "gated", "gru", "lstm", "minilm-small", "norms", "resizes", "rnn", "transformer", "vgg", "wave",
@@ -156,6 +157,17 @@ def test_one_step(name: str, framework: str, small: Trained) -> None:
 @pytest.mark.parametrize("name", REAL)
 def test_one_step_of_real_models(name: str, framework: str, real: Trained) -> None:
     require_same_step(real(name), name, framework)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("framework", NATIVE)
+@pytest.mark.parametrize("name", ["minilm", "pnet"])
+def test_real_models_read_as_people_write_them(name: str, framework: str, real: Trained) -> None:
+    text = (real(name) / framework / name / "model.py").read_text(encoding="utf-8")
+    path = SNAPSHOTS / f"{name}.{framework}.py.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("framework", NATIVE)
