@@ -156,17 +156,24 @@ class Slices:
 
     Attributes:
         text: Between brackets: `:, 1:3`; empty where everything is taken.
-        backwards: Axis, start, end and step where the step is negative.
+        backwards: Axis, start, end and step where brackets cannot say them, for a negative step.
+        strided: Axis and step of what the brackets cut out, where they cannot say the step.
     """
 
     text: str
     backwards: tuple[tuple[int, object, object, int], ...]
+    strided: tuple[tuple[int, int], ...]
 
 
 def slices(
-    rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None
-) -> Slices:
-    """The inputs of a Slice as a Python subscript."""
+    rank: int | None, starts: Numbers, ends: Numbers, axes: Numbers | None, steps: Numbers | None,
+    *, with_steps: bool = True,
+) -> Slices:  # fmt: skip
+    """The inputs of a Slice as a Python subscript.
+
+    Args:
+        with_steps: Whether brackets can say steps above one in the framework.
+    """
     if starts.items is None or ends.items is None:
         raise Refusal("starts or ends whose count is not known")
     count = len(starts.items)
@@ -175,7 +182,7 @@ def slices(
     if rank is None and any(axis < 0 for axis in chosen):
         raise Refusal("negative axes of a tensor of unknown rank")
     parts: dict[int, str] = {}
-    backwards = []
+    backwards, strided = [], []
     for axis, start, end, step in zip(chosen, starts.items, ends.items, strides, strict=True):
         where = int(axis) % rank if rank else int(axis)
         if step < 0:
@@ -183,10 +190,12 @@ def slices(
             continue
         first = "" if start == 0 else str(start)
         last = "" if isinstance(end, int) and end >= LARGEST_END else str(end)
-        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 else "")
+        parts[where] = f"{first}:{last}" + (f":{step}" if step != 1 and with_steps else "")
+        if step != 1 and not with_steps:
+            strided.append((where, int(step)))
     parts = {where: part for where, part in parts.items() if part != ":"}
     text = ", ".join(parts.get(k, ":") for k in range(max(parts) + 1)) if parts else ""
-    return Slices(text, tuple(backwards))
+    return Slices(text, tuple(backwards), tuple(strided))
 
 
 def pads_by_axis(

@@ -128,6 +128,13 @@ def identifier(name: str, fallback: str = "x") -> str:
     return f"{text}_" if keyword.iskeyword(text) else text
 
 
+def attribute_name(name: str) -> str:
+    """A name of the source as an attribute, so that keys of the weights stay what they are."""
+    # Python changes names with two underscores inside of classes.
+    plain = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
+    return name if plain else identifier(name)
+
+
 def write_forward(
     steps: Sequence[Step],
     inputs: Sequence[tuple[Value, str]],

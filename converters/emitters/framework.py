@@ -29,6 +29,10 @@ class Framework:
         forward: Name of the method that computes.
         tensor: Annotation of tensors.
         module_list: Class that holds repeated modules.
+        sequential: Class that calls its modules one after the other.
+        modules: Classes for what stands between layers there. A key is a function, whose arguments behind
+            the first one become those of the class (where `...` is, if it has some of its own), or a whole
+            expression with `_` for the tensor.
         parameter: How a bare parameter is made: `{shape}`, `{dtype}`; assigned to an attribute.
         buffer: A statement that makes a bare constant that is saved with the weights: `{name}` too.
         weights_file: Name of the file with the weights.
@@ -49,6 +53,8 @@ class Framework:
     forward: str
     tensor: str
     module_list: str
+    sequential: str
+    modules: Mapping[str, str]
     parameter: str
     buffer: str
     weights_file: str

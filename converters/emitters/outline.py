@@ -60,7 +60,7 @@ def outline(program: Program, around: Path = ()) -> Region:
     for s in statements:
         if s.scope[: len(around)] == around:
             s.scope = s.scope[len(around) :]
-    if not any(s.scope for s in statements):
+    if not any(s.scope or s.leaf for s in statements):
         name_repeats(program)
     root = _group("", [(s, s.scope) for s in statements])
     _dissolve_trivial(root)

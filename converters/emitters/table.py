@@ -92,9 +92,18 @@ class Operand:
             raise Refusal(f"the element type of {self.value.name!r} is not known")
         return self.value.dtype
 
-    def relaid(self, data: Array) -> Value:
-        """The same constant in another layout (transposed, split ...), under its own name."""
-        return constant(self.value.name, np.ascontiguousarray(data), trainable=self.value.trainable)
+    def relaid(self, data: Array, part: int = 0, parts: int = 1) -> Value:
+        """The same constant in another layout (transposed, split ...), under its own name.
+
+        Args:
+            data: Its elements, or some of them.
+            part: Which of the parts that it is made of they are; the part has a name of its own where the
+                constant was put together from as many parameters.
+            parts: How many there are.
+        """
+        known = self.value.parts
+        name = known[part] if len(known) == parts > part else self.value.name
+        return constant(name, np.ascontiguousarray(data), trainable=self.value.trainable)
 
     def __str__(self) -> str:
         return self.token

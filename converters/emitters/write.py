@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ruff.__main__ import find_ruff_bin
 
@@ -22,6 +22,7 @@ from converters.emitters.forward import (
     Forward,
     Rounds,
     Step,
+    attribute_name,
     identifier,
     result,
     write_forward,
@@ -32,7 +33,10 @@ from converters.emitters.outline import Region, outline
 from converters.graph.model import Value
 
 LONGEST_LINE = 100
+# The class of the whole model, which scripts make by this name.
 ROOT = "Model"
+# More absent neighbours than this in a list of numbered modules are no layers that inference leaves out.
+WIDEST_GAP = 8
 # Names that every module class of some framework already uses.
 RESERVED = {
     "add_module", "apply", "buffers", "children", "construct", "cpu", "cuda", "double", "eval", "float",
@@ -67,6 +71,29 @@ class Member:
     modules: list[Module] = field(default_factory=list)
     listed: bool = False
     weights: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Modules of which each feeds the next: the constructor of all, and what goes in and comes out.
+
+    Attributes:
+        weights: By their keys within it.
+        number: Its place in a chain around it, where the source says it.
+        rest: What is computed from its result in the same region.
+    """
+
+    text: str
+    weights: Mapping[str, Value]
+    source: Value
+    result: Value
+    number: int | None = None
+    rest: tuple[Statement, ...] = ()
+
+    def member(self, attribute: str) -> Member:
+        """It as an attribute of a module."""
+        made = ast.parse(f"self.{attribute} = {self.text}").body[0]
+        return Member(attribute, made, weights=dict(self.weights))
 
 
 @dataclass(eq=False)
@@ -142,7 +169,7 @@ class _Writer:
         # Names of the lists that `items` makes, by the list's identity.
         self.list_names: dict[int, str] = {}
 
-    def module(self, region: Region, title: str, is_root: bool = False) -> Module:
+    def module(self, region: Region, title: str, *, is_root: bool = False) -> Module:
         """Write one region, inner ones included; classes are named later."""
         inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
         outputs = list(self.program.graph.outputs) if is_root else self.given(region)
@@ -198,8 +225,14 @@ class _Writer:
                 )
                 continue
             if isinstance(item, Region):
+                attribute = names.take(attribute_name(item.name))
+                chain = self.sequential(item)
+                if chain is not None:
+                    module.members.append(chain.member(attribute))
+                    steps.append(self.chained(chain, attribute))
+                    steps += [self.statement(s, making) for s in chain.rest]
+                    continue
                 inner = self.module(item, item.name)
-                attribute = names.take(identifier(item.name))
                 module.members.append(Member(attribute, modules=[inner]))
                 steps.append(self.call(inner, f"self.{attribute}"))
             else:
@@ -258,7 +291,7 @@ class _Writer:
         """The items of a region; inner regions that only hold numbered ones are lists of those."""
         found: list[Statement | Region | list[Region]] = []
         for item in region.items:
-            if isinstance(item, Region):
+            if isinstance(item, Region) and self.sequential(item) is None:
                 inner = [i for i in item.items if isinstance(i, Region)]
                 numbers = [i.name for i in inner]
                 if len(inner) == len(item.items) and numbers == [str(k) for k in range(len(inner))]:
@@ -268,13 +301,101 @@ class _Writer:
             found.append(item)
         return found
 
+    def sequential(self, region: Region) -> Chain | None:
+        """A region of numbered layers of which each feeds the next, as one call of constructors."""
+        texts: list[str] = []
+        weights: dict[str, Value] = {}
+        source: Value | None = None
+        result: Value | None = None
+        rest: tuple[Statement, ...] = ()
+        for position, item in enumerate(region.items):
+            link = self.link(item)
+            if link is None or (result is not None and not self.feeds_alone(result, link, item)):
+                # What has no weights may stand behind the chain as well.
+                rest = tuple(i for i in region.items[position:] if isinstance(i, Statement))
+                held = any(
+                    s.layer or s.blocks or any(v.const is not None for v in s.reads) for s in rest
+                )
+                if held or len(rest) < len(region.items) - position:
+                    return None
+                break
+            wanted = link.number if link.number is not None else len(texts)
+            if not len(texts) <= wanted <= len(texts) + WIDEST_GAP:
+                return None
+            # What is not there in inference mode, Dropout for one, keeps its number.
+            texts += ["nn.Identity()"] * (wanted - len(texts))
+            weights |= {f"{len(texts)}.{name}": value for name, value in link.weights.items()}
+            texts.append(link.text)
+            source, result = source or link.source, link.result
+        if source is None or result is None or not weights:
+            return None
+        text = f"{self.framework.sequential}({', '.join(texts)})"
+        return Chain(text, weights, source, result, rest=rest)
+
+    def feeds_alone(self, value: Value, link: Chain, item: Statement | Region) -> bool:
+        """Whether a value goes into the next link and nowhere else."""
+        own = set(item.statements()) if isinstance(item, Region) else {item}
+        return (
+            link.source is value
+            and value not in self.program.graph.outputs
+            and self.readers.get(value, set()) <= own
+        )
+
+    def link(self, item: Statement | Region) -> Chain | None:
+        """One module of a chain: a numbered layer or chain, or what has a class of its own."""
+        if isinstance(item, Region):
+            chain = self.sequential(item) if item.name.isdigit() else None
+            if chain is None or chain.rest:
+                return None
+            return replace(chain, number=int(item.name))
+        if len(item.outputs) != 1 or item.outputs[0] is None or len(item.reads) != 1:
+            return None
+        source, result, call = item.reads[0], item.outputs[0], item.expression
+        if not isinstance(call, ast.Call) or source.const is not None:
+            return None
+        if item.layer is not None:
+            plain = len(call.args) == 1 and isinstance(call.args[0], ast.Name) and not call.keywords
+            if not (plain and item.leaf.isdigit() and ast.unparse(call.func) == "layer"):
+                return None
+            weights = {k: v for k, v in item.layer.weights.items() if v is not None}
+            return Chain(item.layer.constructor, weights, source, result, int(item.leaf))
+        made = self.as_module(call)
+        number = int(item.scope[-1]) if item.scope and item.scope[-1].isdigit() else None
+        return None if made is None else Chain(made, {}, source, result, number)
+
+    def as_module(self, call: ast.Call) -> str | None:
+        """The constructor of the class that computes what an expression of one tensor does."""
+        token = next(
+            n.id for n in ast.walk(call) if isinstance(n, ast.Name) and n.id in self.program.tokens
+        )
+        modules = self.framework.modules
+        whole = ast.unparse(call).replace(token, "_")
+        if whole in modules:
+            return modules[whole]
+        name = ast.unparse(call.func)
+        first = call.args[0] if call.args else None
+        if name not in modules or not isinstance(first, ast.Name) or first.id != token:
+            return None
+        rest = [ast.unparse(arg) for arg in call.args[1:]]
+        rest += [f"{kw.arg}={ast.unparse(kw.value)}" for kw in call.keywords]
+        made = modules[name] if "..." in modules[name] else f"{modules[name]}(...)"
+        return made.replace("...", ", ".join(rest))
+
+    def chained(self, chain: Chain, attribute: str) -> Step:
+        """The call of a chain."""
+        for value in (chain.source, chain.result):
+            self.ensure_token(value)
+        argument = ast.Name(self.token_of[chain.source], ast.Load(), col_offset=0)
+        function = ast.Name(f"self.{attribute}", ast.Load())
+        return Step((chain.result,), ast.Call(function, [argument], []), comment=True)
+
     def repeated(self, regions: list[Region], names: _Names, module: Module) -> list[Step]:
         """Numbered regions: a module list, called in a loop where each feeds the next."""
         title = self.list_names[id(regions)]
         inners = [self.module(region, title) for region in regions]
         for inner in inners:
             inner.listed = True
-        attribute = names.take(identifier(title))
+        attribute = names.take(attribute_name(title))
         module.members.append(Member(attribute, modules=inners, listed=True))
         return [step for run in self.chains(inners) for step in self.calls(attribute, inners, run)]
 
@@ -416,7 +537,7 @@ class _Names:
         assert statement.layer is not None  # noqa: S101 - the caller has looked
         if statement.leaf:
             leaf = statement.leaf
-            return self.take(f"layer{leaf}" if leaf.isdigit() else identifier(leaf))
+            return self.take(f"layer{leaf}" if leaf.isdigit() else attribute_name(leaf))
         role = statement.layer.role
         if self.roles[role] == 1:
             return self.take(role)
@@ -437,14 +558,15 @@ class _Classes:
 
     def __init__(self, framework: Framework) -> None:
         self.framework = framework
-        # The class of the whole model has this name, whatever the modules in it are called.
-        self.names: set[str] = {ROOT}
+        # The class of the whole model has this name, and imports have theirs, whatever modules are called.
+        self.names: set[str] = {ROOT, *framework.imports}
         self.parameters: dict[str, dict[str, _Parameter]] = {}
+        self.root: Module | None = None
 
     def define(self, root: Module) -> list[str]:
+        self.root = root
         every: list[Module] = []
         self.collect(root, every)
-        self.root = root
         texts: list[str] = []
         for height in range(root.height + 1):
             groups: dict[str, list[Module]] = {}
@@ -601,6 +723,8 @@ class _Classes:
         base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
         if base[0].isdigit():
             base = f"Block{base}"
+        # The model within a wrapper is often called so too.
+        base = f"Inner{ROOT}" if base == ROOT else base
         name, number = base, 1
         while name in self.names:
             number += 1

@@ -6,6 +6,7 @@ The rooms in the order in which a graph passes through them::
     upgrade   forms of older opsets           -> the newest form
     infer     types, shapes; integers that describe shapes -> Python integers (hosts)
     simplify  constants, identities, dead code removed
+    recurrent LSTM, GRU, RNN                  -> layers with the weights of the source
     lift      groups of primitive nodes       -> the composite operator that they spell out
 
 `read_graph` runs them all.
@@ -16,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from converters.graph.lift import lift
+from converters.graph.lift import lift, mark_parameters
 from converters.graph.load import load
 from converters.graph.model import Graph
+from converters.graph.recurrent import gather_weights, lift_recurrent
 from converters.graph.simplify import simplify
 from converters.graph.upgrade import settle, upgrade
 
@@ -38,8 +40,12 @@ def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) 
     """
     graph = load(path, native=native)
     upgrade(graph)
+    # Before anything is folded: what parameters are called is lost then.
+    gather_weights(graph)
     simplify(graph)
     settle(graph)
+    lift_recurrent(graph, native=native)
     lift(graph, native=native)
     simplify(graph)
+    mark_parameters(graph)
     return graph

@@ -7,6 +7,8 @@ node by node; where a shape is itself computed in the graph (Reshape, Expand ...
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeAlias
@@ -247,13 +249,22 @@ def _infer_node(node: Node, known: dict[Value, Host]) -> None:
 
 
 def _merged(a: tuple[Dim, ...] | None, b: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
-    """The more that two shapes of one value say together: a size, else a name, else nothing."""
+    """The more that two shapes of one value say together, what is said and what is inferred.
+
+    A size, else a name that comes from an input by inference, else the name that is said.
+    """
     if a is None or b is None or len(a) != len(b):
         return b if a is None else a
-    return tuple(
-        next((d for d in (x, y) if isinstance(d, int)), x if x is not None else y)
-        for x, y in zip(a, b, strict=True)
-    )
+    return tuple(_more(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _more(said: Dim, inferred: Dim) -> Dim:
+    size = next((dim for dim in (said, inferred) if isinstance(dim, int)), None)
+    if size is not None:
+        return size
+    if said is None or (inferred is not None and not str(inferred).startswith("?")):
+        return inferred
+    return said
 
 
 Typed: TypeAlias = "tuple[np.dtype[Any] | None, tuple[Dim, ...] | None]"
@@ -354,10 +365,35 @@ def _reshape(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     if target is None or x is None or node.attributes.get("allowzero", 0):
         return target
     source = x.shape or ()
-    return tuple(
+    shape = tuple(
         (source[axis] if axis < len(source) else None) if size == 0 else size
         for axis, size in enumerate(target)
     )
+    host = known.get(value) if (value := node.inputs[1]) is not None else None
+    items = host.items if host is not None else ()
+    if value is not None and value.const is not None:
+        items = tuple(value.const.ravel().tolist())
+    free = [axis for axis, item in enumerate(items) if not isinstance(item, Expr) and item == -1]
+    if x.shape is None or len(free) != 1 or len(items) != len(shape):
+        return shape
+    rest = _quotient(x.shape, [size for axis, size in enumerate(shape) if axis != free[0]])
+    return tuple(rest if axis == free[0] else size for axis, size in enumerate(shape))
+
+
+def _quotient(source: Sequence[Dim], others: Sequence[Dim]) -> Dim:
+    """The size that, times the others, gives as many elements as the source has; None if unknown."""
+    if None in source or None in others:
+        return None
+    names = Counter(dim for dim in source if isinstance(dim, str))
+    names.subtract(dim for dim in others if isinstance(dim, str))
+    whole = math.prod(dim for dim in source if isinstance(dim, int))
+    part = math.prod(dim for dim in others if isinstance(dim, int))
+    left = [name for name, count in names.items() if count]
+    if part == 0 or whole % part or any(names[name] != 1 for name in left):
+        return None
+    if not left:
+        return whole // part
+    return left[0] if len(left) == 1 and whole == part else None
 
 
 def _expand(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
@@ -368,6 +404,18 @@ def _expand(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     wide = (1,) * (rank - len(target)) + target
     own = (1,) * (rank - len(x.shape)) + x.shape
     return tuple(b if a == 1 else a for a, b in zip(wide, own, strict=True))
+
+
+def _slice(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+    """Axes that are not cut keep their size; the standard knows none where an end is computed."""
+    x, axes = node.inputs[0], node.inputs[3] if len(node.inputs) > 3 else None
+    if x is None or x.shape is None:
+        return None
+    host = host_of(axes, known) if axes is not None else None
+    if host is None or host.static is None:
+        return (None,) * len(x.shape)
+    cut = {int(axis) % len(x.shape) for axis in host.static}
+    return tuple(None if axis in cut else size for axis, size in enumerate(x.shape))
 
 
 def _like_first(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
@@ -400,7 +448,7 @@ SHAPES: dict[str, ShapeRule] = {
     "Range": lambda node, known: (None,),
     "Reshape": _reshape,
     "Resize": _like_first,
-    "Slice": _like_first,
+    "Slice": _slice,
     "Tile": _like_first,
 }
 

@@ -170,6 +170,33 @@ def _is_conv_bias(match: Match) -> bool:
     return b.const.shape in (wanted, (1, *wanted))
 
 
+def _is_group_norm(match: Match) -> bool:
+    """Groups as the channels of an InstanceNormalization that scales by one, then weights per channel."""
+    x, inner, out = match.values["x"], match.values["n"], match.root.output
+    one, zero = match.values["one"].const, match.values["zero"].const
+    if x.rank is None or x.rank < 3 or x.shape is None or inner.shape is None or inner.rank != 3:
+        return False
+    if one is None or zero is None or np.any(one != 1) or np.any(zero != 0):
+        return False
+    wanted = (x.shape[1], *(1,) * (x.rank - 2))
+    return (
+        isinstance(x.shape[1], int)
+        and out.shape == x.shape
+        and inner.shape[0] == x.shape[0]
+        and isinstance(inner.shape[1], int)
+        and all(
+            value.const is not None and value.trainable and value.shape in (wanted, (1, *wanted))
+            for value in (match.values["w"], match.values["b"])
+        )
+    )
+
+
+def _group_norm_attributes(match: Match) -> dict[str, Any]:
+    shape = match.values["n"].shape
+    epsilon = match.nodes["n"].attributes.get("epsilon", 1e-5)
+    return {"num_groups": shape[1] if shape is not None else 1, "epsilon": epsilon}
+
+
 def _is_attention(match: Match) -> bool:
     """Softmax over the keys, the two last axes of k exchanged, batched matrices of rank 3 or 4."""
     values = [match.values[name] for name in ("q", "k", "v")]
@@ -250,6 +277,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("Mul(x, Tanh(Softplus(x)))", "Mish(x)"),
     Rule("Add(Conv(x, w), b)", "Conv(x, w, b)", lambda m: m.covered[1].attributes, _is_conv_bias),
+    Rule(
+        "Add(Mul(Reshape(n := InstanceNormalization(Reshape(x, r), one, zero), s), w), b)",
+        "GroupNormalization(x, w, b)",
+        _group_norm_attributes,
+        _is_group_norm,
+    ),
     Rule("Squeeze(Slice(x, i, j, a, s), a2)", "Gather(x, i)", _one_index, _is_one_index),
     Rule("Squeeze(Slice(x, i, j, a), a2)", "Gather(x, i)", _one_index, _is_one_index),
     Rule("Gather(w, i)", "Embedding(w, i)", when=_is_embedding),
@@ -344,6 +377,41 @@ def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> N
             ]
 
 
+# Inputs that are parameters whatever a source calls them, by operator.
+WEIGHTS: dict[str, tuple[int, ...]] = {
+    "BatchNormalization": (1, 2),
+    "Conv": (1, 2),
+    "ConvTranspose": (1, 2),
+    "GRU": (1, 2, 3),
+    "GroupNormalization": (1, 2),
+    "InstanceNormalization": (1, 2),
+    "LSTM": (1, 2, 3, 7),
+    "LayerNormalization": (1, 2),
+    "Linear": (1, 2),
+    "PRelu": (1,),
+    "RNN": (1, 2, 3),
+}
+
+
+def mark_parameters(graph: Graph) -> None:
+    """Make the constants that layers own trainable, in place.
+
+    A normalisation that scales by one and shifts by zero, under a name that an exporter made up, has none.
+    """
+    for node in graph.nodes:
+        positions = [k for k in WEIGHTS.get(node.key, ()) if k < len(node.inputs)]
+        weights = [value for k in positions if (value := node.inputs[k]) is not None]
+        datas = [value.const for value in weights]
+        neutral = node.key == "InstanceNormalization" and all(
+            data is not None and np.all(data == 1 - k) for k, data in enumerate(datas)
+        )
+        for value in weights if not neutral else ():
+            if value.const is not None and value.const.dtype.kind in "fV" and value.const.size > 1:
+                value.trainable = True
+        for inner in subgraphs(node):
+            mark_parameters(inner)
+
+
 def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str, Any]) -> Node:
     key, names = call
     inputs: list[Value | None] = [match.values[name] for name in names]
@@ -361,6 +429,10 @@ def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str
         b = match.values["b"]
         assert b.const is not None  # noqa: S101 - checked by the rule
         inputs[2] = constant(b.name, b.const.reshape(-1), trainable=True)
+    if key == "GroupNormalization":
+        for k, value in enumerate((match.values["w"], match.values["b"]), 1):
+            assert value.const is not None  # noqa: S101 - checked by the rule
+            inputs[k] = constant(value.name, value.const.reshape(-1), trainable=True)
     root = match.root
     # The module that holds the inner nodes is the innermost scope that all of them share.
     return Node(

@@ -340,11 +340,12 @@ def _read_type(value: Value, proto: onnx.TypeProto) -> Value:
 
 
 def _dim(proto: onnx.TensorShapeProto.Dimension) -> Dim:
-    # Old exporters store an unknown size as 0, -1 or "?".
+    # Old exporters store an unknown size as 0, -1 or "?"; onnx's own inference makes up `unk__7`.
     if proto.HasField("dim_value"):
         return proto.dim_value if proto.dim_value > 0 else None
     name = proto.dim_param
-    return name if name and name not in ("?", "-1", "None") else None
+    unknown = name in ("", "?", "-1", "None") or name.startswith("unk__")
+    return None if unknown else name
 
 
 def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
@@ -361,5 +362,10 @@ def _scope(proto: onnx.NodeProto) -> tuple[str, ...]:
     name = INLINED.sub("", proto.name)
     if name.startswith("/"):
         parts = name.split("/")[1:-1]
-        return tuple(piece for part in parts for piece in part.split(".") if piece)
+        # Members of a Sequential repeat what they are in: `/features/features.0/Conv`.
+        inner = [
+            part.removeprefix(f"{before}.")
+            for before, part in zip(["", *parts], parts, strict=False)
+        ]
+        return tuple(piece for part in inner for piece in part.split(".") if piece)
     return ()

@@ -35,6 +35,7 @@ class Value:
         bare: A sequence or optional that is known to hold nothing.
         said_rank: The rank that the file states, where its shapes are not believed.
         varies: Its rank is another one from round to round of a loop, or from branch to branch.
+        parts: Names of the parameters that a constant was put together from, in their order.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Value:
     bare: bool = False
     said_rank: int | None = None
     varies: bool = False
+    parts: tuple[str, ...] = ()
 
     @property
     def rank(self) -> int | None:

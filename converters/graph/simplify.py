@@ -20,6 +20,7 @@ from onnx.reference import ReferenceEvaluator
 
 from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
 from converters.graph.infer import infer
+from converters.graph.load import MADE_UP
 from converters.graph.model import (
     Array,
     Graph,
@@ -118,7 +119,10 @@ def _folded(node: Node, opset: int) -> bool:
             value.const, value.dtype, value.shape = result, result.dtype, tuple(result.shape)
             source = next((v for v in node.inputs if v is not None and v.trainable), None)
             if source is not None and result.dtype.kind in "fV":
-                value.trainable, value.name = True, source.name
+                value.trainable = True
+                # torch's exporter writes equal parameters once, and Identity for the others.
+                if node.key != "Identity" or MADE_UP.search(value.name):
+                    value.name = source.name
     return True
 
 

@@ -185,7 +185,7 @@ def test_sequences_and_optionals_go_through_conversions(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.onnx"
         onnx.save(MODELS[name].proto(), path)
         sizes = {"N": (3, 5)}
-        for result in convert(path, NATIVE, tmp_path / name, sizes=sizes):
+        for result in convert(path, NATIVE, tmp_path / name, sizes=sizes).results:
             assert result.report is not None
             assert result.report.passed
     given = {n for case in result.report.cases for n in case.inputs}

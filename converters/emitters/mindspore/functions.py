@@ -223,14 +223,16 @@ def windows(
     found = []
     for offset in itertools.product(*(range(k) for k in kernel)):
         taken = [
-            slice(o * d, o * d + (count - 1) * s + 1, s)
+            slice(o * d, o * d + (count - 1) * s + 1)
             for o, d, count, s in zip(offset, dilation, counts, stride)
         ]
-        found.append(x[(slice(None), slice(None), *taken)])
+        part = x[(slice(None), slice(None), *taken)]
+        for k in range(n):
+            part = every(part, k + 2, stride[k])
+        found.append(part)
     return found
 
 
-# Below every element of these types; others have minus infinity.
 LOWEST = {
     ms.int8: -(2**7),
     ms.int16: -(2**15),
@@ -627,8 +629,16 @@ def slice_axes(
             x = slice_backwards(x, axis, start, end, step)
         else:
             begin, stop, _ = slice(start, end).indices(x.shape[axis])
-            x = x[(slice(None),) * axis + (slice(begin, max(begin, stop), step),)]
+            x = x[(slice(None),) * axis + (slice(begin, max(begin, stop)),)]
+            x = every(x, axis, step)
     return x
+
+
+def every(x: ms.Tensor, axis: int, step: int) -> ms.Tensor:
+    """x[::step] along an axis; MindSpore's own slice with steps has no gradient on the CPU (2.10.0)."""
+    if step == 1:
+        return x
+    return ops.gather(x, ops.arange(0, x.shape[axis], step), axis)
 
 
 def slice_backwards(x: ms.Tensor, axis: int, start: int, end: int, step: int) -> ms.Tensor:
@@ -1270,6 +1280,14 @@ def requantize(
 
 
 # ***** recurrent *****
+
+
+def unpacked(
+    result: tuple[ms.Tensor, tuple[ms.Tensor, ms.Tensor]],
+) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
+    """What an LSTM returns as three values: all outputs, the last hidden state and the last cell state."""
+    y, (h, c) = result
+    return y, h, c
 
 
 def run_lstm(

@@ -302,7 +302,16 @@ def BatchNormalization(
 
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str:
+    if not scale.value.trainable and _is_neutral(scale, b) and x.rank is not None:
+        return f"normalize({x}, {tuple(range(2, x.rank))}, {_short(epsilon)})"
     return f"instance_norm({x}, {scale}, {b}, {_short(epsilon)})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -503,10 +512,31 @@ def MaxPool(
     )  # fmt: skip
     if node.outputs > 1:
         return f"max_pool_with_indices({_pooled(x, win, ceil_mode)}, {bool(storage_order)})"
-    if not _plain(x, win, ceil_mode):
-        return f"max_pool({_pooled(x, win, ceil_mode)})"
-    padding = arguments(padding=(one(win.begin), 0))
-    return f"ops.max_pool2d({x}, {one(win.kernel)}, {one(win.strides)}{padding})"
+    if _plain(x, win, ceil_mode):
+        padding = arguments(padding=(one(win.begin), 0))
+        return f"ops.max_pool2d({x}, {one(win.kernel)}, {one(win.strides)}{padding})"
+    return _max_pool_padded(x, win, ceil_mode) or f"max_pool({_pooled(x, win, ceil_mode)})"
+
+
+def _max_pool_padded(x: Operand, win: Window, ceil_mode: int) -> str:
+    """Windows of what is padded first, so that all of them lie inside; empty where that is not the same."""
+    n, extra = len(win.kernel), [step - 1 if ceil_mode else 0 for step in win.strides]
+    # With ceil_mode a window may not start behind the input, which only these windows never do.
+    inside = all(
+        end + step <= kernel
+        for end, step, kernel in zip(win.end, win.strides, win.kernel, strict=True)
+    )
+    if n > 2 or win.same or set(win.dilations) != {1} or x.typed() != np.float32:
+        return ""
+    if ceil_mode and not inside:
+        return ""
+    ends = [end + more for end, more in zip(win.end, extra, strict=True)]
+    sides = tuple(side for k in reversed(range(n)) for side in (win.begin[k], ends[k]))
+    text = f"ops.pad({x}, {sides}, value=-float('inf'))" if any(sides) else str(x)
+    if n == 2:
+        return f"ops.max_pool2d({text}, {one(win.kernel)}, {one(win.strides)})"
+    kernel, stride = (1, win.kernel[0]), (1, win.strides[0])
+    return f"ops.max_pool2d({text}.expand_dims(2), {kernel}, {stride}).squeeze(2)"
 
 
 def _plain(x: Operand, win: Window, ceil_mode: int) -> bool:
@@ -1005,10 +1035,13 @@ def Slice(
             _tuple(each) if each is not None else "None" for each in (starts, ends, axes, steps)
         ]
         return f"slice_axes({x}, {', '.join(given)})"
-    found = slices(x.rank, starts, ends, axes, steps)
+    # The gradient of a slice with steps is wrong on the CPU, to the point of a crash (2.10.0).
+    found = slices(x.rank, starts, ends, axes, steps, with_steps=False)
     text = f"{x}[{found.text}]" if found.text else str(x)
     for axis, start, end, step in found.backwards:
         text = f"slice_backwards({text}, {axis}, {start}, {end}, {step})"
+    for axis, step in found.strided:
+        text = f"every({text}, {axis}, {step})"
     return text
 
 
@@ -1519,6 +1552,53 @@ def LSTM(
     return _results(f"lstm({given}{options})", node, 3)
 
 
+def LSTMLayer(
+    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
+    batch_first: bool, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
+    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
+    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
+    return Layer(*made, text, "lstm")
+
+
+def GRULayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
+
+
+def RNNLayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("RNN", (0,), weights, direction, batch_first, nonlinearity)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
+
+
+def _stack(
+    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
+    batch_first: bool, nonlinearity: str = "tanh",
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
+    """Constructor and weights of a module of one or more layers, three weights for each."""
+    constructor, found = "", dict[str, Value | None]()
+    layers = len(weights) // 3
+    for k in range(layers):
+        w, r, b = weights[3 * k : 3 * k + 3]
+        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
+            raise Refusal("weights that something else reads too")
+        made = _recurrent(
+            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
+        )
+        constructor = constructor or made[0]
+        found |= made[1]
+    return constructor, found
+
+
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
@@ -1535,7 +1615,7 @@ def _activations(
 
 def _recurrent(
     name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
-    layout: int,
+    layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
 ) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
     """Constructor and weights of a recurrent layer, gates in MindSpore's order."""
     if w.weight is None or r.weight is None:
@@ -1547,15 +1627,16 @@ def _recurrent(
         return np.concatenate([parts[k] for k in order])
 
     weights: dict[str, Value | None] = {}
-    for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
-        weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
+    count = w.weight.shape[0]
+    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
+        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
+        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
         if b is not None and b.weight is not None:
             both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
-            weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
+            weights[f"bias_ih_l{layer}{suffix}"] = b.relaid(ordered(both[0]), 2 * d, 2 * count)
+            weights[f"bias_hh_l{layer}{suffix}"] = b.relaid(ordered(both[1]), 2 * d + 1, 2 * count)
     options = arguments(
-        has_bias=(b is not None, True), batch_first=(bool(layout), False),
+        num_layers=(layers, 1), nonlinearity=(nonlinearity, "tanh"), has_bias=(b is not None, True), batch_first=(bool(layout), False),
         bidirectional=(direction == "bidirectional", False),
     )  # fmt: skip
     return f"nn.{name}({into}, {hidden}{options})", weights

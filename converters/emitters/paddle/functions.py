@@ -902,6 +902,14 @@ def requantize(
 # ***** recurrent *****
 
 
+def unpacked(
+    result: tuple[paddle.Tensor, tuple[paddle.Tensor, paddle.Tensor]],
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    """What an LSTM returns as three values: all outputs, the last hidden state and the last cell state."""
+    y, (h, c) = result
+    return y, h, c
+
+
 def run_lstm(
     layer: nn.LSTM,
     x: paddle.Tensor,

@@ -287,6 +287,8 @@ def BatchNormalization(
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
     eps = _short(epsilon)
+    if not scale.value.trainable and _is_neutral(scale, b):
+        return f"F.instance_norm({x}, eps={eps})"
     if _owns(scale, b) and x.rank in (3, 4, 5):
         return Layer(
             f"nn.InstanceNorm{(x.rank or 4) - 2}D({prod(scale.value.static_shape or ())}"
@@ -296,6 +298,13 @@ def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: fl
             "norm",
         )
     return f"F.instance_norm({x}, weight={scale}, bias={b}, eps={eps})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -1599,6 +1608,53 @@ def LSTM(
     return _results(f"lstm({given}{options})", node, 3)
 
 
+def LSTMLayer(
+    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
+    batch_first: bool, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
+    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
+    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
+    return Layer(*made, text, "lstm")
+
+
+def GRULayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
+
+
+def RNNLayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("SimpleRNN", (0,), weights, direction, batch_first, nonlinearity)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
+
+
+def _stack(
+    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
+    batch_first: bool, nonlinearity: str = "tanh",
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
+    """Constructor and weights of a module of one or more layers, three weights for each."""
+    constructor, found = "", dict[str, Value | None]()
+    layers = len(weights) // 3
+    for k in range(layers):
+        w, r, b = weights[3 * k : 3 * k + 3]
+        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
+            raise Refusal("weights that something else reads too")
+        made = _recurrent(
+            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
+        )
+        constructor = constructor or made[0]
+        found |= made[1]
+    return constructor, found
+
+
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
@@ -1616,7 +1672,7 @@ def _activations(
 
 def _recurrent(
     name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
-    layout: int,
+    layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
 ) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
     """Constructor and weights of a recurrent layer, gates in PaddlePaddle's order."""
     if w.weight is None or r.weight is None:
@@ -1632,12 +1688,18 @@ def _recurrent(
     biases = zeros if b is None or b.weight is None else b.weight
     label = f"{w.value.name}.bias" if b is None else b.value.name
     weights: dict[str, Value | None] = {}
-    for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
-        weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
-        for part, half in zip(("ih", "hh"), np.split(biases[d], 2), strict=True):
-            weights[f"bias_{part}_l0{suffix}"] = constant(label, ordered(half), trainable=True)
+    count = w.weight.shape[0]
+    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
+        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
+        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
+        for k, (part, half) in enumerate(zip(("ih", "hh"), np.split(biases[d], 2), strict=True)):
+            made = constant(label, ordered(half), trainable=True)
+            if b is not None and b.weight is not None:
+                made = b.relaid(ordered(half), 2 * d + k, 2 * count)
+            weights[f"bias_{part}_l{layer}{suffix}"] = made
     options = arguments(
+        num_layers=(layers, 1),
+        activation=(nonlinearity, "tanh"),
         direction=("bidirect" if direction == "bidirectional" else "forward", "forward"),
         time_major=(not layout, False),
     )

@@ -781,6 +781,14 @@ def requantize(
     return y.clamp(low, high).to(zero.dtype)
 
 
+def unpacked(
+    result: tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What an LSTM returns as three values: all outputs, the last hidden state and the last cell state."""
+    y, (h, c) = result
+    return y, h, c
+
+
 def rnn(
     layer: nn.RNN | nn.GRU, x: torch.Tensor, h: torch.Tensor | None = None, backwards: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:

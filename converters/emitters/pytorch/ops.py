@@ -273,6 +273,8 @@ def BatchNormalization(
 
 
 def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: float) -> str | Layer:
+    if not scale.value.trainable and _is_neutral(scale, b):
+        return f"F.instance_norm({x}, eps={epsilon})"
     if scale.weight is not None and b.weight is not None and x.rank in (3, 4, 5):
         return Layer(
             f"nn.InstanceNorm{(x.rank or 4) - 2}d({scale.weight.size}"
@@ -282,6 +284,13 @@ def InstanceNormalization(x: Operand, scale: Operand, b: Operand, *, epsilon: fl
             "norm",
         )
     return f"F.instance_norm({x}, weight={scale}, bias={b}, eps={epsilon})"
+
+
+def _is_neutral(scale: Operand, b: Operand) -> bool:
+    """Whether a normalisation scales by one and shifts by zero."""
+    if scale.const is None or b.const is None:
+        return False
+    return bool(np.all(scale.const == 1) and np.all(b.const == 0))
 
 
 def LayerNormalization(
@@ -1490,8 +1499,8 @@ def RNN(
 ) -> str | Layer:  # fmt: skip
     names = _activations(("Tanh",), activations, activation_alpha, activation_beta, direction)
     usual = names[0] in ("tanh", "relu") and len(set(names)) == 1 and not clip and lengths is None
-    layer = _recurrent("RNN", (0,), x, w, r, b, direction, layout, names[0]) if usual else None
-    if layer is not None:
+    if usual and _owns(w, r, b):
+        layer = _recurrent("RNN", (0,), w, r, b, direction, layout, names[0])
         return _layer_call(layer, "rnn", x, (h,), direction, layout, node)
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(activations=(names, ("tanh",) * len(names)))
@@ -1508,11 +1517,10 @@ def GRU(
     standard = ("sigmoid", "tanh")
     names = _activations(standard, activations, activation_alpha, activation_beta, direction)
     usual = set(zip(names[::2], names[1::2], strict=True)) == {standard} and not clip
-    if usual and linear_before_reset and lengths is None:
+    if usual and linear_before_reset and lengths is None and _owns(w, r, b):
         # The standard orders gates z, r, h; PyTorch r, z, n.
-        layer = _recurrent("GRU", (1, 0, 2), x, w, r, b, direction, layout)
-        if layer is not None:
-            return _layer_call(layer, "rnn", x, (h,), direction, layout, node, "gru")
+        layer = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
+        return _layer_call(layer, "rnn", x, (h,), direction, layout, node, "gru")
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(
         activations=(names, standard * (len(names) // 2)),
@@ -1531,11 +1539,10 @@ def LSTM(
     standard = ("sigmoid", "tanh", "tanh")
     names = _activations(standard, activations, activation_alpha, activation_beta, direction)
     usual = set(zip(names[::3], names[1::3], names[2::3], strict=True)) == {standard} and not clip
-    if usual and not input_forget and p is None and lengths is None:
+    if usual and not input_forget and p is None and lengths is None and _owns(w, r, b):
         # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
-        layer = _recurrent("LSTM", (0, 2, 3, 1), x, w, r, b, direction, layout)
-        if layer is not None:
-            return _layer_call(layer, "lstm", x, (h, c), direction, layout, node)
+        layer = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
+        return _layer_call(layer, "lstm", x, (h, c), direction, layout, node)
     options = _step_options(lengths, (h, c), direction, layout, clip)
     options += f", peepholes={p}" if p is not None else ""
     options += arguments(
@@ -1543,6 +1550,53 @@ def LSTM(
         input_forget=(bool(input_forget), False),
     )
     return _results(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node, 3)
+
+
+def LSTMLayer(
+    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
+    batch_first: bool, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
+    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
+    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
+    return Layer(*made, text, "lstm")
+
+
+def GRULayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
+
+
+def RNNLayer(
+    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str, node: Use,
+) -> Layer:  # fmt: skip
+    made = _stack("RNN", (0,), weights, direction, batch_first, nonlinearity)
+    state = f", {h}" if h is not None else ""
+    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
+
+
+def _stack(
+    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
+    batch_first: bool, nonlinearity: str = "tanh",
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
+    """Constructor and weights of a module of one or more layers, three weights for each."""
+    constructor, found = "", dict[str, Value | None]()
+    layers = len(weights) // 3
+    for k in range(layers):
+        w, r, b = weights[3 * k : 3 * k + 3]
+        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
+            raise Refusal("weights that something else reads too")
+        made = _recurrent(
+            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
+        )
+        constructor = constructor or made[0]
+        found |= made[1]
+    return constructor, found
 
 
 # The activations of recurrent operators and the parameters that functions.py has for them.
@@ -1579,6 +1633,11 @@ def _step_options(
     )
 
 
+def _owns(*weights: Operand | None) -> bool:
+    """Whether a layer may own all of these, absent ones apart."""
+    return all(weight is None or weight.weight is not None for weight in weights)
+
+
 def _layer_call(
     layer: tuple[str, dict[str, Value | None]], function: str, x: Operand,
     states: tuple[Operand | None, ...], direction: str, layout: int, node: Use, role: str = "",
@@ -1594,12 +1653,12 @@ def _layer_call(
 
 
 def _recurrent(
-    name: str, order: tuple[int, ...], x: Operand, w: Operand, r: Operand, b: Operand | None,
-    direction: str, layout: int, nonlinearity: str = "tanh",
-) -> tuple[str, dict[str, Value | None]] | None:  # fmt: skip
+    name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None,
+    direction: str, layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
+) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
     """Constructor and weights of a recurrent module, gates in PyTorch's order."""
-    if w.weight is None or r.weight is None or (b is not None and b.weight is None):
-        return None
+    if w.weight is None or r.weight is None:
+        raise Refusal("weights that are not constant")
     gates, hidden, into = len(order), r.weight.shape[2], w.weight.shape[2]
 
     def ordered(data: Array) -> Array:
@@ -1607,14 +1666,16 @@ def _recurrent(
         return np.concatenate([parts[k] for k in order])
 
     weights: dict[str, Value | None] = {}
-    for d, suffix in zip(range(w.weight.shape[0]), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l0{suffix}"] = w.relaid(ordered(w.weight[d]))
-        weights[f"weight_hh_l0{suffix}"] = r.relaid(ordered(r.weight[d]))
+    count = w.weight.shape[0]
+    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
+        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
+        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
         if b is not None and b.weight is not None:
             both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l0{suffix}"] = b.relaid(ordered(both[0]))
-            weights[f"bias_hh_l0{suffix}"] = b.relaid(ordered(both[1]))
+            weights[f"bias_ih_l{layer}{suffix}"] = b.relaid(ordered(both[0]), 2 * d, 2 * count)
+            weights[f"bias_hh_l{layer}{suffix}"] = b.relaid(ordered(both[1]), 2 * d + 1, 2 * count)
     options = arguments(
+        num_layers=(layers, 1),
         nonlinearity=(nonlinearity, "tanh"),
         bias=(b is not None, True),
         batch_first=(bool(layout), False),
