@@ -21,8 +21,8 @@ import onnx
 from onnx import helper
 
 from converters.errors import UnsafeInput, UnsupportedError
-from converters.importers.graph import IR_VERSION, OPSET, Graph, Value, symbols
-from converters.importers.mindspore.build import Again, Raised
+from converters.importers.graph import IR_VERSION, OPSET, Value, symbols
+from converters.importers.mindspore.build import Again, Making, Raised
 from converters.importers.mindspore.inline import Inliner
 from converters.importers.mindspore.ops import TABLE
 from converters.importers.mindspore.program import (
@@ -52,7 +52,7 @@ def to_onnx(path: Path) -> onnx.ModelProto:
 
 def convert(program: Program) -> onnx.ModelProto:
     """Turn a program into ONNX; see `to_onnx`."""
-    graph = Graph(program.where)
+    graph = Making(program.where)
     inliner = Inliner(program, graph, TABLE)
     inputs: list[onnx.ValueInfoProto] = []
     arguments = tuple(_arguments(graph, program, inputs))
@@ -67,9 +67,7 @@ def convert(program: Program) -> onnx.ModelProto:
     return model
 
 
-def _arguments(
-    graph: Graph, program: Program, inputs: list[onnx.ValueInfoProto]
-) -> Iterator[Any]:
+def _arguments(graph: Making, program: Program, inputs: list[onnx.ValueInfoProto]) -> Iterator[Any]:
     """What the main graph is called with; dimensions of any size are symbols."""
     forms: list[tuple[int, ...]] = []
     for said, form in program.main.inputs:
@@ -78,7 +76,7 @@ def _arguments(
 
 
 def _argument(
-    graph: Graph,
+    graph: Making,
     program: Program,
     inputs: list[onnx.ValueInfoProto],
     forms: list[tuple[int, ...]],
@@ -123,10 +121,11 @@ def _outputs(inliner: Inliner, program: Program, result: Any) -> Iterator[onnx.V
                 f"{program.where}: output {index} is no tensor, or of an element type that ONNX"
                 " does not have"
             )
+        if value.dims is None:
+            raise UnsupportedError(f"{program.where}: output {index} has any number of dimensions")
         name = inliner.graph.fresh("output" if len(found) == 1 else f"output_{index}")
         inliner.graph.node("Identity", [value.name], [name])
-        dims = value.dims
-        shape = None if dims is None else [size if size >= 0 else None for size in dims]
+        shape = [size if size >= 0 else None for size in value.dims]
         yield helper.make_tensor_value_info(name, value.kind.onnx, shape)
 
 

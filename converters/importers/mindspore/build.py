@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -88,9 +88,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Again:
-    """The next round of a loop, with what it begins with."""
+    """The next round of a loop, of the graph that is its head, with what it begins with."""
 
+    head: str
     arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No value: what should have made it was refused, which is told once."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +109,22 @@ Anything: TypeAlias = Any
 Result: TypeAlias = Any
 
 
+class Making(Graph):
+    """A graph in the making.
+
+    Attributes:
+        may_be_empty: Whether it has a tensor whose size depends on values: it may be empty.
+    """
+
+    may_be_empty = False
+
+
 class Call(Step):
     """One operator of the program, for the function that turns it into nodes."""
 
-    def __init__(self, graph: Graph, primitive: Primitive, form: Forms, scope: str) -> None:
+    graph: Making
+
+    def __init__(self, graph: Making, primitive: Primitive, form: Forms, scope: str) -> None:
         """Prepare a call.
 
         Args:
@@ -125,7 +143,7 @@ class Call(Step):
         """The cell that it belongs to."""
         return self.scope
 
-    def malformed(self, what: str) -> Any:
+    def malformed(self, what: str) -> NoReturn:
         """End because the program contradicts itself."""
         super().malformed(f"{self.primitive.type}: {what}")
 
@@ -161,10 +179,10 @@ class Call(Step):
             name = self.node("Squeeze", given.name, self.vector([0]))
             wanted = kind or given.kind
             return Value(self.cast(name, given.kind, wanted), wanted, ())
-        if isinstance(given, (bool, int, float)):
-            wanted = kind or (BOOL if isinstance(given, bool) else _kind_of(given))
-            return self.known(np.array(given).astype(wanted.numpy))
-        self.refuse(f"{_said(given)} where there should be a tensor")
+        if not isinstance(given, (bool, int, float)):
+            self.refuse(f"{_said(given)} where there should be a tensor")
+        wanted = kind or (BOOL if isinstance(given, bool) else _kind_of(given))
+        return self.known(np.array(given).astype(wanted.numpy))
 
     def name(self, given: Anything, kind: ElementType | None = None) -> str:
         """The ONNX value of a tensor."""
@@ -215,6 +233,8 @@ class Call(Step):
         parts = given if isinstance(given, tuple) else (given,)
         if all(isinstance(one, int) for one in parts):
             return [min(max(int(one), -INT_LIMIT), INT_LIMIT) for one in parts]
+        if any(isinstance(one, Opaque) for one in parts):
+            self.refuse(f"{what} is {_said(given)}")
         if not any(isinstance(one, (Scalar, Value)) for one in parts):
             self.malformed(f"{what} is {_said(given)}")
         names = [self.row(one, what) for one in parts]

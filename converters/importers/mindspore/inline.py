@@ -22,9 +22,9 @@ import onnx
 from onnx import helper
 
 from converters.checkpoints.tensors import Stored
-from converters.dtypes import BY_NAME, ElementType
+from converters.dtypes import ElementType
 from converters.errors import UnsafeInput, Unsupported, UnsupportedError, UnsupportedOperators
-from converters.importers.graph import INT64, LARGEST_CONSTANT, Graph, Refusal, Value, needed_for
+from converters.importers.graph import INT64, LARGEST_CONSTANT, Refusal, Value, needed_for
 from converters.importers.mindspore.build import (
     BOOL,
     FLOAT,
@@ -33,7 +33,9 @@ from converters.importers.mindspore.build import (
     Call,
     Choice,
     Closure,
+    Making,
     Raised,
+    Refused,
     Scalar,
 )
 from converters.importers.mindspore.program import (
@@ -58,13 +60,15 @@ MOST_CALLS = 1_000_000
 class Inliner:
     """Follows the calls of a program and adds what its operators are to a graph."""
 
-    def __init__(self, program: Program, graph: Graph, table: Mapping[str, Rule]) -> None:
+    def __init__(self, program: Program, graph: Making, table: Mapping[str, Rule]) -> None:
         self.program = program
         self.graph = graph
         self.table = table
         self.refused: dict[tuple[str, str], list[str]] = {}
         self.known: Frame = {}
         self.loops: list[str] = []
+        self.heads: dict[tuple[str, ...], bool] = {}
+        self.names: dict[str, set[str]] = {}
         self.depth = 0
         self.calls = 0
 
@@ -73,7 +77,13 @@ class Inliner:
     def run(self, name: str, arguments: tuple[Any, ...]) -> Any:
         """What a graph returns for these arguments."""
         if name in self.loops:
-            return Again(arguments)
+            return Again(name, arguments)
+        if self.recursive(name):
+            return self.loop(name, arguments)
+        return self.results(name, arguments)
+
+    def results(self, name: str, arguments: tuple[Any, ...], head: bool = False) -> Any:
+        """What a graph returns; of the head of a loop its choice, which is not followed."""
         function = self.program.functions[name]
         if len(arguments) != len(function.inputs):
             raise self.malformed(
@@ -94,12 +104,12 @@ class Inliner:
                 raise self.malformed(f"more than {MOST_CALLS} operators, calls followed")
             if node.output in frame:
                 raise self.malformed(f"{node.output[:200]!r} is computed twice")
-            frame[node.output] = self.node(frame, node)
+            frame[node.output] = self.node(frame, node, head)
         results = [self.find(frame, name) for name in function.outputs]
         self.depth -= 1
         return results[0] if len(results) == 1 else tuple(results)
 
-    def node(self, frame: Frame, node: Node) -> Any:
+    def node(self, frame: Frame, node: Node, head: bool) -> Any:
         """What a node makes."""
         given = tuple(self.find(frame, name) for name in node.inputs)
         called = node.called
@@ -109,7 +119,10 @@ class Inliner:
             return self.operator(self.program.primitives[called], given, node)
         if called in self.program.functions:
             return self.follow(Closure(called), given, node)
-        return self.follow(self.find(frame, called), given, node)
+        found = self.find(frame, called)
+        if head and isinstance(found, Choice) and not given:
+            return found
+        return self.follow(found, given, node)
 
     def find(self, frame: Frame, name: str) -> Any:
         """A value by its name."""
@@ -133,6 +146,7 @@ class Inliner:
         raise self.malformed(f"nothing computes {name[:200]!r}")
 
     def constant(self, value: Constant) -> Any:
+        """A constant of the program."""
         if isinstance(value, tuple):
             return tuple(self.constant(one) for one in value)
         return self.stored(value, "constant") if isinstance(value, Stored) else value
@@ -161,7 +175,7 @@ class Inliner:
             return self.run(called.called, arguments)
         if isinstance(called, Choice):
             return self.choose(called, given, node)
-        if isinstance(called, (Raised, Opaque)):
+        if isinstance(called, (Raised, Refused, Opaque)):
             return self.declared(node.form)
         raise self.malformed(f"{str(node.called)[:200]!r} is called, which is no graph")
 
@@ -169,6 +183,8 @@ class Inliner:
 
     def operator(self, primitive: Primitive, given: tuple[Any, ...], node: Node) -> Any:
         """What an operator makes; refusals are gathered."""
+        if _holds(given, Refused):
+            return self.declared(node.form)
         special = _SPECIAL.get(primitive.type)
         if special is not None:
             return special(self, given, node)
@@ -177,12 +193,16 @@ class Inliner:
         if rule is not None:
             call = Call(self.graph, primitive, node.form, _scope(node.scope))
             try:
-                if any(isinstance(one, Again) for one in given):
+                if _holds(given, Again):
                     call.refuse("something follows the next round of a loop")
                 return self.result(call, rule(call, **_bound(call, rule, given)), node.form)
             except Refusal as refusal:
                 reason = str(refusal)
-        self.refused.setdefault((primitive.type, reason), []).append(node.scope or node.output)
+        return self.refuse(primitive.type, reason, node)
+
+    def refuse(self, kind: str, reason: str, node: Node) -> Any:
+        """Gather a refusal; what follows goes on with what is declared."""
+        self.refused.setdefault((kind, reason), []).append(node.scope or node.output)
         return self.declared(node.form)
 
     def result(self, call: Call, made: Any, form: Forms) -> Any:
@@ -209,9 +229,11 @@ class Inliner:
         if isinstance(form, tuple):
             return tuple(self.declared(part) for part in form)
         if isinstance(form, Opaque):
-            return form
+            return form if form.what in MONADS else Refused()
         name = self.graph.fresh("refused")
-        return Scalar(name, form.kind or INT64) if form.number else Value(name, form.kind, form.dims)
+        return (
+            Scalar(name, form.kind or INT64) if form.number else Value(name, form.kind, form.dims)
+        )
 
     # ***** Control flow *****
 
@@ -227,25 +249,165 @@ class Inliner:
             if isinstance(made, Raised):
                 self.graph.nodes += nodes
                 return other
-        again = isinstance(yes, Again) and isinstance(no, Again)
-        if again:
-            yes, no = yes.arguments, no.arguments
+        if isinstance(yes, Refused) or isinstance(no, Refused):
+            return self.declared(node.form)
+        head = ""
+        if isinstance(yes, Again) and isinstance(no, Again) and yes.head == no.head:
+            head, yes, no = yes.head, yes.arguments, no.arguments
         found: list[tuple[str, str, ElementType]] = []
         try:
             made = self.merged(yes, no, yes_nodes, no_nodes, found)
         except Refusal as refusal:
-            self.refused.setdefault(("Switch", str(refusal)), []).append(node.scope or node.output)
-            return self.declared(node.form)
+            return self.refuse("Switch", str(refusal), node)
         if found:
             scope = _scope(node.scope)
             names = [self.graph.fresh(f"{scope}/If") for _ in found]
             branches = {}
             for key, index, nodes in (("then_branch", 0, yes_nodes), ("else_branch", 1, no_nodes)):
-                ends = [one[index] for one in found]
+                ends = [(one[0], one[1])[index] for one in found]
                 branches[key] = _branch(nodes, ends, [one[2] for one in found], [])
             self.graph.node("If", [choice.condition], names, **branches)
             made = _renamed(made, dict(zip([one[0] for one in found], names, strict=True)))
-        return Again(made) if again else made
+        return Again(head, made) if head else made
+
+    # ***** Loops *****
+
+    def recursive(self, name: str) -> bool:
+        """Whether a graph is called by what it calls: the head of a loop, within those that are open."""
+        key = (name, *self.loops)
+        if key not in self.heads:
+            seen: set[str] = set(self.loops)
+            open_ = [*self.called(name)]
+            while open_ and name not in seen:
+                one = open_.pop()
+                if one not in seen:
+                    seen.add(one)
+                    open_ += self.called(one)
+            self.heads[key] = name in seen
+        return self.heads[key]
+
+    def called(self, name: str) -> set[str]:
+        """The graphs that a graph names."""
+        if name not in self.names:
+            functions = self.program.functions
+            said = {
+                one
+                for node in functions[name].nodes
+                for one in (node.called, *node.inputs, *functions[name].outputs)
+                if isinstance(one, str)
+            }
+            self.names[name] = {one for one in said if one in functions}
+        return self.names[name]
+
+    def loop(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """A Loop node, then what comes behind it."""
+        if len(self.loops) >= DEEPEST_LOOPS:
+            raise UnsupportedError(f"{self.program.where}: loops within loops within loops")
+        forms = [form for _, form in self.program.functions[name].inputs]
+        if len(forms) != len(arguments):
+            raise self.malformed(f"{len(arguments)} arguments for {name[:200]!r}")
+        where = Node(name, (), name, Opaque(), f"{name}/")
+        try:
+            states = self.changing(name, arguments, forms)
+            begin = [self.as_state(arguments, place) for place in states]
+            first = self.head(name, _with(arguments, states, [one for one, _ in begin]))
+            inner = [
+                self.placeholder(one, forms, place)
+                for (one, _), place in zip(begin, states, strict=True)
+            ]
+            with self.inside() as nodes:
+                following = self.round(name, _with(arguments, states, inner))
+                ends = [self.as_state(following.arguments, place) for place in states]
+                again = self.head(name, _with(arguments, states, [one for one, _ in ends]))
+                outputs = [self.copied(again.condition)]
+                outputs += [self.copied(one.name) for _, one in ends]
+        except Refusal as refusal:
+            self.refuse("Loop", str(refusal), where)
+            return Refused()
+        kinds = [one.type for _, one in begin]
+        if kinds != [one.type for _, one in ends]:
+            self.refuse("Loop", "a state that changes its element type", where)
+            return Refused()
+        inputs = [
+            helper.make_tensor_value_info(self.graph.fresh("round"), INT64.onnx, []),
+            helper.make_tensor_value_info(self.graph.fresh("more"), BOOL.onnx, []),
+            *(_declared(one) for one in inner),
+        ]
+        body = _branch(nodes, outputs, [BOOL, *kinds], inputs)
+        final = [self.graph.fresh("/Loop") for _ in states]
+        given = ["", first.condition, *(one.name for _, one in begin)]
+        self.graph.node("Loop", given, final, body=body)
+        last = [replace(one, name=end) for one, end in zip(inner, final, strict=True)]
+        behind = self.head(name, _with(arguments, states, last))
+        return self.follow(behind.no, (), where)
+
+    def changing(
+        self, name: str, arguments: tuple[Any, ...], forms: list[Forms]
+    ) -> list[tuple[int, ...]]:
+        """The arguments that a round of a loop changes, as places in tuples within tuples."""
+        places = [place for place, one in _leaves(arguments) if self.as_onnx(one) is not None]
+        refused = {key: [*names] for key, names in self.refused.items()}
+        with self.inside():
+            begin = [self.as_state(arguments, place)[0] for place in places]
+            held = [
+                self.placeholder(one, forms, place)
+                for one, place in zip(begin, places, strict=True)
+            ]
+            made = self.round(name, _with(arguments, places, held)).arguments
+            changed = [
+                place
+                for place, one in zip(places, held, strict=True)
+                if getattr(_at(made, place), "name", None) != one.name
+            ]
+        self.refused = refused
+        return changed
+
+    def round(self, name: str, arguments: tuple[Any, ...]) -> Again:
+        """What the next round of a loop begins with."""
+        choice = self.head(name, arguments)
+        self.loops.append(name)
+        made = self.follow(choice.yes, (), Node(name, (), name, Opaque(), ""))
+        self.loops.pop()
+        if not isinstance(made, Again) or made.head != name:
+            raise Refusal("a loop that is left within a round")
+        return made
+
+    def head(self, name: str, arguments: tuple[Any, ...]) -> Choice:
+        """The choice that the head of a loop ends with: another round, or what comes behind it."""
+        made = self.results(name, arguments, head=True)
+        if not isinstance(made, Choice):
+            raise Refusal("a graph that calls itself, and is no loop")
+        return made
+
+    def as_state(self, arguments: Any, place: tuple[int, ...]) -> tuple[Value | Scalar, Value]:
+        """An argument as what a loop keeps, and its ONNX value."""
+        one = _at(arguments, place)
+        found = self.as_onnx(one)
+        if found is None:
+            raise Refusal("a state that is no tensor")
+        if isinstance(one, Value):
+            return replace(one, array=None), found
+        return Scalar(found.name, found.type), found
+
+    def placeholder(
+        self, one: Value | Scalar, forms: list[Forms], place: tuple[int, ...]
+    ) -> Value | Scalar:
+        """What a state is called within a round; its dimensions are those that the head declares."""
+        name = self.graph.fresh("/state")
+        if isinstance(one, Scalar):
+            return Scalar(name, one.kind)
+        form: Any = tuple(forms)
+        for index in place:
+            form = form[index] if isinstance(form, tuple) and index < len(form) else None
+        return Value(name, one.kind, form.dims if isinstance(form, Form) else None)
+
+    def copied(self, name: str) -> str:
+        """A value of its own with what another has."""
+        made = self.graph.fresh("/next")
+        self.graph.node("Identity", [name], [made])
+        return made
+
+    # ***** Nodes *****
 
     def merged(
         self,
@@ -308,6 +470,7 @@ class Inliner:
             self.graph.nodes = outer
 
     def malformed(self, what: str) -> UnsafeInput:
+        """A program that contradicts itself."""
         return UnsafeInput(f"{self.program.where}: {what}", fix="fetch the file again")
 
     def report(self) -> None:
@@ -347,10 +510,7 @@ def _item(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
             return given[0][given[1]]
     if len(given) == 2 and isinstance(given[0], (Opaque, Raised)):
         return inliner.declared(node.form)
-    inliner.refused.setdefault(("TupleGetItem", "no item of a tuple that is known"), []).append(
-        node.scope or node.output
-    )
-    return inliner.declared(node.form)
+    return inliner.refuse("TupleGetItem", "no item of a tuple that is known", node)
 
 
 def _partial(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
@@ -370,24 +530,20 @@ def _switch(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
     if not isinstance(condition, (Value, Scalar)):
         return inliner.declared(node.form)
     call = Call(inliner.graph, Primitive("Switch"), node.form, _scope(node.scope))
-    name = call.cast(condition.name, condition.kind or BOOL, BOOL)
-    return Choice(name, yes, no)
+    return Choice(call.name(condition, BOOL), yes, no)
 
 
 def _raise(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
     return Raised()
 
 
-def _depend(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
-    return _load(inliner, given, node)
-
-
 _SPECIAL: Mapping[str, Callable[[Inliner, tuple[Any, ...], Node], Any]] = {
     "Assert": _nothing,
-    "Depend": _depend,
+    "Depend": _load,
     "JoinedStr": _nothing,
     "Load": _load,
     "MakeList": _tuple,
+    "make_list": _tuple,
     "MakeTuple": _tuple,
     "ListGetItem": _item,
     "Partial": _partial,
@@ -423,6 +579,40 @@ def _bound(call: Call, rule: Rule, given: tuple[Any, ...]) -> dict[str, Any]:
     return bound
 
 
+def _leaves(value: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """What is in tuples within tuples, with its place."""
+    if isinstance(value, tuple):
+        for index, part in enumerate(value):
+            yield from _leaves(part, (*place, index))
+    else:
+        yield place, value
+
+
+def _at(value: Any, place: tuple[int, ...]) -> Any:
+    """What is at a place; None where it is not."""
+    for index in place:
+        value = value[index] if isinstance(value, tuple) and index < len(value) else None
+    return value
+
+
+def _with(
+    arguments: tuple[Any, ...], places: list[tuple[int, ...]], values: list[Any]
+) -> tuple[Any, ...]:
+    """The same arguments, with other values at some places."""
+    made = dict(zip(places, values, strict=True))
+
+    def replaced(value: Any, place: tuple[int, ...]) -> Any:
+        if isinstance(value, tuple):
+            return tuple(replaced(part, (*place, index)) for index, part in enumerate(value))
+        return made.get(place, value)
+
+    return tuple(replaced(one, (index,)) for index, one in enumerate(arguments))
+
+
+def _holds(value: Any, kind: type) -> bool:
+    return any(isinstance(one, kind) for _, one in _leaves(value))
+
+
 def _scope(said: str) -> str:
     """`Default/layers-CellList/0-Dense/MatMul-op0` -> `/layers/0/MatMul`, less the operator itself."""
     parts = said.split("/")[:-1]
@@ -443,6 +633,14 @@ def _branch(
     return helper.make_graph(needed_for(nodes, ends)[0], "branch", inputs, outputs)
 
 
+def _declared(value: Value | Scalar) -> onnx.ValueInfoProto:
+    """An input of a graph within a node."""
+    dims = value.dims if isinstance(value, Value) else (1,)
+    shape = None if dims is None else [size if size >= 0 else None for size in dims]
+    kind = value.type if isinstance(value, Value) else value.kind
+    return helper.make_tensor_value_info(value.name, kind.onnx, shape)
+
+
 def _renamed(made: Any, names: Mapping[str, str]) -> Any:
     """The same with other ONNX values."""
     if isinstance(made, tuple):
@@ -461,4 +659,4 @@ def _common(
     return tuple(a if a == b else -1 for a, b in zip(first, second, strict=True))
 
 
-__all__ = ["BY_NAME", "Inliner"]
+__all__ = ["Inliner"]

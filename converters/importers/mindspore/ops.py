@@ -1,6 +1,6 @@
 """ONE table: a primitive of MindIR -> a function that adds ONNX nodes with the same meaning.
 
-A function takes a `Call` and the primitive's arguments by MindSpore's names: inputs in their order, then what is an input
+A function takes a `Call` and the primitive's arguments by MindSpore's names: inputs in their order, then what is an x
 in newer programs and an attribute in older ones. It returns the name of an ONNX value, a list of names where there are
 several results, or a value. What it cannot do exactly it refuses, with the argument and its value. Families share the
 small functions above them.
@@ -30,9 +30,9 @@ INT32 = BY_NAME["int32"]
 FLOAT = BY_NAME["float32"]
 DOUBLE = BY_NAME["float64"]
 MOST_PARTS = 4096
-# `PadMode` and `Format` of mindspore/core/include/mindapi/base/types.h.
+# `PadMode`, `CoordinateTransformMode` and `Format` of mindapi/base/types.h and format.h.
 PAD_MODES = {0: "pad", 1: "same", 2: "valid"}
-FORMATS = {0: "NCHW", 1: "NHWC", 2: "NHWC4", 13: "NCDHW"}
+FORMATS = {0: "NCHW", 1: "NHWC", 2: "NHWC4", 14: "NCDHW"}
 
 
 # ***** One tensor, element by element *****
@@ -41,8 +41,8 @@ FORMATS = {0: "NCHW", 1: "NHWC", 2: "NHWC4", 13: "NCDHW"}
 def _unary(kind: str, **fixed: Any) -> Rule:
     """An operator that ONNX has too."""
 
-    def rule(call: Call, input: Given) -> str:
-        return call.node(kind, call.name(input), **fixed)
+    def rule(call: Call, x: Given) -> str:
+        return call.node(kind, call.name(x), **fixed)
 
     return rule
 
@@ -50,71 +50,67 @@ def _unary(kind: str, **fixed: Any) -> Rule:
 def _real(kind: str) -> Rule:
     """... of real numbers: integers become what the program declares."""
 
-    def rule(call: Call, input: Given) -> str:
-        return call.node(kind, call.name(input, call.out_kind()))
+    def rule(call: Call, x: Given) -> str:
+        return call.node(kind, call.name(x, call.out_kind()))
 
     return rule
 
 
-def _same(call: Call, input: Given) -> Given:
-    return input
+def _same(call: Call, x: Given) -> Given:
+    return x
 
 
-def _log(
-    call: Call, input: Given, base: Given = -1.0, scale: Given = 1.0, shift: Given = 0.0
-) -> str:
+def _log(call: Call, x: Given, base: Given = -1.0, scale: Given = 1.0, shift: Given = 0.0) -> str:
     call.only("base", base, -1.0)
     call.only("scale", scale, 1.0)
     call.only("shift", shift, 0.0)
-    return call.node("Log", call.name(input, call.out_kind()))
+    return call.node("Log", call.name(x, call.out_kind()))
 
 
-def _exp(
-    call: Call, input: Given, base: Given = -1.0, scale: Given = 1.0, shift: Given = 0.0
-) -> str:
+def _exp(call: Call, x: Given, base: Given = -1.0, scale: Given = 1.0, shift: Given = 0.0) -> str:
     call.only("base", base, -1.0)
     call.only("scale", scale, 1.0)
     call.only("shift", shift, 0.0)
-    return call.node("Exp", call.name(input, call.out_kind()))
+    return call.node("Exp", call.name(x, call.out_kind()))
 
 
-def _log_base(call: Call, input: Given, base: float) -> str:
+def _log_base(call: Call, x: Given, base: float) -> str:
     kind = call.out_kind()
-    logarithm = call.node("Log", call.name(input, kind))
+    logarithm = call.node("Log", call.name(x, kind))
     return call.node("Div", logarithm, call.scalar(math.log(base), kind))
 
 
-def _log1p(call: Call, input: Given) -> str:
+def _log1p(call: Call, x: Given) -> str:
     kind = call.out_kind()
-    return call.node("Log", call.node("Add", call.name(input, kind), call.scalar(1, kind)))
+    return call.node("Log", call.node("Add", call.name(x, kind), call.scalar(1, kind)))
 
 
-def _expm1(call: Call, input: Given) -> str:
+def _expm1(call: Call, x: Given) -> str:
     kind = call.out_kind()
-    return call.node("Sub", call.node("Exp", call.name(input, kind)), call.scalar(1, kind))
+    return call.node("Sub", call.node("Exp", call.name(x, kind)), call.scalar(1, kind))
 
 
-def _exp2(call: Call, input: Given) -> str:
+def _exp2(call: Call, x: Given) -> str:
     kind = call.out_kind()
-    return call.node("Pow", call.scalar(2, kind), call.name(input, kind))
+    return call.node("Pow", call.scalar(2, kind), call.name(x, kind))
 
 
-def _square(call: Call, input: Given) -> str:
-    x = call.name(input)
+def _square(call: Call, x: Given) -> str:
+    x = call.name(x)
     return call.node("Mul", x, x)
 
 
-def _rsqrt(call: Call, input: Given) -> str:
-    return call.node("Reciprocal", call.node("Sqrt", call.name(input, call.out_kind())))
+def _rsqrt(call: Call, x: Given) -> str:
+    return call.node("Reciprocal", call.node("Sqrt", call.name(x, call.out_kind())))
 
 
-def _erfc(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _erfc(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     return call.node("Sub", call.scalar(1, x.type), call.node("Erf", x.name))
 
 
-def _trunc(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _trunc(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     if x.type.numpy.kind in "iub":
         return call.node("Identity", x.name)
     return _cut(call, x.name, x.type)
@@ -126,26 +122,26 @@ def _cut(call: Call, name: str, kind: ElementType) -> str:
     return call.node("Where", call.node("Less", name, call.scalar(0, kind)), up, down)
 
 
-def _frac(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _frac(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     return call.node("Sub", x.name, _cut(call, x.name, x.type))
 
 
-def _round(call: Call, input: Given, decimals: Given = 0) -> str:
+def _round(call: Call, x: Given, decimals: Given = 0) -> str:
     call.only("decimals", decimals, 0)
-    x = call.tensor(input)
+    x = call.tensor(x)
     return call.node("Identity" if x.type.numpy.kind in "iu" else "Round", x.name)
 
 
-def _is_finite(call: Call, input: Given) -> str:
-    x = call.name(input)
+def _is_finite(call: Call, x: Given) -> str:
+    x = call.name(x)
     return call.node("Not", call.node("Or", call.node("IsNaN", x), call.node("IsInf", x)))
 
 
 def _nan_to_num(
-    call: Call, input: Given, nan: Given = None, posinf: Given = None, neginf: Given = None
+    call: Call, x: Given, nan: Given = None, posinf: Given = None, neginf: Given = None
 ) -> str:
-    x = call.tensor(input)
+    x = call.tensor(x)
     if x.type.numpy.kind != "f":
         call.refuse(f"element type {x.type.name}")
     limits = np.finfo(x.type.numpy)
@@ -164,9 +160,9 @@ def _nan_to_num(
     return call.node("Where", below, numbers[2], name)
 
 
-def _sinc(call: Call, input: Given) -> str:
+def _sinc(call: Call, x: Given) -> str:
     kind = call.out_kind()
-    x = call.name(input, kind)
+    x = call.name(x, kind)
     angle = call.node("Mul", x, call.scalar(math.pi, kind))
     zero = call.node("Equal", x, call.scalar(0, kind))
     one = call.scalar(1, kind)
@@ -174,8 +170,8 @@ def _sinc(call: Call, input: Given) -> str:
     return call.node("Where", zero, one, call.node("Div", call.node("Sin", safe), safe))
 
 
-def _logit(call: Call, input: Given, eps: Given = -1.0) -> str:
-    x = call.tensor(input)
+def _logit(call: Call, x: Given, eps: Given = -1.0) -> str:
+    x = call.tensor(x)
     edge = -1.0 if eps is None else call.real(eps, "eps")
     name = x.name
     if edge >= 0:
@@ -185,103 +181,97 @@ def _logit(call: Call, input: Given, eps: Given = -1.0) -> str:
     return call.node("Log", call.node("Div", name, rest))
 
 
-def _cast(call: Call, input: Given, dtype: Given = None, dst_type: Given = None) -> Given:
+def _cast(call: Call, x: Given, dtype: Given = None, dst_type: Given = None) -> Given:
     said = dst_type if dtype is None else dtype
     kind = call.out_kind() if said is None else call.kind(said)
-    if isinstance(input, Value) and input.array is not None:
-        if input.array.dtype.kind in "biu" and kind.numpy.kind in "biuf":
-            return call.known(input.array.astype(kind.numpy))
-    return call.node("Cast", call.name(input), to=kind.onnx)
-
-
-def _cast_like(call: Call, input: Given, other: Given) -> str:
-    return call.node("Cast", call.name(input), to=call.tensor(other).type.onnx)
+    if isinstance(x, Value) and x.array is not None:
+        if x.array.dtype.kind in "biu" and kind.numpy.kind in "biuf":
+            return call.known(x.array.astype(kind.numpy))
+    return call.node("Cast", call.name(x), to=kind.onnx)
 
 
 # ***** Activation *****
 
 
-def _leaky(call: Call, input: Given, negative_slope: Given = 0.01) -> str:
-    return call.node("LeakyRelu", call.name(input), alpha=call.real(negative_slope, "slope"))
+def _leaky(call: Call, x: Given, negative_slope: Given = 0.01) -> str:
+    return call.node("LeakyRelu", call.name(x), alpha=call.real(negative_slope, "slope"))
 
 
-def _elu(call: Call, input: Given, alpha: Given = 1.0) -> str:
-    return call.node("Elu", call.name(input), alpha=call.real(alpha, "alpha"))
+def _elu(call: Call, x: Given, alpha: Given = 1.0) -> str:
+    return call.node("Elu", call.name(x), alpha=call.real(alpha, "alpha"))
 
 
-def _celu(call: Call, input: Given, alpha: Given = 1.0) -> str:
-    return call.node("Celu", call.name(input), alpha=call.real(alpha, "alpha"))
+def _celu(call: Call, x: Given, alpha: Given = 1.0) -> str:
+    return call.node("Celu", call.name(x), alpha=call.real(alpha, "alpha"))
 
 
-def _selu(call: Call, input: Given) -> str:
-    return call.node(
-        "Selu", call.name(input), alpha=1.6732632423543772, gamma=1.0507009873554805
-    )
+def _selu(call: Call, x: Given) -> str:
+    return call.node("Selu", call.name(x), alpha=1.6732632423543772, gamma=1.0507009873554805)
 
 
-def _between(call: Call, input: Given, low: float | None, high: float | None) -> str:
-    x = call.tensor(input)
+def _between(call: Call, x: Given, low: float | None, high: float | None) -> str:
+    x = call.tensor(x)
     ends = ["" if end is None else call.scalar(end, x.type) for end in (low, high)]
     while ends and not ends[-1]:
         ends.pop()
     return call.node("Clip" if ends else "Identity", x.name, *ends)
 
 
-def _relu6(call: Call, input: Given) -> str:
-    return _between(call, input, 0.0, 6.0)
+def _relu6(call: Call, x: Given) -> str:
+    return _between(call, x, 0.0, 6.0)
 
 
-def _hard_tanh(call: Call, input: Given, min_val: Given = -1, max_val: Given = 1) -> str:
-    return _between(call, input, call.real(min_val, "min_val"), call.real(max_val, "max_val"))
+def _hard_tanh(call: Call, x: Given, min_val: Given = -1, max_val: Given = 1) -> str:
+    return _between(call, x, call.real(min_val, "min_val"), call.real(max_val, "max_val"))
 
 
-def _clamp(call: Call, input: Given, min: Given = None, max: Given = None) -> str:
+def _clamp(call: Call, x: Given, low: Given = None, high: Given = None) -> str:
     kind = call.out_kind()
-    name = call.name(input, kind)
+    name = call.name(x, kind)
     # Where the lower end is above the upper one, the upper one counts.
-    if min is not None:
-        name = call.node("Max", name, call.name(min, kind))
-    if max is not None:
-        name = call.node("Min", name, call.name(max, kind))
-    return name if (min, max) != (None, None) else call.node("Identity", name)
+    if low is not None:
+        name = call.node("Max", name, call.name(low, kind))
+    if high is not None:
+        name = call.node("Min", name, call.name(high, kind))
+    return name if (low, high) != (None, None) else call.node("Identity", name)
 
 
-def _clamp_known(call: Call, input: Given, min: Given = None, max: Given = None) -> str:
-    ends = [min, max]
+def _clamp_known(call: Call, x: Given, low: Given = None, high: Given = None) -> str:
+    ends = [low, high]
     known = all(isinstance(end, (int, float)) for end in ends if end is not None)
     kind = call.out_kind()
-    if not known or call.tensor(input).type != kind:
-        return _clamp(call, input, min, max)
-    low, high = (None if end is None else float(end) for end in ends)
-    if low is not None and high is not None and low > high:
-        low = high
-    return _between(call, input, low, high)
+    if not known or call.tensor(x).type != kind:
+        return _clamp(call, x, low, high)
+    first, last = (None if end is None else float(end) for end in ends)
+    if first is not None and last is not None and first > last:
+        first = last
+    return _between(call, x, first, last)
 
 
-def _hard_shrink(call: Call, input: Given, lambd: Given = 0.5) -> str:
-    return call.node("Shrink", call.name(input), lambd=call.real(lambd, "lambd"))
+def _hard_shrink(call: Call, x: Given, lambd: Given = 0.5) -> str:
+    return call.node("Shrink", call.name(x), lambd=call.real(lambd, "lambd"))
 
 
-def _soft_shrink(call: Call, input: Given, lambd: Given = 0.5) -> str:
+def _soft_shrink(call: Call, x: Given, lambd: Given = 0.5) -> str:
     limit = call.real(lambd, "lambd")
-    return call.node("Shrink", call.name(input), bias=limit, lambd=limit)
+    return call.node("Shrink", call.name(x), bias=limit, lambd=limit)
 
 
-def _hard_sigmoid(call: Call, input: Given) -> str:
-    return call.node("HardSigmoid", call.name(input), alpha=1 / 6, beta=0.5)
+def _hard_sigmoid(call: Call, x: Given) -> str:
+    return call.node("HardSigmoid", call.name(x), alpha=1 / 6, beta=0.5)
 
 
-def _silu(call: Call, input: Given) -> str:
-    x = call.name(input)
+def _silu(call: Call, x: Given) -> str:
+    x = call.name(x)
     return call.node("Mul", x, call.node("Sigmoid", x))
 
 
-def _log_sigmoid(call: Call, input: Given) -> str:
-    return call.node("Neg", call.node("Softplus", call.node("Neg", call.name(input))))
+def _log_sigmoid(call: Call, x: Given) -> str:
+    return call.node("Neg", call.node("Softplus", call.node("Neg", call.name(x))))
 
 
-def _softplus(call: Call, input: Given, beta: Given = 1, threshold: Given = 20) -> str:
-    x = call.tensor(input)
+def _softplus(call: Call, x: Given, beta: Given = 1, threshold: Given = 20) -> str:
+    x = call.tensor(x)
     factor, limit = call.real(beta, "beta"), call.real(threshold, "threshold")
     scaled = x.name if factor == 1 else call.node("Mul", x.name, call.scalar(factor, x.type))
     soft = call.node("Softplus", scaled)
@@ -291,40 +281,40 @@ def _softplus(call: Call, input: Given, beta: Given = 1, threshold: Given = 20) 
     return call.node("Where", far, x.name, soft)
 
 
-def _gelu(call: Call, input: Given, approximate: Given = 0) -> str:
+def _gelu(call: Call, x: Given, approximate: Given = 0) -> str:
     call.only("approximate", approximate, 0, 1, "none", "tanh")
     form = "tanh" if approximate in (1, "tanh") else "none"
-    return call.node("Gelu", call.name(input), approximate=form)
+    return call.node("Gelu", call.name(x), approximate=form)
 
 
-def _gelu_tanh(call: Call, input: Given) -> str:
-    return call.node("Gelu", call.name(input), approximate="tanh")
+def _gelu_tanh(call: Call, x: Given) -> str:
+    return call.node("Gelu", call.name(x), approximate="tanh")
 
 
-def _fast_gelu(call: Call, input: Given) -> str:
+def _fast_gelu(call: Call, x: Given) -> str:
     """`x / (1 + exp(-1.702 |x|)) * exp(0.851 (x - |x|))`, which is `x * sigmoid(1.702 x)`."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     scaled = call.node("Mul", x.name, call.scalar(1.702, x.type))
     return call.node("Mul", x.name, call.node("Sigmoid", scaled))
 
 
-def _prelu(call: Call, input: Given, weight: Given) -> str:
-    x, slope = call.tensor(input), call.tensor(weight)
+def _prelu(call: Call, x: Given, weight: Given) -> str:
+    x, slope = call.tensor(x), call.tensor(weight)
     name = slope.name
     if slope.rank == 1 and slope.size(0) != 1 and x.rank > 2:
         name = call.node("Reshape", name, call.vector([-1] + [1] * (x.rank - 2)))
     return call.node("PRelu", x.name, name)
 
 
-def _threshold(call: Call, input: Given, threshold: Given, value: Given) -> str:
-    x = call.tensor(input)
+def _threshold(call: Call, x: Given, threshold: Given, value: Given) -> str:
+    x = call.tensor(x)
     above = call.node("Greater", x.name, call.name(threshold, x.type))
     return call.node("Where", above, x.name, call.name(value, x.type))
 
 
 def _softmax(kind: str) -> Rule:
-    def rule(call: Call, input: Given, axis: Given = -1, dtype: Given = None) -> str:
-        x = call.tensor(input, None if dtype is None else call.kind(dtype))
+    def rule(call: Call, x: Given, axis: Given = -1, dtype: Given = None) -> str:
+        x = call.tensor(x, None if dtype is None else call.kind(dtype))
         axes = [call.axis(one, x.rank) for one in call.ints(axis, "axis")]
         if len(axes) == 1:
             return call.node(kind, x.name, axis=axes[0])
@@ -344,9 +334,9 @@ def _glu(call: Call, x: Given, axis: Given = -1) -> str:
     return call.node("Mul", first, call.node("Sigmoid", second))
 
 
-def _swiglu(call: Call, input: Given, dim: Given = -1) -> str:
-    along = call.axis(call.whole(dim, "dim"), call.tensor(input).rank)
-    first, second = call.nodes("Split", call.name(input), outputs=2, axis=along, num_outputs=2)
+def _swiglu(call: Call, x: Given, dim: Given = -1) -> str:
+    along = call.axis(call.whole(dim, "dim"), call.tensor(x).rank)
+    first, second = call.nodes("Split", call.name(x), outputs=2, axis=along, num_outputs=2)
     return call.node("Mul", call.node("Mul", first, call.node("Sigmoid", first)), second)
 
 
@@ -356,9 +346,9 @@ def _swiglu(call: Call, input: Given, dim: Given = -1) -> str:
 def _arithmetic(kind: str) -> Rule:
     """Both operands in the element type of the result."""
 
-    def rule(call: Call, input: Given, other: Given) -> str:
+    def rule(call: Call, x: Given, other: Given) -> str:
         wanted = call.out_kind()
-        return call.node(kind, call.name(input, wanted), call.name(other, wanted))
+        return call.node(kind, call.name(x, wanted), call.name(other, wanted))
 
     return rule
 
@@ -366,12 +356,12 @@ def _arithmetic(kind: str) -> Rule:
 def _scaled(kind: str) -> Rule:
     """`input ± alpha * other`."""
 
-    def rule(call: Call, input: Given, other: Given, alpha: Given = 1) -> str:
+    def rule(call: Call, x: Given, other: Given, alpha: Given = 1) -> str:
         wanted = call.out_kind()
         second = call.name(other, wanted)
         if isinstance(alpha, (Value, Scalar)) or alpha != 1:
             second = call.node("Mul", second, call.name(alpha, wanted))
-        return call.node(kind, call.name(input, wanted), second)
+        return call.node(kind, call.name(x, wanted), second)
 
     return rule
 
@@ -406,8 +396,8 @@ def _wider(first: ElementType, second: ElementType) -> ElementType:
 
 
 def _compared(kind: str, negated: bool = False) -> Rule:
-    def rule(call: Call, input: Given, other: Given) -> str:
-        x, y, _ = _promoted(call, input, other)
+    def rule(call: Call, x: Given, other: Given) -> str:
+        x, y, _ = _promoted(call, x, other)
         made = call.node(kind, x, y)
         return call.node("Not", made) if negated else made
 
@@ -423,22 +413,22 @@ def _logical(kind: str) -> Rule:
     return rule
 
 
-def _logical_not(call: Call, input: Given) -> str:
-    return call.node("Not", call.name(input, BOOL))
+def _logical_not(call: Call, x: Given) -> str:
+    return call.node("Not", call.name(x, BOOL))
 
 
 def _bitwise(kind: str) -> Rule:
     """A bitwise operator, which is the logical one for booleans."""
 
-    def rule(call: Call, input: Given, other: Given) -> str:
-        x, y, found = _promoted(call, input, other)
+    def rule(call: Call, x: Given, other: Given) -> str:
+        x, y, found = _promoted(call, x, other)
         return call.node(kind if found == BOOL else f"Bitwise{kind}", x, y)
 
     return rule
 
 
-def _invert(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _invert(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     return call.node("Not" if x.type == BOOL else "BitwiseNot", x.name)
 
 
@@ -463,56 +453,56 @@ def _remainder(call: Call, kind: ElementType, x: str, y: str) -> str:
     return call.node("Where", call.node("And", other, there), call.node("Add", rest, y), rest)
 
 
-def _floor_mod(call: Call, input: Given, other: Given) -> str:
+def _floor_mod(call: Call, x: Given, other: Given) -> str:
     kind = call.out_kind()
-    return _remainder(call, kind, call.name(input, kind), call.name(other, kind))
+    return _remainder(call, kind, call.name(x, kind), call.name(other, kind))
 
 
-def _fmod(call: Call, input: Given, other: Given) -> str:
+def _fmod(call: Call, x: Given, other: Given) -> str:
     kind = call.out_kind()
-    return call.node("Mod", call.name(input, kind), call.name(other, kind), fmod=1)
+    return call.node("Mod", call.name(x, kind), call.name(other, kind), fmod=1)
 
 
-def _floor_divide(call: Call, input: Given, other: Given) -> str:
+def _floor_divide(call: Call, x: Given, other: Given) -> str:
     kind = call.out_kind()
-    x, y = call.name(input, kind), call.name(other, kind)
+    x, y = call.name(x, kind), call.name(other, kind)
     if kind.numpy.kind not in "iu":
         return call.node("Floor", call.node("Div", x, y))
     return call.node("Div", call.node("Sub", x, _remainder(call, kind, x, y)), y)
 
 
-def _divide(call: Call, input: Given, other: Given, rounding_mode: Given = None) -> str:
+def _divide(call: Call, x: Given, other: Given, rounding_mode: Given = None) -> str:
     """A quotient; `rounding_mode` is RoundingMode of ops/include/op_enum.h."""
     kind = call.out_kind()
     call.only("rounding_mode", rounding_mode, None, 1, 2)
     if rounding_mode == 2:
-        return _floor_divide(call, input, other)
-    quotient = call.node("Div", call.name(input, kind), call.name(other, kind))
+        return _floor_divide(call, x, other)
+    quotient = call.node("Div", call.name(x, kind), call.name(other, kind))
     # Quotients of integers are cut in ONNX.
     if rounding_mode is None or kind.numpy.kind in "iu":
         return quotient
     return _cut(call, quotient, kind)
 
 
-def _trunc_divide(call: Call, input: Given, other: Given) -> str:
-    return _divide(call, input, other, 1)
+def _trunc_divide(call: Call, x: Given, other: Given) -> str:
+    return _divide(call, x, other, 1)
 
 
-def _divide_no_nan(call: Call, input: Given, other: Given) -> str:
+def _divide_no_nan(call: Call, x: Given, other: Given) -> str:
     """A quotient that is zero where the divisor is."""
     kind = call.out_kind()
     y = call.name(other, kind)
     zero = call.node("Equal", y, call.scalar(0, kind))
-    quotient = call.node("Div", call.name(input, kind), y)
+    quotient = call.node("Div", call.name(x, kind), y)
     return call.node("Where", zero, call.scalar(0, kind), quotient)
 
 
 def _zero_or(kind: str) -> Rule:
     """`x / y` or `x * log(y)`, which is zero where x is."""
 
-    def rule(call: Call, input: Given, other: Given) -> str:
+    def rule(call: Call, x: Given, other: Given) -> str:
         found = call.out_kind()
-        x, y = call.name(input, found), call.name(other, found)
+        x, y = call.name(x, found), call.name(other, found)
         if kind == "Log":
             made = call.node("Mul", x, call.node("Log", y))
         else:
@@ -523,20 +513,18 @@ def _zero_or(kind: str) -> Rule:
     return rule
 
 
-def _pow(call: Call, input: Given, exponent: Given) -> str:
+def _pow(call: Call, x: Given, exponent: Given) -> str:
     kind = call.out_kind()
-    return call.node("Pow", call.name(input, kind), call.name(exponent, kind))
+    return call.node("Pow", call.name(x, kind), call.name(exponent, kind))
 
 
-def _atan2(call: Call, input: Given, other: Given) -> str:
+def _atan2(call: Call, x: Given, other: Given) -> str:
     """The angle of a point, from that of its slope and the half plane that it is in."""
     kind = call.out_kind()
-    y, x = call.name(input, kind), call.name(other, kind)
+    y, x = call.name(x, kind), call.name(other, kind)
     zero = call.scalar(0, kind)
     left, below = call.node("Less", x, zero), call.node("Less", y, zero)
-    turn = call.node(
-        "Where", below, call.scalar(-math.pi, kind), call.scalar(math.pi, kind)
-    )
+    turn = call.node("Where", below, call.scalar(-math.pi, kind), call.scalar(math.pi, kind))
     angle = call.node("Atan", call.node("Div", y, x))
     angle = call.node("Where", left, call.node("Add", angle, turn), angle)
     # 0 / 0 has no slope; here it has the angle 0.
@@ -544,15 +532,17 @@ def _atan2(call: Call, input: Given, other: Given) -> str:
     return call.node("Where", nowhere, zero, angle)
 
 
-def _hypot(call: Call, input: Given, other: Given) -> str:
+def _hypot(call: Call, x: Given, other: Given) -> str:
     kind = call.out_kind()
-    squares = [call.node("Mul", name, name) for name in (call.name(input, kind), call.name(other, kind))]
+    squares = [
+        call.node("Mul", name, name) for name in (call.name(x, kind), call.name(other, kind))
+    ]
     return call.node("Sqrt", call.node("Add", *squares))
 
 
-def _squared_difference(call: Call, input: Given, other: Given) -> str:
+def _squared_difference(call: Call, x: Given, other: Given) -> str:
     kind = call.out_kind()
-    difference = call.node("Sub", call.name(input, kind), call.name(other, kind))
+    difference = call.node("Sub", call.name(x, kind), call.name(other, kind))
     return call.node("Mul", difference, difference)
 
 
@@ -567,18 +557,18 @@ def _square_sum_all(call: Call, x: Given, y: Given) -> list[str]:
 def _addc(kind: str) -> Rule:
     """`input + value * first (× or ÷) second`."""
 
-    def rule(call: Call, input: Given, tensor1: Given, tensor2: Given, value: Given = 1) -> str:
+    def rule(call: Call, x: Given, tensor1: Given, tensor2: Given, value: Given = 1) -> str:
         found = call.out_kind()
         inner = call.node(kind, call.name(tensor1, found), call.name(tensor2, found))
         inner = call.node("Mul", inner, call.name(value, found))
-        return call.node("Add", call.name(input, found), inner)
+        return call.node("Add", call.name(x, found), inner)
 
     return rule
 
 
-def _lerp(call: Call, input: Given, end: Given, weight: Given) -> str:
+def _lerp(call: Call, x: Given, end: Given, weight: Given) -> str:
     kind = call.out_kind()
-    x = call.name(input, kind)
+    x = call.name(x, kind)
     way = call.node("Mul", call.node("Sub", call.name(end, kind), x), call.name(weight, kind))
     return call.node("Add", x, way)
 
@@ -588,28 +578,28 @@ def _add_n(call: Call, x: Given) -> str:
     return call.node("Sum", *parts)
 
 
-def _select(call: Call, condition: Given, input: Given, other: Given) -> str:
+def _select(call: Call, condition: Given, x: Given, other: Given) -> str:
     kind = call.out_kind()
     return call.node(
-        "Where", call.name(condition, BOOL), call.name(input, kind), call.name(other, kind)
+        "Where", call.name(condition, BOOL), call.name(x, kind), call.name(other, kind)
     )
 
 
-def _masked_fill(call: Call, input: Given, mask: Given, value: Given) -> str:
+def _masked_fill(call: Call, x: Given, mask: Given, value: Given) -> str:
     kind = call.out_kind()
-    return call.node("Where", call.name(mask, BOOL), call.name(value, kind), call.name(input, kind))
+    return call.node("Where", call.name(mask, BOOL), call.name(value, kind), call.name(x, kind))
 
 
 def _is_close(
     call: Call,
-    input: Given,
+    x: Given,
     other: Given,
     rtol: Given = 1e-5,
     atol: Given = 1e-8,
     equal_nan: Given = False,
 ) -> str:
     call.only("equal_nan", equal_nan, False)
-    x, y, kind = _promoted(call, input, other)
+    x, y, kind = _promoted(call, x, other)
     if kind.numpy.kind != "f":
         call.refuse(f"element type {kind.name}")
     factor, more = call.real(rtol, "rtol"), call.real(atol, "atol")
@@ -640,35 +630,35 @@ def _turned(call: Call, x: Value, name: str) -> str:
 
 
 def _matmul(
-    call: Call, input: Given, mat2: Given, transpose_a: Given = False, transpose_b: Given = False
+    call: Call, x: Given, mat2: Given, transpose_a: Given = False, transpose_b: Given = False
 ) -> str:
     kind = call.out_kind()
     names = []
-    for one, flag in ((input, transpose_a), (mat2, transpose_b)):
+    for one, flag in ((x, transpose_a), (mat2, transpose_b)):
         call.only("transpose", flag, True, False)
         x = call.tensor(one, kind)
         names.append(_turned(call, x, x.name) if flag else x.name)
     return call.node("MatMul", *names)
 
 
-def _dense(call: Call, input: Given, weight: Given, bias: Given = None) -> str:
+def _dense(call: Call, x: Given, weight: Given, bias: Given = None) -> str:
     w = call.tensor(weight)
     turned = _turned(call, w, w.name) if w.rank == 2 else w.name
-    product = call.node("MatMul", call.name(input), turned)
+    product = call.node("MatMul", call.name(x), turned)
     return product if bias is None else call.node("Add", product, call.name(bias))
 
 
 def _bias_add(call: Call, input_x: Given, bias: Given, data_format: Given = 0) -> str:
-    call.only("data_format", data_format, 0, "NCHW", 13, "NCDHW")
+    _format(call, data_format)
     x, b = call.tensor(input_x), call.name(bias)
     if x.rank > 2:
         b = call.node("Reshape", b, call.vector([-1] + [1] * (x.rank - 2)))
     return call.node("Add", x.name, b)
 
 
-def _added_product(call: Call, input: Given, product: str, beta: Given, alpha: Given) -> str:
+def _added_product(call: Call, x: Given, product: str, beta: Given, alpha: Given) -> str:
     kind = call.out_kind()
-    x = call.name(input, kind)
+    x = call.name(x, kind)
     for factor, is_product in ((alpha, True), (beta, False)):
         if not isinstance(factor, (int, float)) or factor != 1:
             number = call.name(factor, kind)
@@ -680,15 +670,15 @@ def _added_product(call: Call, input: Given, product: str, beta: Given, alpha: G
 
 
 def _addmm(
-    call: Call, input: Given, mat1: Given, mat2: Given, beta: Given = 1, alpha: Given = 1
+    call: Call, x: Given, mat1: Given, mat2: Given, beta: Given = 1, alpha: Given = 1
 ) -> str:
     product = call.node("MatMul", call.name(mat1), call.name(mat2))
-    return _added_product(call, input, product, beta, alpha)
+    return _added_product(call, x, product, beta, alpha)
 
 
-def _outer(call: Call, input: Given, vec2: Given) -> str:
+def _outer(call: Call, x: Given, vec2: Given) -> str:
     kind = call.out_kind()
-    column = call.node("Unsqueeze", call.name(input, kind), call.vector([1]))
+    column = call.node("Unsqueeze", call.name(x, kind), call.vector([1]))
     return call.node("Mul", column, call.name(vec2, kind))
 
 
@@ -702,7 +692,9 @@ def _einsum(call: Call, inputs: Given, equation: Given) -> str:
 
 def _format(call: Call, *said: Given) -> None:
     for one in said:
-        call.only("format", FORMATS.get(one, one) if isinstance(one, int) else one, "NCHW", "NCDHW", "NCL")
+        call.only(
+            "format", FORMATS.get(one, one) if isinstance(one, int) else one, "NCHW", "NCDHW", "NCL"
+        )
 
 
 def _mode(call: Call, pad_mode: Given) -> str:
@@ -731,6 +723,8 @@ def _spatial(call: Call, given: Given, axes: int, what: str) -> list[int]:
 def _sides(call: Call, given: Given, axes: int, what: str = "pad") -> list[int]:
     """Padding as ONNX has it: all beginnings, then all ends. Twice as many numbers go by dimension."""
     said = call.ints(given, what)
+    if len(said) == axes + 2 == 4 and what == "pads":
+        said = said[2:] if said[:2] == [1, 1] else said
     if len(said) == 1:
         said = said * (2 * axes)
     elif len(said) == axes:
@@ -819,7 +813,7 @@ def _conv(
 
 def _conv_ext(
     call: Call,
-    input: Given,
+    x: Given,
     weight: Given,
     bias: Given = None,
     stride: Given = 1,
@@ -828,12 +822,12 @@ def _conv_ext(
     groups: Given = 1,
 ) -> str:
     """A convolution as mint has it."""
-    return _convolution(call, input, weight, bias, stride, padding, dilation, groups=groups)
+    return _convolution(call, x, weight, bias, stride, padding, dilation, groups=groups)
 
 
 def _convolution(
     call: Call,
-    input: Given,
+    x: Given,
     weight: Given,
     bias: Given = None,
     stride: Given = 1,
@@ -843,7 +837,7 @@ def _convolution(
     output_padding: Given = 0,
     groups: Given = 1,
 ) -> str:
-    x, w = call.tensor(input), call.tensor(weight)
+    x, w = call.tensor(x), call.tensor(weight)
     axes = w.rank - 2
     if axes < 1 or x.rank not in (axes + 1, axes + 2):
         call.malformed(f"{x.rank} dimensions and a filter of {w.rank}")
@@ -863,9 +857,9 @@ def _convolution(
     else:
         kind = "Conv"
         # Two numbers for two dimensions are one for both of its sides.
-        if isinstance(padding, str):
-            mode, pads = _mode(call, padding), 0
-        elif isinstance(padding, int) and call.primitive.type.endswith(("Padding", "Str")):
+        if isinstance(padding, str) or (
+            isinstance(padding, int) and call.primitive.type.endswith(("Padding", "Str"))
+        ):
             mode, pads = _mode(call, padding), 0
         else:
             mode, pads = "pad", padding
@@ -877,7 +871,7 @@ def _convolution(
 
 def _conv_transpose_ext(
     call: Call,
-    input: Given,
+    x: Given,
     weight: Given,
     bias: Given = None,
     stride: Given = 1,
@@ -887,7 +881,7 @@ def _conv_transpose_ext(
     dilation: Given = 1,
 ) -> str:
     return _convolution(
-        call, input, weight, bias, stride, padding, dilation, True, output_padding, groups
+        call, x, weight, bias, stride, padding, dilation, True, output_padding, groups
     )
 
 
@@ -903,7 +897,9 @@ def _conv_transpose(call: Call, x: Given, weight: Given, input_sizes: Given) -> 
     if len(shape) != 2 or min(shape) < 1:
         call.malformed(f"a filter of shape {list(kernel.shape)}")
     reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
-    wanted = input_sizes if isinstance(input_sizes, tuple) else call.ints(input_sizes, "input_sizes")
+    wanted = (
+        input_sizes if isinstance(input_sizes, tuple) else call.ints(input_sizes, "input_sizes")
+    )
     if len(wanted) != 4:
         call.malformed(f"input_sizes of {len(wanted)} numbers")
     mode = _mode(call, said.get("pad_mode", "valid"))
@@ -968,7 +964,9 @@ def _conv3d_transpose(call: Call, x: Given, weight: Given, bias: Given = None) -
             call.refuse("pad_mode = same with strides larger than the filter")
         pads = [one // 2 for one in totals] + [one - one // 2 for one in totals]
     else:
-        pads = _sides(call, said.get("pad", said.get("pad_list", 0)), 3) if mode == "pad" else [0] * 6
+        pads = (
+            _sides(call, said.get("pad", said.get("pad_list", 0)), 3) if mode == "pad" else [0] * 6
+        )
     more = call.ints(said.get("output_padding", 0), "output_padding")
     more = more[2:] if len(more) == 5 else more
     inputs = [value.name, kernel.name] + ([] if bias is None else [call.name(bias)])
@@ -1008,9 +1006,7 @@ def _pooled(
             if outside:
                 call.refuse("ceil_mode with windows that may lie outside of the input")
         more["ceil_mode"] = 1
-    return call.node(
-        kind, x.name, kernel_shape=kernel, strides=strides, **padding, **more
-    )
+    return call.node(kind, x.name, kernel_shape=kernel, strides=strides, **padding, **more)
 
 
 def _pool(kind: str) -> Rule:
@@ -1094,7 +1090,7 @@ def _pool_with_index(
 
 def _avg_pool_ext(
     call: Call,
-    input: Given,
+    x: Given,
     kernel_size: Given,
     stride: Given = None,
     padding: Given = 0,
@@ -1103,7 +1099,7 @@ def _avg_pool_ext(
     divisor_override: Given = None,
 ) -> str:
     call.only("divisor_override", divisor_override, None)
-    x = call.tensor(input)
+    x = call.tensor(x)
     axes = {"AvgPool1D": 1, "AvgPool2D": 2, "AvgPool3DExt": 3}[call.primitive.type]
     _windows(call, x, axes)
     kernel = _spatial(call, kernel_size, axes, "kernel_size")
@@ -1115,7 +1111,7 @@ def _avg_pool_ext(
 
 def _max_pool_ext(
     call: Call,
-    input: Given,
+    x: Given,
     kernel_size: Given,
     stride: Given = None,
     padding: Given = 0,
@@ -1125,13 +1121,13 @@ def _max_pool_ext(
 ) -> Given:
     call.only("return_indices", return_indices, False)
     stride = kernel_size if stride in (None, ()) else stride
-    made = _pool_with_index(call, input, kernel_size, stride, padding, dilation, ceil_mode)
+    made = _pool_with_index(call, x, kernel_size, stride, padding, dilation, ceil_mode)
     return made if isinstance(call.form, tuple) else made[0]
 
 
 def _adaptive(kind: str, several: bool = False) -> Rule:
-    def rule(call: Call, input: Given, output_size: Given) -> Given:
-        x = call.tensor(input)
+    def rule(call: Call, x: Given, output_size: Given) -> Given:
+        x = call.tensor(x)
         said = output_size if isinstance(output_size, tuple) else (output_size,)
         if call.primitive.type.endswith("1D"):
             axes = 1
@@ -1223,7 +1219,7 @@ def _resize_smooth(mode: str) -> Rule:
 def _resize_linear(
     call: Call, x: Given, size: Given, coordinate_transformation_mode: Given = 0
 ) -> str:
-    forms = {0: "align_corners", 1: "half_pixel", "align_corners": "align_corners", "half_pixel": "half_pixel"}
+    forms = _named("asymmetric", "align_corners", "half_pixel")
     said = coordinate_transformation_mode
     call.only("coordinate_transformation_mode", said, *forms)
     return _resize(call, x, size, "linear", coordinate_transformation_mode=forms[said])
@@ -1256,6 +1252,11 @@ def _upsample(mode: str) -> Rule:
     return rule
 
 
+def _named(*names: str) -> dict[int | str, str]:
+    """Names by their number, and by themselves: older programs have those."""
+    return {**dict(enumerate(names)), **{one: one for one in names}}
+
+
 def _grid_sample(
     call: Call,
     input_x: Given,
@@ -1266,8 +1267,7 @@ def _grid_sample(
 ) -> str:
     """By numbers of InterpolationMode and GridSamplerPaddingMode, ops/include/op_enum.h."""
     modes = {0: "linear", 1: "nearest", "bilinear": "linear", "nearest": "nearest"}
-    outside = {0: "zeros", 1: "border", 2: "reflection"}
-    outside.update({one: one for one in [*outside.values()]})  # type: ignore[misc]
+    outside = _named("zeros", "border", "reflection")
     call.only("interpolation_mode", interpolation_mode, *modes)
     call.only("padding_mode", padding_mode, *outside)
     return call.node(
@@ -1292,11 +1292,11 @@ def _space_to_depth(call: Call, x: Given, block_size: Given, data_format: Given 
     return call.node("SpaceToDepth", call.name(x), blocksize=call.whole(block_size, "block_size"))
 
 
-def _pixel_shuffle(call: Call, input: Given, upscale_factor: Given) -> str:
-    if call.tensor(input).rank != 4:
-        call.refuse(f"{call.tensor(input).rank} dimensions")
+def _pixel_shuffle(call: Call, x: Given, upscale_factor: Given) -> str:
+    if call.tensor(x).rank != 4:
+        call.refuse(f"{call.tensor(x).rank} dimensions")
     block = call.whole(upscale_factor, "upscale_factor")
-    return call.node("DepthToSpace", call.name(input), blocksize=block, mode="CRD")
+    return call.node("DepthToSpace", call.name(x), blocksize=block, mode="CRD")
 
 
 # ***** Padding *****
@@ -1311,9 +1311,12 @@ _PADS = {
 
 
 def _padded(call: Call, x: Value, sides: Sequence[tuple[int, int]], mode: str, value: str) -> str:
-    """A tensor with so much before and behind each of its dimensions; less than nothing cuts."""
+    """A tensor with so much before and behind each of its dimensions."""
     if len(sides) != x.rank:
         call.malformed(f"padding for {len(sides)} of {x.rank} dimensions")
+    if min((one for side in sides for one in side), default=0) < 0:
+        # Kernels of MindSpore do not agree with its documentation here.
+        call.refuse("padding of less than nothing")
     if mode == "symmetric":
         return _symmetric(call, x, sides)
     if mode not in _PADS:
@@ -1327,8 +1330,6 @@ def _symmetric(call: Call, x: Value, sides: Sequence[tuple[int, int]]) -> str:
     """Mirrored at the edge, which counts: one is mirrored twice."""
     name = x.name
     for axis, (before, behind) in enumerate(sides):
-        if before < 0 or behind < 0:
-            call.malformed("padding of less than nothing")
         where, back = call.vector([axis]), call.vector([-1])
         parts = [name]
         if before:
@@ -1340,9 +1341,7 @@ def _symmetric(call: Call, x: Value, sides: Sequence[tuple[int, int]]) -> str:
             )
         if behind:
             parts.append(
-                call.node(
-                    "Slice", name, call.vector([-1]), call.vector([-1 - behind]), where, back
-                )
+                call.node("Slice", name, call.vector([-1]), call.vector([-1 - behind]), where, back)
             )
         if len(parts) > 1:
             name = call.node("Concat", *parts, axis=axis)
@@ -1394,8 +1393,8 @@ def _pad_v3(
 
 
 def _pad_last(mode: str) -> Rule:
-    def rule(call: Call, input: Given, padding: Given, value: Given = None) -> str:
-        return _pad_v3(call, input, padding, value, mode)
+    def rule(call: Call, x: Given, padding: Given, value: Given = None) -> str:
+        return _pad_v3(call, x, padding, value, mode)
 
     return rule
 
@@ -1424,7 +1423,7 @@ def _batch_norm(
 
 def _batch_norm_ext(
     call: Call,
-    input: Given,
+    x: Given,
     weight: Given = None,
     bias: Given = None,
     running_mean: Given = None,
@@ -1443,7 +1442,7 @@ def _batch_norm_ext(
     return [
         call.node(
             "BatchNormalization",
-            call.name(input),
+            call.name(x),
             *names,
             mean.name,
             call.name(runnning_var),
@@ -1487,13 +1486,13 @@ def _normalised(call: Call, x: Value, axes: list[int], epsilon: float) -> str:
 
 def _layer_norm_ext(
     call: Call,
-    input: Given,
+    x: Given,
     normalized_shape: Given,
     weight: Given = None,
     bias: Given = None,
     eps: Given = 1e-5,
 ) -> list[str]:
-    x = call.tensor(input)
+    x = call.tensor(x)
     shape = call.ints(normalized_shape, "normalized_shape")
     if not 0 < len(shape) <= x.rank:
         call.malformed(f"normalized_shape = {shape[:20]}")
@@ -1512,22 +1511,20 @@ def _layer_norm_ext(
 
 def _group_norm(
     call: Call,
-    input: Given,
+    x: Given,
     num_groups: Given,
     weight: Given = None,
     bias: Given = None,
     eps: Given = 1e-5,
 ) -> list[str]:
     """Groups as one dimension, normalised, then scaled by channel."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     if x.rank < 2:
         call.malformed(f"{x.rank} dimensions")
     groups = call.whole(num_groups, "num_groups")
     split = call.node("Reshape", x.name, call.vector([0, groups, -1]))
     ones, zeros = (call.filled([groups], number, x.type) for number in (1.0, 0.0))
-    made = call.node(
-        "InstanceNormalization", split, ones, zeros, epsilon=call.real(eps, "eps")
-    )
+    made = call.node("InstanceNormalization", split, ones, zeros, epsilon=call.real(eps, "eps"))
     made = call.node("Reshape", made, call.dims(x.name))
     column = call.vector([-1] + [1] * (x.rank - 2))
     for kind, one in (("Mul", weight), ("Add", bias)):
@@ -1620,10 +1617,10 @@ def _reduce(kind: str) -> Rule:
 
 def _reduce_ext(kind: str) -> Rule:
     def rule(
-        call: Call, input: Given, dim: Given = None, keepdim: Given = False, dtype: Given = None
+        call: Call, x: Given, dim: Given = None, keepdim: Given = False, dtype: Given = None
     ) -> str:
         # The sum of integers is long.
-        value = call.tensor(input, call.out_kind() if dtype is None else call.kind(dtype))
+        value = call.tensor(x, call.out_kind() if dtype is None else call.kind(dtype))
         return _reduced(call, kind, value, dim, keepdim)
 
     return rule
@@ -1638,8 +1635,8 @@ def _reduce_flags(kind: str) -> Rule:
 
 
 def _whole_reduction(kind: str) -> Rule:
-    def rule(call: Call, input: Given) -> str:
-        return call.node(kind, call.name(input), keepdims=0)
+    def rule(call: Call, x: Given) -> str:
+        return call.node(kind, call.name(x), keepdims=0)
 
     return rule
 
@@ -1667,9 +1664,9 @@ def _variance(call: Call, x: Value, axes: Given, correction: float, keep: Given)
 
 def _var(root: bool, mean: bool = False) -> Rule:
     def rule(
-        call: Call, input: Given, dim: Given = None, correction: Given = 1, keepdim: Given = False
+        call: Call, x: Given, dim: Given = None, correction: Given = 1, keepdim: Given = False
     ) -> Given:
-        x = call.tensor(input)
+        x = call.tensor(x)
         made, middle = _variance(call, x, dim, call.real(correction, "correction"), keepdim)
         made = call.node("Sqrt", made) if root else made
         return [made, middle] if mean else made
@@ -1678,15 +1675,15 @@ def _var(root: bool, mean: bool = False) -> Rule:
 
 
 def _reduce_std(
-    call: Call, input: Given, axis: Given = (), unbiased: Given = True, keep_dims: Given = False
+    call: Call, x: Given, axis: Given = (), unbiased: Given = True, keep_dims: Given = False
 ) -> list[str]:
-    x = call.tensor(input)
+    x = call.tensor(x)
     made, mean = _variance(call, x, axis, 1.0 if unbiased else 0.0, keep_dims)
     return [call.node("Sqrt", made), mean]
 
 
-def _norm(call: Call, input: Given, p: Given, dim: Given, keepdim: Given, dtype: Given) -> str:
-    x = call.tensor(input, call.out_kind() if dtype is None else call.kind(dtype))
+def _norm(call: Call, x: Given, p: Given, dim: Given, keepdim: Given, dtype: Given) -> str:
+    x = call.tensor(x, call.out_kind() if dtype is None else call.kind(dtype))
     power = call.real(p, "p")
     if power == 1:
         return _reduced(call, "ReduceL1", x, dim, keepdim)
@@ -1704,28 +1701,28 @@ def _norm(call: Call, input: Given, p: Given, dim: Given, keepdim: Given, dtype:
 
 def _lp_norm(
     call: Call,
-    input: Given,
+    x: Given,
     axis: Given,
     p: Given = 2,
     keep_dims: Given = False,
     epsilon: Given = 1e-12,
 ) -> str:
-    return _norm(call, input, p, axis, keep_dims, None)
+    return _norm(call, x, p, axis, keep_dims, None)
 
 
 def _vector_norm(
     call: Call,
-    input: Given,
+    x: Given,
     p: Given = 2.0,
     dim: Given = None,
     keepdim: Given = False,
     dtype: Given = None,
 ) -> str:
-    return _norm(call, input, p, dim, keepdim, dtype)
+    return _norm(call, x, p, dim, keepdim, dtype)
 
 
-def _log_sum_exp(call: Call, input: Given, dim: Given, keepdim: Given = False) -> str:
-    return _reduced(call, "ReduceLogSumExp", call.tensor(input), dim, keepdim)
+def _log_sum_exp(call: Call, x: Given, dim: Given, keepdim: Given = False) -> str:
+    return _reduced(call, "ReduceLogSumExp", call.tensor(x), dim, keepdim)
 
 
 def _arg(kind: str) -> Rule:
@@ -1739,8 +1736,8 @@ def _arg(kind: str) -> Rule:
 
 
 def _arg_ext(kind: str) -> Rule:
-    def rule(call: Call, input: Given, dim: Given = None, keepdim: Given = False) -> str:
-        x = call.tensor(input)
+    def rule(call: Call, x: Given, dim: Given = None, keepdim: Given = False) -> str:
+        x = call.tensor(x)
         if dim is None:
             flat = call.node("Reshape", x.name, call.vector([-1]))
             return call.node(kind, flat, axis=0, keepdims=0)
@@ -1751,8 +1748,8 @@ def _arg_ext(kind: str) -> Rule:
 
 
 def _arg_with_value(kind: str, values_first: bool = False) -> Rule:
-    def rule(call: Call, input: Given, axis: Given = 0, keep_dims: Given = False) -> list[str]:
-        x = call.tensor(input)
+    def rule(call: Call, x: Given, axis: Given = 0, keep_dims: Given = False) -> list[str]:
+        x = call.tensor(x)
         along = call.axis(call.whole(axis, "axis"), x.rank)
         keep = int(bool(keep_dims))
         index = call.node(f"Arg{kind}", x.name, axis=along, keepdims=keep)
@@ -1765,9 +1762,9 @@ def _arg_with_value(kind: str, values_first: bool = False) -> Rule:
 
 
 def _cumulative_sum(
-    call: Call, input: Given, axis: Given, exclusive: Given = False, reverse: Given = False
+    call: Call, x: Given, axis: Given, exclusive: Given = False, reverse: Given = False
 ) -> str:
-    x = call.tensor(input)
+    x = call.tensor(x)
     along = call.axis(call.whole(axis, "axis"), x.rank)
     return call.node(
         "CumSum",
@@ -1778,20 +1775,20 @@ def _cumulative_sum(
     )
 
 
-def _cumsum_ext(call: Call, input: Given, dim: Given, dtype: Given = None) -> str:
-    x = call.tensor(input, call.out_kind())
+def _cumsum_ext(call: Call, x: Given, dim: Given, dtype: Given = None) -> str:
+    x = call.tensor(x, call.out_kind())
     along = call.axis(call.whole(dim, "dim"), x.rank)
     return call.node("CumSum", x.name, call.scalar(along, INT64))
 
 
-def _top_k(call: Call, x: Given, k: Given, sorted: Given = True) -> list[str]:
+def _top_k(call: Call, x: Given, k: Given, sorted: Given = True) -> list[str]:  # noqa: A002
     return _largest(call, call.tensor(x), k, -1, True, sorted)
 
 
 def _top_k_ext(
-    call: Call, input: Given, k: Given, dim: Given = -1, largest: Given = True, sorted: Given = True
+    call: Call, x: Given, k: Given, dim: Given = -1, largest: Given = True, in_order: Given = True
 ) -> list[str]:
-    return _largest(call, call.tensor(input), k, dim, largest, sorted)
+    return _largest(call, call.tensor(x), k, dim, largest, in_order)
 
 
 def _largest(
@@ -1823,13 +1820,13 @@ def _sort(call: Call, x: Given, axis: Given = -1, descending: Given = False) -> 
 
 
 def _sort_ext(
-    call: Call, input: Given, dim: Given = -1, descending: Given = False, stable: Given = False
+    call: Call, x: Given, dim: Given = -1, descending: Given = False, stable: Given = False
 ) -> list[str]:
-    return _sort(call, input, dim, descending)
+    return _sort(call, x, dim, descending)
 
 
-def _sorted_places(call: Call, input: Given, dim: Given, descending: Given) -> str:
-    x = call.tensor(input)
+def _sorted_places(call: Call, x: Given, dim: Given, descending: Given) -> str:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     count = call.dims(x.name, along, along + 1)
     _, places = call.nodes(
@@ -1841,8 +1838,8 @@ def _sorted_places(call: Call, input: Given, dim: Given, descending: Given) -> s
 # ***** Shape *****
 
 
-def _reshape(call: Call, input: Given, shape: Given) -> Given:
-    x = call.tensor(input)
+def _reshape(call: Call, x: Given, shape: Given) -> Given:
+    x = call.tensor(x)
     wanted = call.integers(shape, "shape")
     if not isinstance(wanted, str):
         if len(wanted) > LARGEST_RANK:
@@ -1858,8 +1855,8 @@ def _reshape(call: Call, input: Given, shape: Given) -> Given:
     return call.node("Reshape", x.name, call.as_vector(wanted))
 
 
-def _view_as(call: Call, input: Given, other: Given) -> str:
-    return call.node("Reshape", call.name(input), call.dims(call.name(other)))
+def _view_as(call: Call, x: Given, other: Given) -> str:
+    return call.node("Reshape", call.name(x), call.dims(call.name(other)))
 
 
 def _flatten(call: Call, input_x: Given) -> str:
@@ -1869,8 +1866,8 @@ def _flatten(call: Call, input_x: Given) -> str:
     return call.node("Flatten", x.name, axis=1 if x.rank > 1 else 0)
 
 
-def _flatten_ext(call: Call, input: Given, start_dim: Given = 0, end_dim: Given = -1) -> str:
-    x = call.tensor(input)
+def _flatten_ext(call: Call, x: Given, start_dim: Given = 0, end_dim: Given = -1) -> str:
+    x = call.tensor(x)
     first = call.axis(call.whole(start_dim, "start_dim"), x.rank)
     last = call.axis(call.whole(end_dim, "end_dim"), x.rank)
     if last < first:
@@ -1882,24 +1879,24 @@ def _flatten_ext(call: Call, input: Given, start_dim: Given = 0, end_dim: Given 
     return call.node("Reshape", x.name, shape)
 
 
-def _transpose(call: Call, input: Given, dims: Given) -> str:
-    x = call.tensor(input)
+def _transpose(call: Call, x: Given, dims: Given) -> str:
+    x = call.tensor(x)
     order = [call.axis(one, x.rank) for one in call.ints(dims, "dims")]
     if sorted(order) != [*range(x.rank)]:
         call.malformed(f"dims = {order[:20]} for {x.rank} dimensions")
     return call.node("Transpose", x.name, perm=order)
 
 
-def _swap(call: Call, input: Given, dim0: Given, dim1: Given) -> str:
-    x = call.tensor(input)
+def _swap(call: Call, x: Given, dim0: Given, dim1: Given) -> str:
+    x = call.tensor(x)
     first, second = (call.axis(call.whole(one, "dim"), x.rank) for one in (dim0, dim1))
     order = [*range(x.rank)]
     order[first], order[second] = order[second], order[first]
     return call.node("Transpose", x.name, perm=order)
 
 
-def _transpose_ext(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _transpose_ext(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     return call.node("Transpose", x.name, perm=[*range(x.rank)][::-1])
 
 
@@ -1911,8 +1908,8 @@ def _expand_dims(call: Call, input_x: Given, axis: Given) -> Given:
     return call.node("Unsqueeze", x.name, call.vector([along]))
 
 
-def _squeeze(call: Call, input: Given, axis: Given = ()) -> Given:
-    x = call.tensor(input)
+def _squeeze(call: Call, x: Given, axis: Given = ()) -> Given:
+    x = call.tensor(x)
     said = [] if axis is None else call.ints(axis, "axis")
     if said:
         axes = [call.axis(one, x.rank) for one in said]
@@ -1922,7 +1919,9 @@ def _squeeze(call: Call, input: Given, axis: Given = ()) -> Given:
         axes = [place for place, size in enumerate(x.shape) if size == 1]
     if x.array is not None and all(x.array.shape[one] == 1 for one in axes):
         return call.known(np.squeeze(x.array, tuple(axes)))
-    return call.node("Squeeze", x.name, call.vector(axes)) if axes else call.node("Identity", x.name)
+    return (
+        call.node("Squeeze", x.name, call.vector(axes)) if axes else call.node("Identity", x.name)
+    )
 
 
 def _concat(call: Call, tensors: Given, axis: Given = 0) -> Given:
@@ -1955,20 +1954,19 @@ def _stack_ext(call: Call, tensors: Given, dim: Given = 0) -> str:
     return _stack(call, tensors, dim)
 
 
-def _unstack(call: Call, input: Given, axis: Given = 0) -> list[str]:
-    x = call.tensor(input)
+def _unstack(call: Call, x: Given, axis: Given = 0) -> list[str]:
+    x = call.tensor(x)
     along = call.axis(call.whole(axis, "axis"), x.rank)
     count = x.size(along)
     if count is None or count > MOST_PARTS:
         call.refuse("a size that is not known" if count is None else f"{count} parts")
     return [
-        call.node("Gather", x.name, call.scalar(place, INT64), axis=along)
-        for place in range(count)
+        call.node("Gather", x.name, call.scalar(place, INT64), axis=along) for place in range(count)
     ]
 
 
-def _unstack_ext(call: Call, input: Given, dim: Given = 0) -> list[str]:
-    return _unstack(call, input, dim)
+def _unstack_ext(call: Call, x: Given, dim: Given = 0) -> list[str]:
+    return _unstack(call, x, dim)
 
 
 def _split(call: Call, input_x: Given, axis: Given = 0, output_num: Given = 1) -> list[str]:
@@ -1982,8 +1980,8 @@ def _split(call: Call, input_x: Given, axis: Given = 0, output_num: Given = 1) -
     return call.nodes("Split", x.name, outputs=count, axis=along, num_outputs=count)
 
 
-def _split_sizes(call: Call, input: Given, split_size: Given, dim: Given = 0) -> list[str]:
-    x = call.tensor(input)
+def _split_sizes(call: Call, x: Given, split_size: Given, dim: Given = 0) -> list[str]:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     sizes = call.ints(split_size, "split_size")
     if not 1 <= len(sizes) <= MOST_PARTS or min(sizes) < 0:
@@ -1991,9 +1989,9 @@ def _split_sizes(call: Call, input: Given, split_size: Given, dim: Given = 0) ->
     return call.nodes("Split", x.name, call.vector(sizes), outputs=len(sizes), axis=along)
 
 
-def _split_tensor(call: Call, input: Given, split_size: Given, dim: Given = 0) -> list[str]:
+def _split_tensor(call: Call, x: Given, split_size: Given, dim: Given = 0) -> list[str]:
     """Parts of one size, but for the last."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     total, size = x.size(along), call.whole(split_size, "split_size")
     if total is None:
@@ -2001,22 +1999,22 @@ def _split_tensor(call: Call, input: Given, split_size: Given, dim: Given = 0) -
     if size < 1 or total / size > MOST_PARTS:
         call.malformed(f"split_size = {size}")
     sizes = [min(size, total - begin) for begin in range(0, total, size)]
-    return _split_sizes(call, input, tuple(sizes), along)
+    return _split_sizes(call, x, tuple(sizes), along)
 
 
-def _chunk(call: Call, input: Given, chunks: Given, dim: Given = 0) -> list[str]:
-    x = call.tensor(input)
+def _chunk(call: Call, x: Given, chunks: Given, dim: Given = 0) -> list[str]:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     total, count = x.size(along), call.whole(chunks, "chunks")
     if total is None:
         call.refuse("a size that is not known")
     if not 1 <= count <= MOST_PARTS:
         call.malformed(f"chunks = {count}")
-    return _split_tensor(call, input, max(-(-total // count), 1), along)
+    return _split_tensor(call, x, max(-(-total // count), 1), along)
 
 
-def _tile(call: Call, input: Given, dims: Given) -> str:
-    x = call.tensor(input)
+def _tile(call: Call, x: Given, dims: Given) -> str:
+    x = call.tensor(x)
     times = call.integers(dims, "dims")
     if isinstance(times, str):
         call.refuse("dims are computed as a tensor")
@@ -2029,18 +2027,20 @@ def _tile(call: Call, input: Given, dims: Given) -> str:
     return call.node("Tile", name, call.vector(times))
 
 
-def _tile_any(call: Call, input: Given, dims: Given) -> str:
+def _tile_any(call: Call, x: Given, dims: Given) -> str:
     """Times that are known, or numbers that the model computes, one for each dimension."""
     if isinstance(dims, tuple) and any(isinstance(one, Scalar) for one in dims):
-        if len(dims) != call.tensor(input).rank:
+        if len(dims) != call.tensor(x).rank:
             call.refuse("dims are computed, for another number of dimensions")
-        return call.node("Tile", call.name(input), call.as_vector(call.integers(dims, "dims")))
-    return _tile(call, input, dims)
+        return call.node("Tile", call.name(x), call.as_vector(call.integers(dims, "dims")))
+    return _tile(call, x, dims)
 
 
-def _repeat(call: Call, input: Given, repeats: Given, dim: Given = None, output_size: Given = None) -> str:
+def _repeat(
+    call: Call, x: Given, repeats: Given, dim: Given = None, output_size: Given = None
+) -> str:
     """Each element so many times, one behind the other."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     count = call.whole(repeats, "repeats")
     if not 0 < count <= MOST_PARTS:
         call.refuse(f"repeats = {count}")
@@ -2059,8 +2059,8 @@ def _repeat(call: Call, input: Given, repeats: Given, dim: Given = None, output_
     return call.node("Reshape", wide, shape)
 
 
-def _broadcast(call: Call, input: Given, shape: Given) -> str:
-    x = call.tensor(input)
+def _broadcast(call: Call, x: Given, shape: Given) -> str:
+    x = call.tensor(x)
     wanted = call.integers(shape, "shape")
     if isinstance(wanted, str):
         return call.node("Expand", x.name, wanted)
@@ -2070,12 +2070,12 @@ def _broadcast(call: Call, input: Given, shape: Given) -> str:
     return call.node("Expand", x.name, call.vector([1 if one == -1 else one for one in wanted]))
 
 
-def _expand_as(call: Call, input: Given, other: Given) -> str:
-    return call.node("Expand", call.name(input), call.dims(call.name(other)))
+def _expand_as(call: Call, x: Given, other: Given) -> str:
+    return call.node("Expand", call.name(x), call.dims(call.name(other)))
 
 
-def _flip(call: Call, input: Given, axis: Given) -> str:
-    x = call.tensor(input)
+def _flip(call: Call, x: Given, axis: Given) -> str:
+    x = call.tensor(x)
     axes = [call.axis(one, x.rank) for one in call.ints(axis, "axis")]
     if not axes:
         return call.node("Identity", x.name)
@@ -2083,8 +2083,8 @@ def _flip(call: Call, input: Given, axis: Given) -> str:
     return call.node("Slice", x.name, *map(call.vector, ends))
 
 
-def _roll(call: Call, input: Given, shifts: Given, dims: Given = None) -> str:
-    x = call.tensor(input)
+def _roll(call: Call, x: Given, shifts: Given, dims: Given = None) -> str:
+    x = call.tensor(x)
     moves = call.ints(shifts, "shifts")
     axes = [] if dims is None else [call.axis(one, x.rank) for one in call.ints(dims, "dims")]
     if not axes or len(axes) != len(moves):
@@ -2105,8 +2105,8 @@ def _roll(call: Call, input: Given, shifts: Given, dims: Given = None) -> str:
 
 
 def _triangle(upper: int) -> Rule:
-    def rule(call: Call, input: Given, diagonal: Given = 0) -> str:
-        x = call.tensor(input)
+    def rule(call: Call, x: Given, diagonal: Given = 0) -> str:
+        x = call.tensor(x)
         k = call.scalar(call.whole(diagonal, "diagonal"), INT64)
         if x.type == BOOL:
             made = call.node("Trilu", call.name(x, INT32), k, upper=upper)
@@ -2136,8 +2136,8 @@ def _mesh(call: Call, inputs: Given, indexing: Given = 1) -> list[str]:
     return [call.node("Expand", one, shape_name) for one in wide]
 
 
-def _diag(call: Call, input: Given) -> str:
-    x = call.tensor(input)
+def _diag(call: Call, x: Given) -> str:
+    x = call.tensor(x)
     if x.rank != 1:
         call.refuse(f"{x.rank} dimensions")
     size = call.dims(x.name)
@@ -2147,8 +2147,8 @@ def _diag(call: Call, input: Given) -> str:
     return call.node("Where", eye, x.name, call.scalar(0, x.type))
 
 
-def _narrow(call: Call, input: Given, dim: Given, start: Given, length: Given) -> str:
-    x = call.tensor(input)
+def _narrow(call: Call, x: Given, dim: Given, start: Given, length: Given) -> str:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     begin, count = call.whole(start, "start"), call.whole(length, "length")
     size = x.size(along)
@@ -2159,9 +2159,9 @@ def _narrow(call: Call, input: Given, dim: Given, start: Given, length: Given) -
     return call.node("Slice", x.name, *map(call.vector, ends))
 
 
-def _slice(call: Call, input: Given, begin: Given, size: Given) -> str:
+def _slice(call: Call, x: Given, begin: Given, size: Given) -> str:
     """So much from here on; -1 is all that there is."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     starts, sizes = call.integers(begin, "begin"), call.integers(size, "size")
     axes = call.vector(range(x.rank))
     if isinstance(starts, str) or isinstance(sizes, str):
@@ -2173,14 +2173,10 @@ def _slice(call: Call, input: Given, begin: Given, size: Given) -> str:
     return call.node("Slice", x.name, call.vector(starts), call.vector(ends), axes)
 
 
-def _slice_ext(
-    call: Call, input: Given, dim: Given, start: Given, end: Given, step: Given = 1
-) -> str:
-    x = call.tensor(input)
+def _slice_ext(call: Call, x: Given, dim: Given, start: Given, end: Given, step: Given = 1) -> str:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
-    names = [
-        call.row(one, what) for one, what in ((start, "start"), (end, "end"))
-    ]
+    names = [call.row(one, what) for one, what in ((start, "start"), (end, "end"))]
     return call.node(
         "Slice", x.name, *names, call.vector([along]), call.vector([call.whole(step, "step")])
     )
@@ -2200,100 +2196,38 @@ def _strided_slice(
 ) -> str:
     """A slice of each dimension, with masks whose bits count the slices."""
     x = call.tensor(input_x)
+    # Kernels of MindSpore do not agree with its documentation here.
+    call.only("ellipsis_mask", ellipsis_mask, 0)
+    call.only("new_axis_mask", new_axis_mask, 0)
     steps = call.ints(strides, "strides")
+    if len(steps) > x.rank:
+        call.malformed(f"{len(steps)} slices of {x.rank} dimensions")
     firsts, lasts = _numbers(call, begin, len(steps)), _numbers(call, end, len(steps))
-    masks = [
-        call.whole(one, "a mask")
-        for one in (begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
-    ]
-    at = [[bool(mask >> place & 1) for place in range(len(steps))] for mask in masks]
-    no_begin, no_end, dots, new, shrink = at
-    if sum(dots) > 1:
-        call.malformed("several ellipses")
-    if len(steps) > LARGEST_RANK:
-        call.malformed(f"{len(steps)} slices")
-    places = [place for place in range(len(steps)) if not dots[place] and not new[place]]
-    # What no slice is for goes where the ellipsis is, else behind.
-    if len(places) > x.rank:
-        call.malformed(f"{len(places)} slices of {x.rank} dimensions")
-    rest = x.rank - len(places)
-    starts: list[Given] = []
-    ends: list[Given] = []
-    axes: list[int] = []
-    jumps: list[int] = []
-    kept: list[str] = []
-    axis = 0
-    for place, step in enumerate(steps):
-        if dots[place]:
-            kept += ["keep"] * rest
-            axis += rest
-            continue
-        if new[place]:
-            kept.append("new")
-            continue
-        if step == 0:
-            call.malformed("a stride of 0")
-        first, last = firsts[place], lasts[place]
-        if shrink[place]:
-            # One element, whatever the end says.
-            if step < 0:
-                call.refuse("shrink_axis_mask with a negative stride")
-            starts.append(first)
-            known = isinstance(first, int)
-            if not known:
-                ends.append(_plus_one(call, first))
-            else:
-                ends.append(INT_LIMIT if first == -1 else first + 1)
-            jumps.append(1)
-            axes.append(axis)
-            kept.append("drop")
-        else:
-            low, high = (0, INT_LIMIT) if step > 0 else (INT_LIMIT, -INT_LIMIT)
-            starts.append(low if no_begin[place] else first)
-            ends.append(high if no_end[place] else last)
-            jumps.append(step)
-            axes.append(axis)
-            kept.append("keep")
-        axis += 1
-    name = x.name
-    whole = all(
-        (a, b, s) == (0, INT_LIMIT, 1) for a, b, s in zip(starts, ends, jumps, strict=True)
+    no_begin, no_end, shrink = (
+        [bool(call.whole(mask, "a mask") >> axis & 1) for axis in range(len(steps))]
+        for mask in (begin_mask, end_mask, shrink_axis_mask)
     )
-    if axes and not whole:
-        full = [
-            place
-            for place in range(len(axes))
-            if (starts[place], ends[place], jumps[place]) != (0, INT_LIMIT, 1)
-        ]
-        bounds = [
-            call.as_vector(call.integers(tuple(numbers[place] for place in full), "a slice"))
-            for numbers in (starts, ends)
-        ]
-        name = call.node(
-            "Slice",
-            name,
-            *bounds,
-            call.vector([axes[place] for place in full]),
-            call.vector([jumps[place] for place in full]),
-        )
-    dropped, seat = [], 0
-    for what in kept:
-        if what == "new":
+    slices: list[tuple[int, Given, Given, int]] = []
+    for axis, (first, last, step) in enumerate(zip(firsts, lasts, steps, strict=True)):
+        if step == 0 or (shrink[axis] and step < 0):
+            call.malformed(f"a stride of {step}")
+        if shrink[axis]:
+            # One element, whatever the end says.
+            slices.append((axis, first, _behind(call, first), 1))
             continue
-        if what == "drop":
-            dropped.append(seat)
-        seat += 1
+        low, high = (0, INT_LIMIT) if step > 0 else (INT_LIMIT, -INT_LIMIT)
+        first = low if no_begin[axis] else first
+        last = high if no_end[axis] else last
+        if (first, last, step) != (0, INT_LIMIT, 1):
+            slices.append((axis, first, last, step))
+    name = x.name
+    if slices:
+        axes, starts, ends, jumps = zip(*slices, strict=True)
+        bounds = [call.as_vector(call.integers(one, "a slice")) for one in (starts, ends)]
+        name = call.node("Slice", name, *bounds, call.vector(axes), call.vector(jumps))
+    dropped = [axis for axis, drop in enumerate(shrink) if drop]
     if dropped:
         name = call.node("Squeeze", name, call.vector(dropped))
-    added, seat = [], 0
-    for what in kept:
-        if what == "drop":
-            continue
-        if what == "new":
-            added.append(seat)
-        seat += 1
-    if added:
-        name = call.node("Unsqueeze", name, call.vector(added))
     return name if name != x.name else call.node("Identity", name)
 
 
@@ -2312,8 +2246,10 @@ def _numbers(call: Call, given: Given, count: int) -> list[Given]:
     return [one if isinstance(one, Scalar) else call.whole(one, "a slice") for one in said]
 
 
-def _plus_one(call: Call, first: Scalar) -> Scalar:
+def _behind(call: Call, first: int | Scalar) -> int | Scalar:
     """The end of a slice of one element: behind the last one there is none."""
+    if isinstance(first, int):
+        return INT_LIMIT if first == -1 else first + 1
     name = call.cast(first.name, first.kind, INT64)
     following = call.node("Add", name, call.vector([1]))
     last = call.node("Equal", following, call.vector([0]))
@@ -2360,7 +2296,7 @@ def _embedding_lookup(call: Call, input_params: Given, input_indices: Given, off
 
 def _embedding(
     call: Call,
-    input: Given,
+    x: Given,
     weight: Given,
     padding_idx: Given = None,
     max_norm: Given = None,
@@ -2368,7 +2304,7 @@ def _embedding(
     scale_grad_by_freq: Given = False,
 ) -> str:
     call.only("max_norm", max_norm, None)
-    return call.node("Gather", call.name(weight), call.name(input), axis=0)
+    return call.node("Gather", call.name(weight), call.name(x), axis=0)
 
 
 def _gather_elements(call: Call, x: Given, dim: Given, index: Given) -> str:
@@ -2381,14 +2317,14 @@ def _gather_nd(call: Call, input_x: Given, indices: Given) -> str:
     return call.node("GatherND", call.name(input_x), call.name(indices, INT64))
 
 
-def _index_select(call: Call, input: Given, dim: Given, index: Given) -> str:
-    x = call.tensor(input)
+def _index_select(call: Call, x: Given, dim: Given, index: Given) -> str:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     return call.node("Gather", x.name, call.name(index), axis=along)
 
 
-def _select_at(call: Call, input: Given, dim: Given, index: Given) -> str:
-    x = call.tensor(input)
+def _select_at(call: Call, x: Given, dim: Given, index: Given) -> str:
+    x = call.tensor(x)
     along = call.axis(call.whole(dim, "dim"), x.rank)
     return call.node("Gather", x.name, call.name(index), axis=along)
 
@@ -2410,8 +2346,9 @@ def _one_hot(
     ]
     along = call.axis(call.whole(axis, "axis"), i.rank + 1)
     # ONNX counts negative indices from the end; here they are nowhere.
-    below = call.node("Less", i.name, call.scalar(0, i.type))
-    where = call.node("Where", below, call.scalar(count, i.type), i.name)
+    index = call.name(i, INT64)
+    below = call.node("Less", index, call.scalar(0, INT64))
+    where = call.node("Where", below, call.scalar(count, INT64), index)
     values = call.node("Concat", *ends, axis=0)
     return call.node("OneHot", where, call.scalar(count, INT64), values, axis=along)
 
@@ -2424,7 +2361,8 @@ def _scatter_elements(
     axis: Given = 0,
     reduce: Given = "none",
 ) -> str:
-    forms = {"none": "none", "add": "add", "max": "max", "min": "min", "mul": "mul", 0: "none", 1: "add"}
+    forms: dict[int | str, str] = {one: one for one in ("none", "add", "max", "min", "mul")}
+    forms.update({0: "none", 1: "add"})
     call.only("reduce", reduce, *forms)
     x = call.tensor(data)
     along = call.axis(call.whole(axis, "axis"), x.rank)
@@ -2439,13 +2377,13 @@ def _scatter_elements(
 
 
 def _scatter(
-    call: Call, input: Given, dim: Given, index: Given, src: Given, reduce: Given = "none"
+    call: Call, x: Given, dim: Given, index: Given, src: Given, reduce: Given = "none"
 ) -> str:
-    return _scatter_elements(call, input, index, src, dim, reduce)
+    return _scatter_elements(call, x, index, src, dim, reduce)
 
 
-def _scatter_add(call: Call, input: Given, dim: Given, index: Given, src: Given) -> str:
-    return _scatter_elements(call, input, index, src, dim, "add")
+def _scatter_add(call: Call, x: Given, dim: Given, index: Given, src: Given) -> str:
+    return _scatter_elements(call, x, index, src, dim, "add")
 
 
 def _tensor_scatter(reduction: str) -> Rule:
@@ -2465,18 +2403,18 @@ def _tensor_scatter(reduction: str) -> Rule:
 def _scatter_nd(call: Call, indices: Given, updates: Given, shape: Given) -> str:
     u = call.tensor(updates)
     empty = _full(call, shape, 0, u.type)
-    return call.node(
-        "ScatterND", empty, call.name(indices, INT64), u.name, reduction="add"
-    )
+    return call.node("ScatterND", empty, call.name(indices, INT64), u.name, reduction="add")
 
 
-def _nonzero(call: Call, input: Given) -> str:
-    x = call.node("NonZero", call.name(input))
+def _nonzero(call: Call, x: Given) -> str:
+    call.graph.may_be_empty = True
+    x = call.node("NonZero", call.name(x))
     return call.cast(call.node("Transpose", x, perm=[1, 0]), INT64, call.out_kind())
 
 
-def _masked_select(call: Call, input: Given, mask: Given) -> str:
-    x, flags = call.tensor(input), call.tensor(mask, BOOL)
+def _masked_select(call: Call, x: Given, mask: Given) -> str:
+    call.graph.may_be_empty = True
+    x, flags = call.tensor(x), call.tensor(mask, BOOL)
     both = [x.name, flags.name]
     if x.dims != flags.dims or min(x.shape, default=0) < 0:
         shape = [call.dims(name) for name in both]
@@ -2492,24 +2430,26 @@ def _segment_sum(call: Call, input_x: Given, segment_ids: Given, num_segments: G
     x, ids = call.tensor(input_x), call.tensor(segment_ids)
     if ids.rank != 1:
         call.refuse(f"segment_ids of {ids.rank} dimensions")
-    parts = [call.row(num_segments, "num_segments")]
-    parts += [call.dims(x.name, 1)] if x.rank > 1 else []
+    # Negative ones are left out: they go to a segment more, which is cut off.
+    count = call.row(num_segments, "num_segments")
+    one, index = call.vector([1]), call.name(ids, INT64)
+    negative = call.node("Less", index, call.scalar(0, INT64))
+    index = call.node("Unsqueeze", call.node("Where", negative, count, index), one)
+    parts = [call.node("Add", count, one)] + ([call.dims(x.name, 1)] if x.rank > 1 else [])
     shape = parts[0] if len(parts) == 1 else call.node("Concat", *parts, axis=0)
     zeros = call.node("Expand", call.scalar(0, x.type), shape)
-    where = call.node("Unsqueeze", call.name(ids, INT64), call.vector([1]))
-    return call.node("ScatterND", zeros, where, x.name, reduction="add")
+    made = call.node("ScatterND", zeros, index, x.name, reduction="add")
+    return call.node("Slice", made, call.vector([0]), count, call.vector([0]))
 
 
 # ***** What begins a graph *****
 
 
-def _shape(call: Call, input: Given) -> tuple[int | Scalar, ...]:
+def _shape(call: Call, x: Given) -> tuple[int | Scalar, ...]:
     """The sizes one by one: those that are known as numbers."""
-    x = call.tensor(input)
+    x = call.tensor(x)
     return tuple(
-        size
-        if size >= 0
-        else Scalar(call.dims(x.name, axis, axis + 1), INT64, (x.name, axis))
+        size if size >= 0 else Scalar(call.dims(x.name, axis, axis + 1), INT64, (x.name, axis))
         for axis, size in enumerate(x.shape)
     )
 
@@ -2521,17 +2461,15 @@ def _tensor_shape(call: Call, input_x: Given) -> Given:
     return call.dims(x.name)
 
 
-def _rank(call: Call, input: Given) -> int:
-    return call.tensor(input).rank
+def _rank(call: Call, x: Given) -> int:
+    return call.tensor(x).rank
 
 
-def _size(call: Call, input: Given) -> Given:
-    x = call.tensor(input)
+def _size(call: Call, x: Given) -> Given:
+    x = call.tensor(x)
     if min(x.shape, default=0) >= 0:
         return math.prod(x.shape)
-    return Scalar(
-        call.node("Reshape", call.node("Size", x.name), call.vector([1])), INT64
-    )
+    return Scalar(call.node("Reshape", call.node("Size", x.name), call.vector([1])), INT64)
 
 
 def _full(call: Call, shape: Given, number: Given, kind: ElementType) -> str:
@@ -2562,22 +2500,22 @@ def _fill_old(call: Call, dtype: Given, shape: Given, value: Given) -> str:
 
 
 def _filled_like(number: float) -> Rule:
-    def rule(call: Call, input: Given, dtype: Given = None) -> str:
+    def rule(call: Call, x: Given, dtype: Given = None) -> str:
         kind = call.out_kind()
-        shape = call.dims(call.name(input))
+        shape = call.dims(call.name(x))
         return call.node("Expand", call.scalar(number, kind), shape)
 
     return rule
 
 
-def _full_like(call: Call, input: Given, fill_value: Given, dtype: Given = None) -> str:
+def _full_like(call: Call, x: Given, fill_value: Given, dtype: Given = None) -> str:
     kind = call.out_kind()
-    return call.node("Expand", call.name(fill_value, kind), call.dims(call.name(input)))
+    return call.node("Expand", call.name(fill_value, kind), call.dims(call.name(x)))
 
 
 def _eye(call: Call, n: Given, m: Given, dtype: Given = None) -> Given:
     rows, columns = call.whole(n, "n"), call.whole(m, "m")
-    if not (0 < rows and 0 < columns and rows * columns <= 1 << 20):
+    if not (rows > 0 and columns > 0 and rows * columns <= 1 << 20):
         call.refuse(f"a matrix of {rows} by {columns}")
     return call.known(np.eye(rows, columns).astype(call.out_kind().numpy))
 
@@ -2677,6 +2615,10 @@ def _scalar_compared(kind: str, known: Callable[[Any, Any], bool]) -> Rule:
             return known(x, y)
         if isinstance(x, Scalar) and x == y:
             return known(0, 0)
+        if isinstance(y, int) and _is_above(call, x, y):
+            return known(y + 1, y)
+        if isinstance(x, int) and _is_above(call, y, x):
+            return known(x, x + 1)
         kinds = [
             one.kind if isinstance(one, Scalar) else FLOAT if isinstance(one, float) else INT64
             for one in (x, y)
@@ -2688,6 +2630,14 @@ def _scalar_compared(kind: str, known: Callable[[Any, Any], bool]) -> Rule:
         return Scalar(call.node(kind, first, second), BOOL)
 
     return rule
+
+
+def _is_above(call: Call, given: Given, number: int) -> bool:
+    """Whether something is a dimension, which is larger than this: none is empty, unless values decide."""
+    if not isinstance(given, Scalar) or given.size is None:
+        return False
+    plain = (given.factor, given.more) == (1, 0)
+    return plain and number < (0 if call.graph.may_be_empty else 1)
 
 
 def _scalar_not(call: Call, x: Given) -> Given:
@@ -2776,12 +2726,28 @@ _equal = _scalar_compared("Equal", lambda x, y: x == y)
 
 
 def _in_sequence(call: Call, x: Given, items: Given) -> Given:
-    found = call.items(items)
-    if not isinstance(x, (int, float, str)) or not all(
-        isinstance(one, (int, float, str)) for one in found
-    ):
-        call.refuse("numbers that are computed when the model runs")
-    return x in found
+    found = [_equal(call, x, one) for one in call.items(items)]
+    if any(one is True for one in found):
+        return True
+    names = [one.name for one in found if isinstance(one, Scalar)]
+    while len(names) > 1:
+        names = [call.node("Or", *names[:2]), *names[2:]]
+    return Scalar(names[0], BOOL) if names else False
+
+
+def _is(call: Call, x: Given, y: Given) -> Given:
+    plain = (bool, int, float, str, type(None))
+    if isinstance(x, plain) and isinstance(y, plain):
+        return x is y
+    if isinstance(x, Scalar) and x.kind == BOOL and isinstance(y, bool):
+        return x if y else _scalar_not(call, x)
+    if y is not None:
+        call.refuse("values that are computed when the model runs")
+    return False
+
+
+def _is_not(call: Call, x: Given, y: Given) -> Given:
+    return _scalar_not(call, _is(call, x, y))
 
 
 def _sequence_length(call: Call, x: Given) -> int:
@@ -2855,9 +2821,7 @@ def _lstm(
     return [call.node("Squeeze", made, call.vector([1])), *states]
 
 
-def _column(
-    call: Call, w: Value, shapes: list[tuple[int, ...]], sizes: list[int]
-) -> list[str]:
+def _column(call: Call, w: Value, shapes: list[tuple[int, ...]], sizes: list[int]) -> list[str]:
     """The parts of a joined column: what was joined, where the program shows it; else slices."""
     made = {output: node for node in call.graph.nodes for output in node.output}
     joined = made.get(w.name)
@@ -2924,10 +2888,10 @@ TABLE: Mapping[str, Rule] = {
             "Tanh": "Tanh",
         }.items()
     },
-    **{
-        name: _same
-        for name in ("Clone", "Contiguous", "Copy", "Detach", "Identity", "StopGradient", "stop_gradient")
-    },
+    **dict.fromkeys(
+        ("Clone", "Contiguous", "Copy", "Detach", "Identity", "StopGradient", "stop_gradient"),
+        _same,
+    ),
     "Cast": _cast,
     "Erfc": _erfc,
     "Exp": _exp,
@@ -2947,9 +2911,7 @@ TABLE: Mapping[str, Rule] = {
     "Rsqrt": _rsqrt,
     "Sinc": _sinc,
     "Square": _square,
-    "ToDtype": lambda call, input, dtype=None, non_blocking=False, copy=False: _cast(
-        call, input, dtype
-    ),
+    "ToDtype": lambda call, x, dtype=None, non_blocking=False, copy=False: _cast(call, x, dtype),
     "Trunc": _trunc,
     # Activation.
     "CeLU": _celu,
@@ -2966,10 +2928,10 @@ TABLE: Mapping[str, Rule] = {
     "HSwish": _unary("HardSwish"),
     "Hardtanh": _hard_tanh,
     "LeakyReLUExt": _leaky,
-    "LogSigmoid": lambda call, input: _log_sigmoid(call, input),
+    "LogSigmoid": lambda call, x: _log_sigmoid(call, x),
     "LogSoftmax": _softmax("LogSoftmax"),
-    "LogSoftmaxExt": lambda call, input, dim=None, dtype=None: _softmax("LogSoftmax")(
-        call, input, dim, dtype
+    "LogSoftmaxExt": lambda call, x, dim=None, dtype=None: _softmax("LogSoftmax")(
+        call, x, dim, dtype
     ),
     "Mish": _unary("Mish"),
     "MishExt": _unary("Mish"),
@@ -3025,15 +2987,18 @@ TABLE: Mapping[str, Rule] = {
         for name in ("And", "Or", "Xor")
         for form in ("", "Tensor", "Scalar")
     },
-    **{name: _invert for name in ("BitwiseNot", "Invert")},
-    **{name: _floor_mod for name in ("FloorMod", "RemainderTensorTensor", "RemainderTensorScalar", "RemainderScalarTensor")},
-    **{name: _fmod for name in ("FmodScalar", "FmodTensor", "Mod", "TruncateMod")},
-    **{name: _floor_divide for name in ("FloorDiv", "FloorDivScalar")},
-    **{name: _divide for name in ("DivMod", "DivMods")},
-    **{name: _pow for name in ("Pow", "PowScalarTensor", "PowTensorScalar")},
-    **{name: _lerp for name in ("Lerp", "LerpScalar")},
-    **{name: _masked_fill for name in ("MaskedFill", "MaskedFillScalar")},
-    **{name: _select for name in ("Select", "SelectV2")},
+    **dict.fromkeys(("BitwiseNot", "Invert"), _invert),
+    **dict.fromkeys(
+        ("FloorMod", "RemainderTensorTensor", "RemainderTensorScalar", "RemainderScalarTensor"),
+        _floor_mod,
+    ),
+    **dict.fromkeys(("FmodScalar", "FmodTensor", "Mod", "TruncateMod"), _fmod),
+    **dict.fromkeys(("FloorDiv", "FloorDivScalar"), _floor_divide),
+    **dict.fromkeys(("DivMod", "DivMods"), _divide),
+    **dict.fromkeys(("Pow", "PowScalarTensor", "PowTensorScalar"), _pow),
+    **dict.fromkeys(("Lerp", "LerpScalar"), _lerp),
+    **dict.fromkeys(("MaskedFill", "MaskedFillScalar"), _masked_fill),
+    **dict.fromkeys(("Select", "SelectV2"), _select),
     "AddN": _add_n,
     "Addcdiv": _addc("Div"),
     "AddcdivExt": _addc("Div"),
@@ -3054,9 +3019,9 @@ TABLE: Mapping[str, Rule] = {
     "Xdivy": _zero_or("Div"),
     "Xlogy": _zero_or("Log"),
     # Matrices.
-    "Addbmm": lambda call, input, batch1, batch2, beta=1, alpha=1: _added_product(
+    "Addbmm": lambda call, x, batch1, batch2, beta=1, alpha=1: _added_product(
         call,
-        input,
+        x,
         call.node(
             "ReduceSum",
             call.node("MatMul", call.name(batch1), call.name(batch2)),
@@ -3115,6 +3080,7 @@ TABLE: Mapping[str, Rule] = {
     "MaxPool": _pool("MaxPool"),
     "MaxPool3D": _pool3d("MaxPool"),
     "MaxPool3DWithArgmax": _pool_with_index,
+    "MaxPoolWithArgmaxV2": _pool_with_index,
     "MaxPoolWithIndices": _pool_with_index,
     "MaxPoolWithMask": _pool_with_index,
     "MirrorPad": _mirror_pad,
@@ -3162,15 +3128,15 @@ TABLE: Mapping[str, Rule] = {
     "ArgMinWithValue": _arg_with_value("Min"),
     "Argmax": _arg("ArgMax"),
     "Argmin": _arg("ArgMin"),
-    "ArgSort": lambda call, input, dim=-1, descending=False, stable=False: _sorted_places(
-        call, input, dim, descending
+    "ArgSort": lambda call, x, dim=-1, descending=False, stable=False: _sorted_places(
+        call, x, dim, descending
     ),
     "CumSum": _cumulative_sum,
     "CumsumExt": _cumsum_ext,
     "LogSumExp": _log_sum_exp,
     "LpNorm": _lp_norm,
-    "LpNormV2": lambda call, input, p=2, dim=None, keepdim=False, epsilon=1e-12: _norm(
-        call, input, p, dim, keepdim, None
+    "LpNormV2": lambda call, x, p=2, dim=None, keepdim=False, epsilon=1e-12: _norm(
+        call, x, p, dim, keepdim, None
     ),
     "LinalgVectorNorm": _vector_norm,
     "MaxDim": _arg_with_value("Max", True),
@@ -3212,8 +3178,8 @@ TABLE: Mapping[str, Rule] = {
     "SplitTensorView": _split_tensor,
     "SplitWithSize": _split_sizes,
     "SplitWithSizeView": _split_sizes,
-    "SplitV": lambda call, input, size_splits, split_dim=0: _split_sizes(
-        call, input, size_splits, split_dim
+    "SplitV": lambda call, x, size_splits, split_dim=0: _split_sizes(
+        call, x, size_splits, split_dim
     ),
     "Squeeze": _squeeze,
     "Stack": _stack,
@@ -3283,6 +3249,8 @@ TABLE: Mapping[str, Rule] = {
     # Numbers and tuples.
     "BoolNot": _scalar_not,
     "InSequence": _in_sequence,
+    "is_": _is,
+    "is_not": _is_not,
     "ScalarAdd": _scalar_arithmetic("Add", lambda x, y: x + y),
     "ScalarBool": lambda call, x: _scalar_cast(call, x, 30),
     "ScalarCast": _scalar_cast,

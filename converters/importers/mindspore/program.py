@@ -80,7 +80,7 @@ class Form:
 
 
 Forms: TypeAlias = "Form | Opaque | tuple[Forms, ...]"
-Constant: TypeAlias = "bool | int | float | str | None | Stored | Opaque | tuple[Constant, ...]"
+Constant: TypeAlias = "bool | int | float | str | Stored | Opaque | tuple[Constant, ...] | None"
 
 
 @dataclass(frozen=True)
@@ -221,9 +221,7 @@ class _Reader:
             main = function if first else main
         if main is None:
             raise self.malformed("it has no graph")
-        return Program(
-            self.where, main, functions, primitives, self.constants, self.parameters
-        )
+        return Program(self.where, main, functions, primitives, self.constants, self.parameters)
 
     # ***** Messages *****
 
@@ -504,4 +502,13 @@ class _Reader:
         return Span(self.data[location], offset, length)
 
 
-__all__ = ["Form", "Function", "Node", "Opaque", "Primitive", "Program", "is_mindir", "read_program"]
+__all__ = [
+    "Form",
+    "Function",
+    "Node",
+    "Opaque",
+    "Primitive",
+    "Program",
+    "is_mindir",
+    "read_program",
+]
