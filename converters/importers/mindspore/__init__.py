@@ -43,9 +43,9 @@ def to_onnx(path: Path) -> onnx.ModelProto:
 
     Raises:
         UsageError: There is no such file.
-        UnsafeInput: A file is malformed or encrypted, or weights are not where the program says.
+        UnsafeInput: A file is malformed, or weights are not where the program says.
         UnsupportedOperators: Some operators are unknown, or used in a way that is not supported; all are listed.
-        UnsupportedError: An input or output is no tensor, or an element type is none of ONNX's.
+        UnsupportedError: It is encrypted, an input or output is no tensor, or an element type is none of ONNX's.
     """
     return convert(read_program(path))
 

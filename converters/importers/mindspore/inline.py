@@ -230,6 +230,8 @@ class Inliner:
             return tuple(self.declared(part) for part in form)
         if isinstance(form, Opaque):
             return form if form.what in MONADS else Refused()
+        if form.dims is None:
+            return Refused()
         name = self.graph.fresh("refused")
         return (
             Scalar(name, form.kind or INT64) if form.number else Value(name, form.kind, form.dims)

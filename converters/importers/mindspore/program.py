@@ -43,6 +43,8 @@ DEEPEST = 16
 # Bytes of what a program is called in it, before it says that MindSpore made it.
 LONGEST_VERSION = 32
 PRODUCER = b"MindSpore"
+# How blocks begin that MindSpore encrypted, of programs as of checkpoints.
+ENCRYPTED = b"\xd8\x5e\x3a\x7f"
 
 # `AttributeProto.AttributeType`
 FLOATS = {1, 10, 11, 16}
@@ -171,16 +173,18 @@ def read_program(path: Path) -> Program:
 
     Raises:
         UsageError: There is no such file.
-        UnsafeInput: It is malformed or encrypted, or its weights are not where it says.
-        UnsupportedError: Tensors of a kind that cannot be read: compressed, or of texts.
+        UnsafeInput: It is malformed, or its weights are not where it says.
+        UnsupportedError: It is encrypted, or has tensors of a kind that cannot be read: compressed, or of texts.
     """
     file = File(path)
     view = file.bytes(0, file.size)
-    if not is_mindir(bytes(view[:64])):
-        raise UnsafeInput(
-            f"{path.name}: no .mindir, or an encrypted one",
-            fix="export the model without enc_key, or fetch the file again",
+    head = bytes(view[:64])
+    if head.startswith(ENCRYPTED):
+        raise UnsupportedError(
+            f"{path.name}: it is encrypted", fix="export the model without enc_key"
         )
+    if not is_mindir(head):
+        raise UnsafeInput(f"{path.name}: no .mindir", fix="fetch the file again")
     return _Reader(file, view, path.name).program()
 
 
