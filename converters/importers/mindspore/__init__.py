@@ -4,6 +4,7 @@
     build.py      values of a program, and what an operator's function sees
     inline.py     graphs that call each other -> one graph, with If and Loop
     ops.py        ONE table: primitive -> nodes
+    biases.py     biases, which MindSpore adds behind a convolution -> inputs of it
 
 Parameters keep MindSpore's names, nodes have those of the cells that they belong to. Inputs have the names of
 `construct`'s arguments; MindIR has none for outputs: `output`, or `output_0`, `output_1` ...
@@ -22,6 +23,7 @@ from onnx import helper
 
 from converters.errors import UnsafeInput, UnsupportedError
 from converters.importers.graph import IR_VERSION, OPSET, Value, symbols
+from converters.importers.mindspore.biases import with_biases
 from converters.importers.mindspore.build import Again, Making, Raised
 from converters.importers.mindspore.inline import Inliner
 from converters.importers.mindspore.ops import TABLE
@@ -60,10 +62,23 @@ def convert(program: Program) -> onnx.ModelProto:
     inliner.report()
     outputs = [*_outputs(inliner, program, result)]
     nodes, initialisers = graph.pruned([output.name for output in outputs])
+    nodes = with_biases(nodes, initialisers)
     made = helper.make_graph(nodes, "mindspore", inputs, outputs, initialisers)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
     model.producer_name = "polyzoo"
+    return _with_ranks(model, program.where)
+
+
+def _with_ranks(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """The model with dimensions of outputs of which MindSpore does not even know how many they are."""
+    if all(one.type.tensor_type.HasField("shape") for one in model.graph.output):
+        return model
+    inferred = onnx.shape_inference.infer_shapes(model)
+    for declared, found in zip(model.graph.output, inferred.graph.output, strict=True):
+        if not found.type.tensor_type.HasField("shape"):
+            raise UnsupportedError(f"{where}: {declared.name} has any number of dimensions")
+        declared.CopyFrom(found)
     return model
 
 
@@ -121,11 +136,10 @@ def _outputs(inliner: Inliner, program: Program, result: Any) -> Iterator[onnx.V
                 f"{program.where}: output {index} is no tensor, or of an element type that ONNX"
                 " does not have"
             )
-        if value.dims is None:
-            raise UnsupportedError(f"{program.where}: output {index} has any number of dimensions")
         name = inliner.graph.fresh("output" if len(found) == 1 else f"output_{index}")
         inliner.graph.node("Identity", [value.name], [name])
-        shape = [size if size >= 0 else None for size in value.dims]
+        dims = value.dims
+        shape = None if dims is None else [size if size >= 0 else None for size in dims]
         yield helper.make_tensor_value_info(name, value.kind.onnx, shape)
 
 

@@ -2796,22 +2796,16 @@ def _lstm(
     width = call.whole(input_size, "input_size")
     if not (0 < hidden < 1 << 24 and 0 < width < 1 << 24):
         call.malformed(f"hidden_size = {hidden}, input_size = {width}")
-    sizes = [4 * hidden * width, 4 * hidden * hidden] + ([4 * hidden] if has_bias else [])
-    shapes = [(4 * hidden, width), (4 * hidden, hidden), (4 * hidden,)][: len(sizes)]
-    parts = _column(call, call.tensor(w), shapes, sizes)
-    gates = [_gates(call, part) for part in parts]
-    first = call.vector([0])
-    weights = [call.node("Unsqueeze", one, first) for one in gates[:2]]
-    if has_bias:
-        nothing = call.filled([4 * hidden], 0.0, call.tensor(x).type)
-        both = call.node("Concat", gates[2], nothing, axis=0)
-        weights.append(call.node("Unsqueeze", both, first))
-    else:
-        weights.append("")
+    shapes: list[tuple[int, ...]] = [(4 * hidden, width), (4 * hidden, hidden)]
+    shapes += [(4 * hidden,)] if has_bias else []
+    weights = _stored_gates(call, call.tensor(w), shapes) or _sliced_gates(
+        call, call.tensor(w), shapes
+    )
     made, *states = call.nodes(
         "LSTM",
         call.name(x),
         *weights,
+        *([] if has_bias else [""]),
         "",
         call.name(h),
         call.name(c),
@@ -2821,29 +2815,60 @@ def _lstm(
     return [call.node("Squeeze", made, call.vector([1])), *states]
 
 
-def _column(call: Call, w: Value, shapes: list[tuple[int, ...]], sizes: list[int]) -> list[str]:
-    """The parts of a joined column: what was joined, where the program shows it; else slices."""
+# Gates in MindSpore: i, f, g, o; in ONNX: i, o, f, g.
+_GATES = [0, 3, 1, 2]
+
+
+def _stored_gates(call: Call, w: Value, shapes: list[tuple[int, ...]]) -> list[str]:
+    """Weights as ONNX has them, where the program shows of which parameters they were joined; else nothing."""
     made = {output: node for node in call.graph.nodes for output in node.output}
-    joined = made.get(w.name)
-    if joined is not None and joined.op_type == "Concat" and len(joined.input) == len(shapes):
-        found = [made.get(name) for name in joined.input]
-        if all(one is not None and one.op_type == "Reshape" for one in found):
-            whole = [one.input[0] for one in found if one is not None]
-            known = {value.name: value.dims for value in call.graph.values.values()}
-            if all(known.get(name) == shape for name, shape in zip(whole, shapes, strict=True)):
-                return whole
-    flat = call.node("Reshape", w.name, call.vector([-1]))
-    parts = call.nodes("Split", flat, call.vector(sizes), outputs=len(sizes), axis=0)
+
+    def behind(name: str, kind: str) -> list[str]:
+        node = made.get(name)
+        return [*node.input] if node is not None and node.op_type == kind else []
+
+    parts = [behind(one, "Reshape")[:1] for one in behind(w.name, "Concat")]
+    found = [(behind(one[0], "Add") or one) if one else [] for one in parts]
+    biases = 2 if len(shapes) == 3 else 0
+    if [len(one) for one in found] not in ([1, 1], [1, 1, biases]):
+        return []
+    names = [name for one in found for name in one]
+    tensors = [call.graph.initialisers.get(name) for name in names]
+    if [tuple(one.dims) if one else None for one in tensors] != [*shapes[:2], *shapes[2:] * 2]:
+        return []
+    arrays = [
+        np.frombuffer(one.raw_data, call.tensor(w).type.numpy).reshape(4, -1, *one.dims[1:])[_GATES]
+        for one in tensors
+        if one is not None
+    ]
+    flat = [one.reshape(1, -1, *one.shape[2:]) for one in arrays]
+    joined = flat[:2] + ([np.concatenate(flat[2:], 1)] if biases else [])
     return [
-        call.node("Reshape", part, call.vector(shape))
-        for part, shape in zip(parts, shapes, strict=True)
+        call.graph.constant(np.ascontiguousarray(one), name)
+        for one, name in zip(joined, names, strict=False)
     ]
 
 
-def _gates(call: Call, name: str) -> str:
-    """Weights with their gates as ONNX orders them: i, o, f, g."""
-    parts = call.nodes("Split", name, outputs=4, axis=0, num_outputs=4)
-    return call.node("Concat", *(parts[gate] for gate in (0, 3, 1, 2)), axis=0)
+def _sliced_gates(call: Call, w: Value, shapes: list[tuple[int, ...]]) -> list[str]:
+    """Weights as ONNX has them, cut out of a column that the model computes."""
+    flat = call.node("Reshape", w.name, call.vector([-1]))
+    sizes = call.vector([math.prod(shape) for shape in shapes])
+    parts = call.nodes("Split", flat, sizes, outputs=len(shapes), axis=0)
+    made = []
+    for part, shape in zip(parts, shapes, strict=True):
+        gates = call.nodes(
+            "Split",
+            call.node("Reshape", part, call.vector(shape)),
+            outputs=4,
+            axis=0,
+            num_outputs=4,
+        )
+        ordered = [gates[gate] for gate in _GATES]
+        if len(shape) == 1:
+            ordered.append(call.filled([shape[0]], 0.0, w.type))
+        joined = call.node("Concat", *ordered, axis=0)
+        made.append(call.node("Unsqueeze", joined, call.vector([0])))
+    return made
 
 
 # ***** The table *****
