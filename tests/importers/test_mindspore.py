@@ -129,6 +129,32 @@ def test_control_flow_stays(exported, name, kind):
 
 
 @needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "kind", "parameters"),
+    [
+        ("conv", "Conv", ["f.weight", "f.bias"]),
+        ("conv_transpose", "ConvTranspose", ["f.weight", "f.bias"]),
+        ("dense", "Gemm", ["f.weight", "f.bias"]),
+        ("layer_norm", "LayerNormalization", ["f.gamma", "f.beta"]),
+    ],
+)
+def test_a_layer_is_one_node_with_its_parameters(exported, name, kind, parameters):
+    nodes = to_onnx(exported / f"{name}.mindir").graph.node
+    (layer,) = [one for one in nodes if one.op_type == kind]
+    assert layer.input[1:] == parameters
+    assert "Add" not in {one.op_type for one in nodes}
+
+
+@needs_mindspore
+def test_gates_are_parameters(exported):
+    model = to_onnx(exported / "lstm_two.mindir")
+    kept = {one.name for one in model.graph.initializer}
+    layers = [one for one in model.graph.node if one.op_type == "LSTM"]
+    assert len(layers) == 4
+    assert all({*one.input[1:4]} <= kept for one in layers)
+
+
+@needs_mindspore
 def test_weights_of_a_loop_are_no_state(exported):
     (loop,) = [
         one for one in to_onnx(exported / "loop_counter.mindir").graph.node if one.op_type == "Loop"
@@ -361,6 +387,31 @@ def test_calls_without_end_are_refused(tmp_path, depth, width):
 def test_a_graph_that_only_calls_itself_is_refused(tmp_path):
     with pytest.raises(ConversionError):
         to_onnx(_written(tmp_path, message(7, _graph(_node("REF::g")))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "declared"),
+    [("MakeTuple", "x", SHAPE), ("ScalarMul", "n", b""), ("SequenceAdd", "t", b"")],
+)
+def test_doubling_is_bounded(tmp_path, kind, first, declared):
+    body = _constant("n", _attribute("value", 7, number(3, 3)))
+    body += _constant("t", _attribute("value", 20, message(17, _attribute("", 7, number(10, 1)))))
+    for level in range(200):
+        last = first if level == 0 else f"v{level - 1}"
+        body += _node("REF::P", (last, last), f"v{level}", declared)
+    body += _node("REF::Q", ("x", "v199"))
+    parts = (message(7, _graph(body)), _primitive("P", kind), _primitive("Q", "Reshape"))
+    with pytest.raises(ConversionError):
+        to_onnx(_written(tmp_path, *parts))
+
+
+def test_tuples_within_tuples_are_bounded(tmp_path):
+    body = b"".join(
+        _node("REF::P", (f"v{level - 1}" if level else "x",), f"v{level}") for level in range(3000)
+    )
+    parts = (message(7, _graph(body, output="v2999")), _primitive("P", "MakeTuple"))
+    with pytest.raises(UnsafeInput, match="too deep"):
+        to_onnx(_written(tmp_path, *parts))
 
 
 def test_values_within_values_are_bounded(tmp_path):

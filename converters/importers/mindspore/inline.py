@@ -52,9 +52,11 @@ Rule: TypeAlias = Callable[..., Any]
 Frame: TypeAlias = dict[str, Any]
 
 # Calls within calls: each statement of control flow is one.
-DEEPEST = 60
+DEEPEST = 48
 DEEPEST_LOOPS = 3
-MOST_CALLS = 1_000_000
+# What is given to operators, all in all, calls followed: a small program could ask for very much.
+MOST_ARGUMENTS = 5_000_000
+DEEPEST_TUPLE = 64
 
 
 class Inliner:
@@ -70,7 +72,7 @@ class Inliner:
         self.heads: dict[tuple[str, ...], bool] = {}
         self.names: dict[str, set[str]] = {}
         self.depth = 0
-        self.calls = 0
+        self.spent = 0
 
     # ***** Calls *****
 
@@ -99,9 +101,6 @@ class Inliner:
         }
         self.depth += 1
         for node in function.nodes:
-            self.calls += 1
-            if self.calls > MOST_CALLS:
-                raise self.malformed(f"more than {MOST_CALLS} operators, calls followed")
             if node.output in frame:
                 raise self.malformed(f"{node.output[:200]!r} is computed twice")
             frame[node.output] = self.node(frame, node, head)
@@ -112,6 +111,7 @@ class Inliner:
     def node(self, frame: Frame, node: Node, head: bool) -> Any:
         """What a node makes."""
         given = tuple(self.find(frame, name) for name in node.inputs)
+        self.spend(given)
         called = node.called
         if isinstance(called, Primitive):
             return self.operator(called, given, node)
@@ -123,6 +123,16 @@ class Inliner:
         if head and isinstance(found, Choice) and not given:
             return found
         return self.follow(found, given, node)
+
+    def spend(self, given: tuple[Any, ...]) -> None:
+        """Count what is given to an operator."""
+        self.spent += 1
+        for place, _ in _leaves(given):
+            self.spent += 1
+            if self.spent > MOST_ARGUMENTS:
+                raise self.malformed(f"more than {MOST_ARGUMENTS} arguments, calls followed")
+            if len(place) > DEEPEST_TUPLE:
+                raise self.malformed("tuples within tuples, too deep")
 
     def find(self, frame: Frame, name: str) -> Any:
         """A value by its name."""
@@ -175,7 +185,9 @@ class Inliner:
             return self.run(called.called, arguments)
         if isinstance(called, Choice):
             return self.choose(called, given, node)
-        if isinstance(called, (Raised, Refused, Opaque)):
+        if isinstance(called, Raised):
+            return called
+        if isinstance(called, Refused):
             return self.declared(node.form)
         raise self.malformed(f"{str(node.called)[:200]!r} is called, which is no graph")
 
@@ -183,6 +195,8 @@ class Inliner:
 
     def operator(self, primitive: Primitive, given: tuple[Any, ...], node: Node) -> Any:
         """What an operator makes; refusals are gathered."""
+        if _holds(given, Raised):
+            return Raised()
         if _holds(given, Refused):
             return self.declared(node.form)
         special = _SPECIAL.get(primitive.type)
@@ -510,8 +524,6 @@ def _item(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
         count = len(given[0])
         if -count <= given[1] < count:
             return given[0][given[1]]
-    if len(given) == 2 and isinstance(given[0], (Opaque, Raised)):
-        return inliner.declared(node.form)
     return inliner.refuse("TupleGetItem", "no item of a tuple that is known", node)
 
 
@@ -530,7 +542,7 @@ def _switch(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
     if isinstance(condition, (bool, int, float)):
         return yes if condition else no
     if not isinstance(condition, (Value, Scalar)):
-        return inliner.declared(node.form)
+        return inliner.refuse("Switch", "a condition that is no number", node)
     call = Call(inliner.graph, Primitive("Switch"), node.form, _scope(node.scope))
     return Choice(call.name(condition, BOOL), yes, no)
 
@@ -582,8 +594,8 @@ def _bound(call: Call, rule: Rule, given: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _leaves(value: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """What is in tuples within tuples, with its place."""
-    if isinstance(value, tuple):
+    """What is in tuples within tuples, with its place; not beyond a depth that none has."""
+    if isinstance(value, tuple) and len(place) <= DEEPEST_TUPLE:
         for index, part in enumerate(value):
             yield from _leaves(part, (*place, index))
     else:

@@ -633,11 +633,17 @@ def _matmul(
     call: Call, x: Given, mat2: Given, transpose_a: Given = False, transpose_b: Given = False
 ) -> str:
     kind = call.out_kind()
-    names = []
-    for one, flag in ((x, transpose_a), (mat2, transpose_b)):
+    first, second = call.tensor(x, kind), call.tensor(mat2, kind)
+    for flag in (transpose_a, transpose_b):
         call.only("transpose", flag, True, False)
-        x = call.tensor(one, kind)
-        names.append(_turned(call, x, x.name) if flag else x.name)
+    weight = second.name in call.graph.initialisers
+    if transpose_b and not transpose_a and weight and first.rank == second.rank == 2:
+        # The weight of a layer keeps its layout.
+        return call.node("Gemm", first.name, second.name, transB=1)
+    names = [
+        _turned(call, one, one.name) if flag else one.name
+        for one, flag in ((first, transpose_a), (second, transpose_b))
+    ]
     return call.node("MatMul", *names)
 
 
@@ -2553,9 +2559,12 @@ def _scalar_arithmetic(kind: str, known: Callable[[Any, Any], Any]) -> Rule:
     def rule(call: Call, x: Given, y: Given) -> Given:
         if isinstance(x, (bool, int, float)) and isinstance(y, (bool, int, float)):
             try:
-                return known(x, y)
+                made = known(x, y)
             except (ZeroDivisionError, OverflowError):
                 call.malformed(f"{kind} of {x} and {y}")
+            if abs(made) > INT_LIMIT and isinstance(made, int):
+                call.malformed(f"{kind} of {x} and {y} is too large")
+            return made
         wanted = call.out_kind()
         made = call.node(kind, _row(call, x, wanted), _row(call, y, wanted))
         return Scalar(made, wanted, *_affine(kind, x, y))
@@ -2755,7 +2764,10 @@ def _sequence_length(call: Call, x: Given) -> int:
 
 
 def _sequence_add(call: Call, x: Given, y: Given) -> Given:
-    return call.items(x) + call.items(y)
+    made = call.items(x) + call.items(y)
+    if len(made) > MOST_PARTS:
+        call.refuse(f"{len(made)} values")
+    return made
 
 
 def _sequence_slice(call: Call, x: Given, start: Given, stop: Given, step: Given) -> Given:
