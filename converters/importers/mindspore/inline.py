@@ -55,7 +55,7 @@ Frame: TypeAlias = dict[str, Any]
 DEEPEST = 48
 DEEPEST_LOOPS = 3
 # What is given to operators, all in all, calls followed: a small program could ask for very much.
-MOST_ARGUMENTS = 5_000_000
+MOST_ARGUMENTS = 500_000
 DEEPEST_TUPLE = 64
 
 
