@@ -21,6 +21,7 @@ from converters.checkpoints import formats, paddle_program
 from converters.checkpoints.onnx_initializers import has_nodes
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.importers.imported import Attempt, Imported, Reference
+from converters.importers.mindspore.program import is_mindir
 
 # What a source is -> what it is called in text.
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -181,10 +182,7 @@ def _program(path: Path) -> str | None:
         head = file.read(64)
     if head.startswith(b"PK"):
         return _archive(path)
-    # The version of MindIR, as text: field 1, a length and digits.
-    if head[:1] == b"\n" and head[1:2] and head[2 : 2 + head[1]].replace(b".", b"").isdigit():
-        return "mindir"
-    return None
+    return "mindir" if is_mindir(head) else None
 
 
 def _archive(path: Path) -> str | None:

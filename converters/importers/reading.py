@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from converters.emitters import inference_script, write_manifest
+from converters.emitters import inference_script
 from converters.emitters.signature import name_dimensions, signature
 from converters.errors import RuntimeFailed, UnsafeInput, raised
 from converters.graph import read_graph
@@ -25,7 +25,9 @@ LIMITS = Limits(seconds=900, memory_bytes=16 << 30)
 
 
 def importer(framework: str) -> ModuleType:
-    """The importer of a framework: `to_onnx(path) -> ModelProto`, `files(path)` and `LOADED`."""
+    """The importer of a framework: `to_onnx(path) -> ModelProto` and `files(path)`, names that
+    its inference.py looks for -> files.
+    """
     return importlib.import_module(f"converters.importers.{framework}")
 
 
@@ -78,5 +80,5 @@ def _runnable(path: Path, framework: str, kind: str, model: Path, folder: Path) 
         "inference": "infer.py",
         "signature": specs,
     }
-    write_manifest(folder, manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

@@ -17,6 +17,32 @@ needs_torch = pytest.mark.skipif(
 needs_paddle = pytest.mark.skipif(
     importlib.util.find_spec("paddle") is None, reason="PaddlePaddle is not installed"
 )
+needs_mindspore = pytest.mark.skipif(
+    importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed"
+)
+MINDSPORE = """
+import sys
+import mindspore as ms
+from mindspore import Tensor, nn
+
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, pad_mode="pad", padding=1, has_bias=True)
+        self.bn = nn.BatchNorm2d(8)
+        self.act = nn.ReLU()
+        self.fc = nn.Dense(8, 5)
+
+    def construct(self, x):
+        x = self.act(self.bn(self.conv(x)))
+        return self.fc(x.mean(axis=(2, 3)))
+
+ms.set_seed(0)
+net = Net()
+net.set_train(False)
+ms.export(net, Tensor(shape=[None, 3, None, None], dtype=ms.float32), file_name=sys.argv[1],
+          file_format="MINDIR")
+"""
 PADDLE = """
 import sys
 import paddle
@@ -135,3 +161,24 @@ def test_a_program_of_paddle(tmp_path, monkeypatch, form):
     assert all(
         isinstance(manifest["signature"]["inputs"][0]["shape"][axis], str) for axis in (0, 2, 3)
     )
+
+
+@needs_mindspore
+def test_a_program_of_mindspore(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "save.py").write_text(MINDSPORE)
+    subprocess.run(
+        [sys.executable, tmp_path / "save.py", tmp_path / "p/net"], check=True, capture_output=True
+    )
+    done = zoo(
+        "convert", tmp_path / "p/net.mindir", "--to", "mindspore,paddle,pytorch,onnx", "--out",
+        tmp_path / "o", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for row in json.loads(done.stdout)["results"]:
+        assert row["verification"]["reference"] == "mindspore"
+        assert len(row["verification"]["cases"]) >= 2
+        assert row["max_abs_error"] < 1e-4
+    manifest = json.loads((tmp_path / "o/mindspore/manifest.json").read_text())
+    assert manifest["route"] == ["mindspore", "onnx", "mindspore"]
+    assert {"conv.weight", "bn.gamma", "fc.weight"} <= set(manifest["parameters"].values())

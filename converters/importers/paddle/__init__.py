@@ -2,7 +2,7 @@
 
     program.py    a `ProgramDesc` (.pdmodel, __model__) -> small records
     pir.py        a program in the new form (.json) -> the same records
-    build.py      the ONNX graph in the making, and what an operator's function sees of it
+    build.py      what an operator's function sees of the program
     ops.py        ONE table: operator -> nodes
 
 Parameters keep Paddle's names; inputs and outputs have the names of feeds and fetches. Source: those files say.
@@ -21,23 +21,19 @@ from converters.checkpoints import paddle_program
 from converters.checkpoints.files import File
 from converters.checkpoints.tensors import Tensor
 from converters.errors import UnsafeInput, Unsupported, UnsupportedError, UnsupportedOperators
-from converters.importers.paddle.build import (
+from converters.importers.graph import (
     IR_VERSION,
     LARGEST_CONSTANT,
     OPSET,
-    Call,
     Graph,
     Refusal,
     Value,
-    unsupported_type,
+    symbols,
 )
+from converters.importers.paddle.build import Call, unsupported_type
 from converters.importers.paddle.ops import TABLE
 from converters.importers.paddle.pir import read_pir
 from converters.importers.paddle.program import Program, Variable, read_description
-
-# Names of dynamic dimensions: those of images by their meaning, others by their place.
-BATCH = "N"
-IMAGE = {3: ("N", "C", "L"), 4: ("N", "C", "H", "W"), 5: ("N", "C", "D", "H", "W")}
 
 
 def to_onnx(path: Path) -> onnx.ModelProto:
@@ -125,20 +121,6 @@ def _inputs(graph: Graph, program: Program) -> Iterator[onnx.ValueInfoProto]:
         graph.values[name] = Value(graph.fresh(name), variable.kind, variable.dims)
         shape = symbols(variable.dims, forms.index(variable.dims))
         yield helper.make_tensor_value_info(name, variable.kind.onnx, shape)
-
-
-def symbols(dims: tuple[int, ...], form: int) -> list[int | str]:
-    """Dimensions with names for those of any size.
-
-    The first dimension is the batch, of all inputs; others have the same name only in inputs of the same
-    declared shape, which `form` numbers: that they are equal elsewhere nothing says.
-    """
-    known = IMAGE.get(len(dims), (BATCH, *(f"D{axis}" for axis in range(1, len(dims)))))
-    suffix = f"_{form}" if form else ""
-    return [
-        size if size >= 0 else (BATCH if axis == 0 else known[axis] + suffix)
-        for axis, size in enumerate(dims)
-    ]
 
 
 def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,488 @@
+"""MindSpore's programs through our own importer: numbers as the living Cell's, refusals that say why, hostile files.
+
+MindSpore exports and runs the cases in a process of its own (mindspore_cases.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converters.checkpoints.wire import message, number, string
+from converters.errors import (
+    ConversionError,
+    UnsafeInput,
+    UnsupportedError,
+    UnsupportedOperators,
+    UsageError,
+)
+from converters.importers.mindspore import is_mindir, to_onnx
+from converters.importers.mindspore.ops import TABLE
+from tests.importers.mindspore_cases import CASES, TWINS
+
+HERE = Path(__file__).parent
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+# MindSpore's kernel for CPU has its weights from a table of 1,024.
+ROUGH = {"resize_bicubic_False": 5e-3, "resize_bicubic_True": 5e-3}
+
+needs_mindspore = pytest.mark.skipif(
+    importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed"
+)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder with all cases."""
+    folder = tmp_path_factory.mktemp("mindir")
+    # A case may end the process; the next one goes on behind it.
+    for _ in range(10):
+        done = subprocess.run(
+            [sys.executable, HERE / "mindspore_cases.py", folder],
+            capture_output=True,
+            timeout=500,
+        )
+        if not done.returncode:
+            return folder
+    raise RuntimeError(done.stderr.decode()[-2000:])
+
+
+def _computed(model, *arrays):
+    """Outputs for these inputs, by their order: a program may give an argument the name of what it becomes."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    names = [one.name for one in session.get_inputs()]
+    return session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+@needs_mindspore
+@pytest.mark.parametrize("name", [*CASES, *TWINS])
+def test_case(exported, name):
+    failed = exported / f"{name}.failed"
+    assert not failed.exists(), failed.read_text()
+    model = to_onnx(exported / f"{name}.mindir")
+    onnx.checker.check_model(model, full_check=True)
+    for run in (0, 1):
+        with np.load(exported / f"{name}.{run}.npz") as arrays:
+            inputs = [arrays[key] for key in arrays if key.startswith("in:")]
+            wanted = {int(key[4:]): arrays[key] for key in arrays if key.startswith("out:")}
+        found = _computed(model, *inputs)
+        assert len(found) == len(wanted)
+        for index, array in wanted.items():
+            assert found[index].shape == array.shape
+            assert found[index].dtype == array.dtype
+            limits = {**TOLERANCE, **({"atol": ROUGH[name]} if name in ROUGH else {})}
+            np.testing.assert_allclose(found[index], array, **limits)
+
+
+# ***** Names and sizes *****
+
+
+@needs_mindspore
+def test_parameters_and_dimensions_keep_their_names(exported):
+    model = to_onnx(exported / "modules.mindir")
+    assert {one.name for one in model.graph.initializer} >= {
+        "f.0.weight",
+        "f.1.gamma",
+        "f.1.beta",
+        "f.1.moving_mean",
+        "f.1.moving_variance",
+    }
+    (given,) = model.graph.input
+    assert given.name == "x"
+    dims = given.type.tensor_type.shape.dim
+    assert [one.dim_param or one.dim_value for one in dims] == ["N", 3, "H", "W"]
+    names = {one.op_type: one.name for one in model.graph.node}
+    assert names["Conv"] == "/f/0/Conv"
+    assert names["BatchNormalization"] == "/f/1/BatchNormalization"
+
+
+@needs_mindspore
+def test_outputs_are_numbered(exported):
+    model = to_onnx(exported / "several_outputs.mindir")
+    assert [one.name for one in model.graph.output] == ["output_0", "output_1", "output_2"]
+    model = to_onnx(exported / "dense.mindir")
+    assert [one.name for one in model.graph.output] == ["output"]
+
+
+@needs_mindspore
+def test_what_is_never_computed_is_left_out(exported):
+    kinds = {one.op_type for one in to_onnx(exported / "raising.mindir").graph.node}
+    assert kinds == {"Mul", "Identity"}
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "kind"), [("branch", "If"), ("loop", "Loop"), ("loop_branch", "Loop")]
+)
+def test_control_flow_stays(exported, name, kind):
+    assert kind in {one.op_type for one in to_onnx(exported / f"{name}.mindir").graph.node}
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "kind", "parameters"),
+    [
+        ("conv", "Conv", ["f.weight", "f.bias"]),
+        ("conv_transpose", "ConvTranspose", ["f.weight", "f.bias"]),
+        ("dense", "Gemm", ["f.weight", "f.bias"]),
+        ("layer_norm", "LayerNormalization", ["f.gamma", "f.beta"]),
+    ],
+)
+def test_a_layer_is_one_node_with_its_parameters(exported, name, kind, parameters):
+    nodes = to_onnx(exported / f"{name}.mindir").graph.node
+    (layer,) = [one for one in nodes if one.op_type == kind]
+    assert layer.input[1:] == parameters
+    assert "Add" not in {one.op_type for one in nodes}
+
+
+@needs_mindspore
+def test_gates_are_parameters(exported):
+    model = to_onnx(exported / "lstm_two.mindir")
+    kept = {one.name for one in model.graph.initializer}
+    layers = [one for one in model.graph.node if one.op_type == "LSTM"]
+    assert len(layers) == 4
+    assert all({*one.input[1:4]} <= kept for one in layers)
+
+
+@needs_mindspore
+def test_weights_of_a_loop_are_no_state(exported):
+    (loop,) = [
+        one for one in to_onnx(exported / "loop_counter.mindir").graph.node if one.op_type == "Loop"
+    ]
+    assert not [one for one in loop.input if one.startswith("f.")]
+
+
+# ***** Files *****
+
+
+@needs_mindspore
+def test_weights_in_a_folder_beside_it(exported):
+    with np.load(exported / "apart.npz") as arrays:
+        (found,) = _computed(to_onnx(exported / "apart_graph.mindir"), arrays["x"])
+        np.testing.assert_allclose(found, arrays["y"], **TOLERANCE)
+
+
+@needs_mindspore
+def test_a_missing_folder_is_refused(exported, tmp_path):
+    shutil.copy(exported / "apart_graph.mindir", tmp_path)
+    with pytest.raises(UnsafeInput, match="apart_variables/data_0"):
+        to_onnx(tmp_path / "apart_graph.mindir")
+
+
+@needs_mindspore
+def test_a_short_folder_is_refused(exported, tmp_path):
+    shutil.copy(exported / "apart_graph.mindir", tmp_path)
+    (tmp_path / "apart_variables").mkdir()
+    (tmp_path / "apart_variables" / "data_0").write_bytes(b"\0" * 65)
+    with pytest.raises(UnsafeInput, match="truncated"):
+        to_onnx(tmp_path / "apart_graph.mindir")
+
+
+@needs_mindspore
+def test_an_encrypted_one_is_refused(exported):
+    with pytest.raises(UnsupportedError, match="encrypted"):
+        to_onnx(exported / "locked.mindir")
+
+
+@needs_mindspore
+def test_it_is_recognised_by_its_bytes(exported):
+    assert is_mindir((exported / "dense.mindir").read_bytes()[:64])
+    assert not is_mindir((exported / "locked.mindir").read_bytes()[:64])
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
+    assert not is_mindir(model.SerializeToString()[:64])
+    assert not is_mindir(b"")
+    assert not is_mindir(b"\x0a\x20")
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError):
+        to_onnx(tmp_path / "none.mindir")
+
+
+# ***** Programs written here *****
+
+
+def _tensor(kind=1, dims=(2,), *, name="", raw=None, location=None, offset=0, length=8, key=""):
+    made = b"".join(number(1, size & (1 << 64) - 1) for size in dims) + number(2, kind)
+    made += string(7, name) if name else b""
+    made += message(9, raw) if raw is not None else b""
+    if location is not None:
+        where = string(1, location) + number(2, offset & (1 << 64) - 1) + number(3, length)
+        made += message(12, where)
+    return made + (string(13, key) if key else b"")
+
+
+def _attribute(name, kind, content=b""):
+    return string(1, name) + number(16, kind) + content
+
+
+def _declared(name, dims=(2,), kind=1):
+    return string(1, name) + message(2, _tensor(kind, dims))
+
+
+SHAPE = message(5, _attribute("shape", 19, message(12, _tensor())))
+
+
+def _node(called, inputs=("x",), output="y", shape=SHAPE, scope="Default/Op-op0"):
+    given = b"".join(string(1, one) for one in inputs)
+    return message(1, given + string(2, output) + string(4, called) + string(7, scope) + shape)
+
+
+def _constant(name, value):
+    return message(1, string(2, name) + string(4, "Constant") + message(5, value))
+
+
+def _graph(body, name="g", inputs=(("x", (2,)),), output="y"):
+    given = b"".join(message(5, _declared(*one)) for one in inputs)
+    return body + string(2, name) + given + message(6, _declared(output))
+
+
+def _primitive(name, kind=None, attributes=b""):
+    return message(12, string(1, name) + string(2, kind or name) + attributes)
+
+
+def _program(*parts):
+    return string(1, "1.1") + string(2, "MindSpore") + number(10, 1) + b"".join(parts)
+
+
+def _written(tmp_path, *parts):
+    path = tmp_path / "p.mindir"
+    path.write_bytes(_program(*parts))
+    return path
+
+
+def test_a_program_written_here(tmp_path):
+    path = _written(tmp_path, message(7, _graph(_node("REF::P"))), _primitive("P", "ReLU"))
+    (found,) = _computed(to_onnx(path), np.array([-1, 2], np.float32))
+    np.testing.assert_array_equal(found, [0, 2])
+
+
+def test_all_unknown_operators_are_refused_at_once(tmp_path):
+    body = (
+        _node("REF::P", output="a", scope="Default/first-Cell/P-op0")
+        + _node("REF::P", ("a",), "b")
+        + _node("REF::Q", ("b",))
+    )
+    primitives = _primitive("P", "NobodyKnows") + _primitive("Q", "NorThis")
+    with pytest.raises(UnsupportedOperators) as caught:
+        to_onnx(_written(tmp_path, message(7, _graph(body)), primitives))
+    found = {one.operator: (one.count, one.node) for one in caught.value.operators}
+    assert found == {
+        "NobodyKnows": (2, "Default/first-Cell/P-op0"),
+        "NorThis": (1, "Default/Op-op0"),
+    }
+    assert caught.value.status == 3
+
+
+@pytest.mark.parametrize("kind", ["Assign", "AssignAdd", "Dropout", "UniformReal", "ScatterUpdate"])
+def test_what_changes_or_is_random_is_in_no_table(kind):
+    assert kind not in TABLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "reason"),
+    [
+        ("Conv2D", {"pad_mode": "full"}, "pad_mode = full"),
+        ("Conv2D", {"format": "NHWC"}, "format = 'NHWC'"),
+        ("Log", {"base": "2"}, "base = '2'"),
+        ("DepthToSpace", {"data_format": "NHWC", "block_size": "2"}, "format = 'NHWC'"),
+    ],
+)
+def test_what_is_not_the_same_is_refused(tmp_path, kind, attributes, reason):
+    said = b"".join(
+        message(3, _attribute(name, 8, string(5, value))) for name, value in attributes.items()
+    )
+    inputs = ("x", "x") if kind == "Conv2D" else ("x",)
+    graph = _graph(_node("REF::P", inputs), inputs=(("x", (2, 2, 2, 2)),))
+    with pytest.raises(UnsupportedOperators) as caught:
+        to_onnx(_written(tmp_path, message(7, graph), _primitive("P", kind, said)))
+    assert reason in str(caught.value)
+
+
+# ***** Hostile programs *****
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["../secret", "/etc/passwd", "C:\\secret", "..\\secret", "a/../../secret", "", "a\0b"],
+)
+def test_weights_stay_in_their_folder(tmp_path, location):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\0" * 64)
+    parameter = message(3, _tensor(name="g:w", location=location))
+    path = _written(folder, message(7, _graph(_node("REF::Add", ("x", "g:w")) + parameter)))
+    with pytest.raises(UnsafeInput):
+        to_onnx(path)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\0" * 64)
+    (folder / "data").symlink_to(tmp_path / "secret")
+    parameter = message(3, _tensor(name="g:w", location="data"))
+    path = _written(folder, message(7, _graph(_node("REF::Add", ("x", "g:w")) + parameter)))
+    with pytest.raises(UnsafeInput, match="leads out"):
+        to_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"dims": (1 << 40, 1 << 40), "raw": b""}, "too many elements"),
+        ({"dims": (-3,), "raw": b""}, "is not the size"),
+        ({"dims": (3,), "raw": b"\0" * 8}, "8 bytes"),
+        ({"dims": (2,) * 40, "raw": b""}, "40 dimensions"),
+        ({"location": "data", "offset": 60}, "truncated"),
+        ({"location": "data", "offset": -1}, "at -1"),
+        ({"location": "data", "length": 1 << 40}, "truncated"),
+        ({}, "no elements"),
+    ],
+)
+def test_parameters_that_lie(tmp_path, more, reason):
+    (tmp_path / "data").write_bytes(b"\0" * 64)
+    parameter = message(3, _tensor(name="g:w", **more))
+    path = _written(tmp_path, message(7, _graph(_node("REF::Add", ("x", "g:w")) + parameter)))
+    with pytest.raises(UnsafeInput, match=reason):
+        to_onnx(path)
+
+
+def _calls(depth, width):
+    """Graphs that call the next one so many times each."""
+    made = []
+    for level in range(depth):
+        name = "g" if level == 0 else f"f{level}"
+        called = "REF::P" if level == depth - 1 else f"REF::f{level + 1}"
+        body = b"".join(
+            _node(called, (f"{name}:x" if at == 0 else f"{name}{at}",), f"{name}{at + 1}")
+            for at in range(width)
+        )
+        graph = _graph(body, name, ((f"{name}:x", (2,)),), f"{name}{width}")
+        made.append(message(7 if level == 0 else 8, graph))
+    return [*made, _primitive("P", "ReLU")]
+
+
+def test_calls_that_follow_each_other_are_fine(tmp_path):
+    model = to_onnx(_written(tmp_path, *_calls(5, 3)))
+    assert sum(one.op_type == "Relu" for one in model.graph.node) == 3**5
+
+
+@pytest.mark.parametrize(("depth", "width"), [(40, 4), (5000, 1)])
+def test_calls_without_end_are_refused(tmp_path, depth, width):
+    with pytest.raises(ConversionError):
+        to_onnx(_written(tmp_path, *_calls(depth, width)))
+
+
+def test_a_graph_that_only_calls_itself_is_refused(tmp_path):
+    with pytest.raises(ConversionError):
+        to_onnx(_written(tmp_path, message(7, _graph(_node("REF::g")))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "declared"),
+    [("MakeTuple", "x", SHAPE), ("ScalarMul", "n", b""), ("SequenceAdd", "t", b"")],
+)
+def test_doubling_is_bounded(tmp_path, kind, first, declared):
+    body = _constant("n", _attribute("value", 7, number(3, 3)))
+    body += _constant("t", _attribute("value", 20, message(17, _attribute("", 7, number(10, 1)))))
+    for level in range(200):
+        last = first if level == 0 else f"v{level - 1}"
+        body += _node("REF::P", (last, last), f"v{level}", declared)
+    body += _node("REF::Q", ("x", "v199"))
+    parts = (message(7, _graph(body)), _primitive("P", kind), _primitive("Q", "Reshape"))
+    with pytest.raises(ConversionError):
+        to_onnx(_written(tmp_path, *parts))
+
+
+def test_tuples_within_tuples_are_bounded(tmp_path):
+    body = b"".join(
+        _node("REF::P", (f"v{level - 1}" if level else "x",), f"v{level}") for level in range(3000)
+    )
+    parts = (message(7, _graph(body, output="v2999")), _primitive("P", "MakeTuple"))
+    with pytest.raises(UnsafeInput, match="too deep"):
+        to_onnx(_written(tmp_path, *parts))
+
+
+def test_values_within_values_are_bounded(tmp_path):
+    value = _attribute("", 7, number(3, 1))
+    for _ in range(2000):
+        value = _attribute("", 20, message(17, value))
+    body = _constant("c", _attribute("value", 20, message(17, value))) + _node("REF::P")
+    with pytest.raises(UnsafeInput, match="too deep"):
+        to_onnx(_written(tmp_path, message(7, _graph(body)), _primitive("P", "ReLU")))
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([], "no graph"),
+        ([message(7, _graph(_node("REF::P", ("nobody",)))), _primitive("P", "ReLU")], "nobody"),
+        ([message(7, _graph(_node("REF::nothing")))], "nothing"),
+        ([message(7, _graph(_node("REF::P") * 2)), _primitive("P", "ReLU")], "twice"),
+        ([message(7, _graph(b"", output="z"))], "'z'"),
+        ([message(7, _graph(_node("REF::g", ("x", "x"))))], "2 arguments"),
+        ([message(7, _graph(message(1, b"")))], "without output"),
+        ([message(7, _graph(b"")), message(8, _graph(b""))], "two graphs"),
+        ([b"\x3a\xff\xff\xff\x7f"], "truncated"),
+    ],
+)
+def test_programs_that_contradict_themselves(tmp_path, parts, reason):
+    with pytest.raises(UnsafeInput, match=reason):
+        to_onnx(_written(tmp_path, *parts))
+
+
+def test_two_constants_of_one_name_are_refused(tmp_path):
+    both = b"".join(_constant("c", _attribute("value", 7, number(3, one))) for one in (1, 2))
+    with pytest.raises(UnsafeInput, match="two constants"):
+        to_onnx(_written(tmp_path, message(7, _graph(both + _node("REF::P")))))
+
+
+def test_big_endian_is_refused(tmp_path):
+    path = tmp_path / "p.mindir"
+    path.write_bytes(string(1, "1.1") + string(2, "MindSpore") + number(10, 0))
+    with pytest.raises(UnsupportedError, match="endian"):
+        to_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [("Zeros", (1 << 40, 1 << 40)), ("Tile", (1 << 50, 1 << 50)), ("Eye", (1 << 30, 1 << 30))],
+)
+def test_nothing_huge_is_made_of_few_bytes(tmp_path, kind, sizes):
+    values = b"".join(message(17, _attribute("", 7, number(10, one))) for one in sizes)
+    body = _constant("c", _attribute("value", 20, values)) + _constant(
+        "n", _attribute("value", 7, number(3, sizes[0]))
+    )
+    inputs = {"Zeros": ("c", "n"), "Tile": ("x", "c"), "Eye": ("n", "n")}[kind]
+    body += _node("REF::P", inputs)
+    path = _written(tmp_path, message(7, _graph(body)), _primitive("P", kind))
+    with contextlib.suppress(ConversionError):
+        assert to_onnx(path).ByteSize() < 1 << 16
+
+
+@needs_mindspore
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_broken_files_end_in_an_error_of_ours(exported, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(["modules", "attention", "loop", "branch_weights", "lstm"]))
+    content = bytearray((exported / f"{name}.mindir").read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content)))]
+    for _ in range(data.draw(st.integers(0, 8))):
+        if content:
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "broken.mindir"
+    path.write_bytes(content)
+    with contextlib.suppress(ConversionError):
+        to_onnx(path)
