@@ -16,6 +16,7 @@ import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
+from converters.graph.contrib import refusal
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, subgraphs
@@ -184,7 +185,7 @@ class _Lowering:
 
     def statement(self, node: Node) -> Statement:
         if node.key not in self.table:
-            raise Refusal("")
+            raise Refusal(refusal(node))
         if any(True for _ in subgraphs(node)):
             raise Refusal("a sub-graph whose condition is computed by the model")
         wanted = HOST_INPUTS.get(node.key, frozenset())

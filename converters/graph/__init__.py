@@ -4,6 +4,7 @@ The rooms in the order in which a graph passes through them::
 
     load      bytes of a .onnx file           -> Graph (checked, typed, shapes inferred)
     upgrade   forms of older opsets           -> the newest form
+    contrib   operators of ONNX Runtime       -> the standard's
     infer     types, shapes; integers that describe shapes -> Python integers (hosts)
     simplify  constants, identities, dead code removed
     lift      groups of primitive nodes       -> the composite operator that they spell out
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from converters.graph.contrib import expand_contrib
 from converters.graph.lift import lift
 from converters.graph.load import load
 from converters.graph.model import Graph
@@ -38,6 +40,7 @@ def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) 
     """
     graph = load(path, native=native)
     upgrade(graph)
+    expand_contrib(graph)
     simplify(graph)
     settle(graph)
     lift(graph, native=native)

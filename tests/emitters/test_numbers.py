@@ -273,6 +273,21 @@ def others(count: int, rng: np.random.Generator) -> Iterator[Trial]:
 TRIALS = (convolutions, others, pools, reductions, resizes, uniques)
 
 
+def wrong_numbers(framework: str, found: Mapping[str, Trial], folder: Path) -> list[str]:
+    """What emitted source computes otherwise than ONNX Runtime, a line each."""
+    cases = [write_case(folder / name, trial) for name, trial in found.items()]
+    known = tuple(case for case in cases if case is not None)
+    assert len(known) > len(found) / 2
+    outcomes = onnx_suite.run(framework, known, folder / "emitted")
+    return [
+        f"{name}: {found[name]}: {outcome.status} {outcome.reason}"
+        for name, outcome in outcomes.items()
+        if outcome.status not in ("passed", "refused")
+        # A framework may say that there is nothing to reduce.
+        and not (outcome.status == "failed" and found[name].is_empty)
+    ]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("framework", NATIVE)
 def test_numbers_are_those_of_onnx_runtime(framework: str, tmp_path: Path) -> None:
@@ -281,15 +296,5 @@ def test_numbers_are_those_of_onnx_runtime(framework: str, tmp_path: Path) -> No
         for trials in TRIALS
         for k, trial in enumerate(trials(60, np.random.default_rng(0)))
     }
-    cases = [write_case(tmp_path / name, trial) for name, trial in found.items()]
-    known = tuple(case for case in cases if case is not None)
-    assert len(known) > len(found) / 2
-    outcomes = onnx_suite.run(framework, known, tmp_path / "emitted")
-    wrong = [
-        f"{found[name]}: {outcome.status} {outcome.reason}"
-        for name, outcome in outcomes.items()
-        if outcome.status not in ("passed", "refused")
-        # A framework may say that there is nothing to reduce.
-        and not (outcome.status == "failed" and found[name].is_empty)
-    ]
+    wrong = wrong_numbers(framework, found, tmp_path)
     assert not wrong, "\n".join(wrong)

@@ -1571,33 +1571,8 @@ def MelWeightMatrix(
     return f"mel_weight_matrix({numbers}).astype({_dtype(node.out.dtype)})"
 
 
-# ***** com.microsoft *****
+# ***** com.microsoft: what the standard has no nodes for, see graph/contrib.py *****
 
 
-def com_microsoft_Gelu(x: Operand) -> str:
-    return f"ops.gelu({x})"
-
-
-def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
-    source = f"{x} + {bias}" if bias is not None else str(x)
-    return f"ops.gelu({source}, approximate='tanh')"
-
-
-def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
-    return f"ops.gelu({x} + {bias})"
-
-
-def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
-    return f"{x} * ops.sigmoid({_short(alpha)} * {x})"
-
-
-def com_microsoft_FusedMatMul(
-    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,
-    transBatchA: int = 0, transBatchB: int = 0,
-) -> str:  # fmt: skip
-    if transBatchA or transBatchB:
-        raise Refusal("attribute transBatchA or transBatchB")
-    left = f"{a}.swapaxes(-2, -1)" if transA else str(a)
-    right = f"{b}.swapaxes(-2, -1)" if transB else str(b)
-    text = f"ops.matmul({left}, {right})"
-    return text if alpha == 1 else f"{_short(alpha)} * {text}"
+def com_microsoft_Inverse(x: Operand) -> str:
+    return f"ops.inverse({x})"
