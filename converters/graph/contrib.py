@@ -144,8 +144,10 @@ def BiasAdd(b: Body, x: Value, bias: Value, skip: Value) -> Written:
     return b("Add", b("Add", x, bias), skip)
 
 
-def _activated(b: Body, x: Value, activation: str, params: tuple[float, ...]) -> Value:
-    """A fused activation with its parameters."""
+def _activated(
+    b: Body, x: Value, activation: str, params: tuple[float, ...], source: Value
+) -> Value:
+    """A fused activation with its parameters, in the element type of `source`."""
     names: dict[str, tuple[str, ...]] = {
         "": (), "Relu": (), "Tanh": (), "Sigmoid": (), "LeakyRelu": ("alpha",), "Clip": ("min", "max"),
         "HardSigmoid": ("alpha", "beta"),
@@ -155,7 +157,7 @@ def _activated(b: Body, x: Value, activation: str, params: tuple[float, ...]) ->
     if not activation:
         return x
     if activation == "Clip":
-        result: Value = b("Clip", x, *(b.like(x, bound) for bound in params))
+        result: Value = b("Clip", x, *(b.like(source, bound) for bound in params))
         return result
     result = b(activation, x, **dict(zip(names[activation], params, strict=True)))
     return result
@@ -193,7 +195,7 @@ def FusedGemm(
 ) -> Written:  # fmt: skip
     y = b("Gemm", left, right, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
     given = (activation_alpha, activation_beta, activation_gamma)
-    return _activated(b, y, activation, tuple(p for p in given if p is not None))
+    return _activated(b, y, activation, tuple(p for p in given if p is not None), left)
 
 
 def FusedConv(
@@ -201,7 +203,7 @@ def FusedConv(
     activation_params: tuple[float, ...] = (), **attributes: Any,
 ) -> Written:  # fmt: skip
     y = _plus(b, b("Conv", x, w, bias, **attributes), z)
-    return _activated(b, y, activation, tuple(activation_params))
+    return _activated(b, y, activation, tuple(activation_params), x)
 
 
 def MatMulNBits(
@@ -295,7 +297,8 @@ def EmbedLayerNormalization(
     if not b.uses(1):
         return y, None, total
     if mask is None:
-        raise Unsayable("output 1 without a mask")
+        batch = b("Shape", ids, start=0, end=1)
+        return y, b("ConstantOfShape", batch, value=np.zeros(1, np.int32)), total
     return y, b("ReduceSum", mask, [1], keepdims=0), total
 
 
@@ -481,7 +484,12 @@ def MatMulIntegerToFloat(
 def DynamicQuantizeMatMul(
     b: Body, x: Value, w: Value, scale: Value, zero: Given = None, bias: Given = None
 ) -> Written:
-    codes, x_scale, x_zero = b("DynamicQuantizeLinear", x, outputs=3)
+    low = b("Min", b("ReduceMin", x, keepdims=0), 0.0)
+    high = b("Max", b("ReduceMax", x, keepdims=0), 0.0)
+    x_scale = b("Where", b("Equal", low, high), 1.0, b("Div", b("Sub", high, low), 255.0))
+    x_zero = b("Clip", b("Round", b("Neg", b("Div", low, x_scale))), 0.0, 255.0)
+    x_zero = b("Cast", x_zero, to=element_type(np.uint8).onnx)
+    codes = b("QuantizeLinear", x, x_scale, x_zero)
     return MatMulIntegerToFloat(b, codes, w, x_scale, scale, x_zero, zero, bias)
 
 

@@ -181,11 +181,11 @@ def Mean(*xs: Operand) -> str:
 
 
 def Max(*xs: Operand) -> str:
-    return nested("ops.maximum", xs)
+    return nested("maximum" if _is_float(xs[0]) else "ops.maximum", xs)
 
 
 def Min(*xs: Operand) -> str:
-    return nested("ops.minimum", xs)
+    return nested("minimum" if _is_float(xs[0]) else "ops.minimum", xs)
 
 
 def BitShift(x: Operand, y: Operand, *, direction: str) -> str:
@@ -218,8 +218,10 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
             bounds = f"{low:s}" if low is not None else "None"
             return f"ops.clamp({x}, {bounds}, {f'{high:s}' if high is not None else 'None'})"
     # A tensor bound; the upper one wins where they cross.
-    text = f"ops.maximum({x}, {low})" if low is not None else str(x)
-    return f"ops.minimum({text}, {high})" if high is not None else text
+    text = Max(x, low) if low is not None else str(x)
+    if high is None:
+        return text
+    return f"{'minimum' if _is_float(x) else 'ops.minimum'}({text}, {high})"
 
 
 # ***** activations *****
@@ -693,7 +695,9 @@ def ReduceMean(
 ) -> str:
     form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "")
+    # The mean of nothing is no number; for integers the standard leaves it open.
+    empty = "float('nan')" if _is_float(data) else ""
+    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, empty)
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
 
 
@@ -712,6 +716,7 @@ def ReduceMin(
 def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
     form = f"ops.a{name}({{x}}, {{axes}}{{keepdims}})"
     if _is_float(data):
+        form = f"reduce_{name}({{x}}, {{axes}}{{keepdims}})"
         empty = "-float('inf')" if name == "max" else "float('inf')"
     else:
         info = np.iinfo(data.typed())

@@ -176,7 +176,7 @@ def IsInf(x: Operand, *, detect_negative: int, detect_positive: int) -> str:
         return f"{x}.isinf()"
     if detect_negative:
         return f"{x} == -float('inf')"
-    return f"{x} == float('inf')" if detect_positive else f"{x} != {x}"
+    return f"{x} == float('inf')" if detect_positive else f"paddle.zeros_like({x}, 'bool')"
 
 
 def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
@@ -241,7 +241,8 @@ def Softmax(x: Operand, *, axis: int) -> str:
 
 
 def LogSoftmax(x: Operand, *, axis: int) -> str:
-    return f"F.log_softmax({x}{arguments(axis=(axis, -1))})"
+    # Paddle's own stops at -64.
+    return f"{x} - {x}.logsumexp({axis}, keepdim=True)"
 
 
 def Hardmax(x: Operand, *, axis: int) -> str:
