@@ -157,6 +157,7 @@ class _Lowering:
 
     def run(self) -> Program:
         refused: dict[tuple[str, str], list[str]] = {}
+        unsure: set[Value | None] = set()
         for value in self.graph.inputs:
             try:
                 self.spelling.dtype(value.dtype)
@@ -165,10 +166,15 @@ class _Lowering:
         for node in self.graph.nodes:
             if all(v is None or v in self.hosts for v in node.outputs):
                 continue
+            follows = any(v is not None and v in unsure for v in node.inputs)
             try:
                 self.program.statements.append(self.statement(node))
+                unsure.update(node.outputs if follows else ())
             except Refusal as refusal:
-                refused.setdefault((node.key, str(refusal)), []).append(node.name)
+                unsure.update(node.outputs)
+                # What lacks a type only because an operator before it is refused is none of its own.
+                if not (follows and "known" in str(refusal)):
+                    refused.setdefault((node.key, str(refusal)), []).append(node.name)
         if refused:
             raise UnsupportedOperators(
                 self.framework,

@@ -1,10 +1,11 @@
-"""Operators of ONNX Runtime (domain `com.microsoft`) -> standard nodes, once for every framework.
+"""Operators of other domains, above all of ONNX Runtime -> standard nodes, once for every framework.
 
 Before: `SkipLayerNormalization(x, skip, gamma)`. After: `LayerNormalization(Add(x, skip), gamma)`.
 A rule is a function named as the operator: it is given the node as `Body`, its inputs by position and its
 attributes by name, and writes standard nodes in the newest form of their operators.
 
-Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+Sources: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (`com.microsoft`),
+https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md (`ai.onnx.ml`).
 """
 # ruff: noqa: N802, N803, D103 - functions and attributes are named as the operators, which the source documents
 
@@ -25,6 +26,7 @@ from converters.graph.model import Graph, Node, Value, constant, subgraphs
 DOMAIN = "com.microsoft::"
 # Fusions that ONNX Runtime saves under the standard's own domain.
 UNPREFIXED = ("SimplifiedLayerNormalization",)
+ML = ("ArrayFeatureExtractor", "Binarizer")
 # The standard has taken these over as they were.
 SAME = ("DequantizeLinear", "Gelu", "MatMulInteger", "QuantizeLinear", "Range", "Trilu")
 FLOAT = element_type(np.float32).onnx
@@ -47,8 +49,12 @@ class Body:
         self.node = node
         self.nodes: list[Node] = []
 
-    def __call__(self, key: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
-        """Write a node. Numbers and lists among its inputs become constants, of integers or float32."""
+    def __call__(self, key: str, *inputs: Any, **attributes: Any) -> Value:
+        """Write a node of one result. Numbers and lists among its inputs become constants."""
+        return self.several(1, key, *inputs, **attributes)[0]
+
+    def several(self, outputs: int, key: str, *inputs: Any, **attributes: Any) -> tuple[Value, ...]:
+        """Write a node of several results. Numbers are integers or float32, as they are written."""
         name = f"{self.node.name}.{len(self.nodes)}"
         values: list[Given] = [
             x if x is None or isinstance(x, Value) else constant(f"{name}.{k}", _array(x))
@@ -56,10 +62,10 @@ class Body:
         ]
         while values and values[-1] is None:
             values.pop()
-        results: list[Given] = [Value(f"{name}:{k}") for k in range(outputs)]
+        results = tuple(Value(f"{name}:{k}") for k in range(outputs))
         given = {k: v for k, v in attributes.items() if v is not None}
-        self.nodes.append(Node(key, values, results, given, name, self.node.scope))
-        return results[0] if outputs == 1 else tuple(results)
+        self.nodes.append(Node(key, values, list(results), given, name, self.node.scope))
+        return results
 
     def like(self, x: Value, number: float) -> Value:
         """A number in the element type of a tensor."""
@@ -111,8 +117,7 @@ def _size(x: Value, axis: int) -> int:
 def _swapped(b: Body, x: Value) -> Value:
     """The two last axes exchanged."""
     rank = _rank(x)
-    result: Value = b("Transpose", x, perm=[*range(rank - 2), rank - 1, rank - 2])
-    return result
+    return b("Transpose", x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 def _plus(b: Body, x: Value, y: Given) -> Value:
@@ -136,7 +141,7 @@ def QuickGelu(b: Body, x: Value, *, alpha: float = 1.702) -> Written:
 
 
 def BiasSplitGelu(b: Body, x: Value, bias: Value) -> Written:
-    left, right = b("Split", b("Add", x, bias), outputs=2, axis=-1, num_outputs=2)
+    left, right = b.several(2, "Split", b("Add", x, bias), axis=-1, num_outputs=2)
     return b("Mul", left, b("Gelu", right))
 
 
@@ -157,10 +162,8 @@ def _activated(
     if not activation:
         return x
     if activation == "Clip":
-        result: Value = b("Clip", x, *(b.like(source, bound) for bound in params))
-        return result
-    result = b(activation, x, **dict(zip(names[activation], params, strict=True)))
-    return result
+        return b("Clip", x, *(b.like(source, bound) for bound in params))
+    return b(activation, x, **dict[str, Any](zip(names[activation], params, strict=True)))
 
 
 # ***** matrices *****
@@ -178,8 +181,7 @@ def FusedMatMul(
             return x
         order = [*order[1:-1], order[0], order[-1]] if batch else order
         order = [*order[:-2], order[-1], order[-2]] if trans else order
-        result: Value = b("Transpose", x, perm=order)
-        return result
+        return b("Transpose", x, perm=order)
 
     y = b("MatMul", turned(left, transBatchA, transA), turned(right, transBatchB, transB))
     return y if alpha == 1 else b("Mul", y, b.like(left, alpha))
@@ -251,8 +253,7 @@ def _root_mean_square(b: Body, x: Value, scale: Value, axis: int, epsilon: float
     number = np.asarray(epsilon, dtype if wide is x else np.float32)
     eps = constant(f"{b.node.name}.epsilon", number)
     y = b("Div", wide, b("Sqrt", b("Add", square, eps)))
-    result: Value = b("Mul", y if wide is x else b("CastLike", y, x), scale)
-    return result
+    return b("Mul", y if wide is x else b("CastLike", y, x), scale)
 
 
 def SimplifiedLayerNormalization(
@@ -327,7 +328,7 @@ def Attention(
     b.lacks_outputs(1)
     sizes = list(qkv_hidden_sizes or [_size(w, 1) // 3] * 3)
     product = _plus(b, b("MatMul", x, w), bias)
-    q, k, v = b("Split", product, sizes, outputs=3, axis=-1)
+    q, k, v = b.several(3, "Split", product, sizes, axis=-1)
     return _attend(
         b, q, k, v, num_heads, sizes[0] // num_heads, scale, _typed(x), mask, extra,
         mask_filter_value, bool(unidirectional),
@@ -350,7 +351,7 @@ def MultiHeadAttention(
     dtype, width = _typed(q), _size(q, 2)
     if bias is not None:
         sizes = [width, width, _size(bias, 0) - 2 * width]
-        parts = b("Split", bias, sizes, outputs=3, axis=0)
+        parts = b.several(3, "Split", bias, sizes, axis=0)
         q = b("Add", q, parts[0])
         if _rank(k) == 3:
             k, v = b("Add", k, parts[1]), b("Add", v, parts[2])
@@ -370,8 +371,7 @@ def _attend(
         if x.rank == 4:
             return x
         apart = b("Reshape", x, [0, 0, heads, -1])
-        result: Value = b("Transpose", apart, perm=[0, 2, 1, 3])
-        return result
+        return b("Transpose", apart, perm=[0, 2, 1, 3])
 
     def number(text: str, data: Any) -> Value:
         return constant(f"{b.node.name}.{text}", np.asarray(data, dtype))
@@ -394,8 +394,7 @@ def _attend(
         bias = ahead if bias is None else b("Add", bias, ahead)
     weights = b("Softmax", scores if bias is None else b("Add", scores, bias), axis=-1)
     joined = b("Transpose", b("MatMul", weights, values), perm=[0, 2, 1, 3])
-    result: Value = b("Reshape", joined, [0, 0, -1])
-    return result
+    return b("Reshape", joined, [0, 0, -1])
 
 
 def _allowed(b: Body, mask: Value, keys: Value) -> Value:
@@ -410,8 +409,7 @@ def _allowed(b: Body, mask: Value, keys: Value) -> Value:
         count = b("Squeeze", b("Shape", keys, start=2, end=3), [0])
         places = b("Range", np.int64(0), count, np.int64(1))
         lengths = b("Unsqueeze", b("Cast", mask, to=INT64), [1, 2, 3])
-        result: Value = b("Less", places, lengths)
-        return result
+        return b("Less", places, lengths)
     truth = b("Cast", mask, to=element_type(np.bool_).onnx)
     if rank == 2:
         truth = b("Unsqueeze", truth, [1, 2])
@@ -419,8 +417,7 @@ def _allowed(b: Body, mask: Value, keys: Value) -> Value:
         truth = b("Unsqueeze", truth, [1])
     else:
         raise Unsayable(f"a mask of rank {rank}")
-    result = truth
-    return result
+    return truth
 
 
 def GroupQueryAttention(b: Body, *inputs: Given, **attributes: Any) -> Written:
@@ -446,7 +443,9 @@ def RotaryEmbedding(
     if _rank(positions) == 1:
         length = b("Squeeze", b("Shape", apart, start=1, end=2), [0])
         start = b("Cast", positions, to=INT64)
-        positions = b("Unsqueeze", b("Add", b("Range", np.int64(0), length, np.int64(1)), start), [0])
+        positions = b(
+            "Unsqueeze", b("Add", b("Range", np.int64(0), length, np.int64(1)), start), [0]
+        )
     cos = b("Unsqueeze", b("Gather", cosines, positions), [2])
     sin = b("Unsqueeze", b("Gather", sines, positions), [2])
     turning, rest = apart, None
@@ -457,7 +456,7 @@ def RotaryEmbedding(
         pairs = b("Reshape", turning, [0, 0, 0, half, 2])
         first, second = (b("Gather", pairs, np.int64(k), axis=4) for k in (0, 1))
     else:
-        first, second = b("Split", turning, [half, half], outputs=2, axis=3)
+        first, second = b.several(2, "Split", turning, [half, half], axis=3)
     one = b("Sub", b("Mul", first, cos), b("Mul", second, sin))
     two = b("Add", b("Mul", first, sin), b("Mul", second, cos))
     if interleaved:
@@ -518,7 +517,7 @@ def QAttention(
     b.lacks_outputs(1)
     size = _size(w, 1) // 3
     product = MatMulIntegerToFloat(b, x, w, x_scale, w_scale, x_zero, w_zero, bias)
-    q, k, v = b("Split", product, [size] * 3, outputs=3, axis=-1)
+    q, k, v = b.several(3, "Split", product, [size] * 3, axis=-1)
     return _attend(
         b, q, k, v, num_heads, size // num_heads, scale, _typed(x_scale), mask, None,
         mask_filter_value, bool(unidirectional),
@@ -531,8 +530,7 @@ def _between(
 ) -> Value:  # fmt: skip
     """A function of real numbers between a quantised input and a quantised output."""
     y = compute(b("DequantizeLinear", x, x_scale, x_zero))
-    result: Value = b("QuantizeLinear", y, y_scale, _zero(b, x, y_zero))
-    return result
+    return b("QuantizeLinear", y, y_scale, _zero(b, x, y_zero))
 
 
 def _zero(b: Body, x: Value, zero: Given) -> Value:
@@ -547,8 +545,7 @@ def _binary(b: Body, op: str, inputs: tuple[Given, ...]) -> Value:
     if left is None:
         raise Unsayable("input 0 is absent")
     zero = _zero(b, left, rest[0] if rest else None)
-    result: Value = b("QuantizeLinear", b(op, one, two), y_scale, zero)
-    return result
+    return b("QuantizeLinear", b(op, one, two), y_scale, zero)
 
 
 def QLinearAdd(b: Body, *inputs: Given) -> Written:
@@ -569,7 +566,9 @@ def QLinearLeakyRelu(
     b: Body, x: Value, x_scale: Value, x_zero: Given, y_scale: Value, y_zero: Given = None, *,
     alpha: float = 0.01,
 ) -> Written:  # fmt: skip
-    return _between(b, x, x_scale, x_zero, y_scale, y_zero, lambda y: b("LeakyRelu", y, alpha=alpha))
+    return _between(
+        b, x, x_scale, x_zero, y_scale, y_zero, lambda y: b("LeakyRelu", y, alpha=alpha)
+    )
 
 
 def QLinearSoftmax(
@@ -589,9 +588,8 @@ def _pooled(
 
     def pool(x: Value) -> Value:
         first = b("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)]) if channels_last else x
-        y: Value = b(key, first, **attributes)
-        last: Value = b("Transpose", y, perm=[0, *range(2, rank), 1]) if channels_last else y
-        return last
+        y = b(key, first, **attributes)
+        return b("Transpose", y, perm=[0, *range(2, rank), 1]) if channels_last else y
 
     return _between(b, *given, pool)
 
@@ -632,20 +630,48 @@ def Rfft(b: Body, x: Value, *, normalized: int, onesided: int, signal_ndim: int)
     return b("DFT", b("Unsqueeze", x, [-1]), None, np.int64(-2), onesided=1)
 
 
+# ***** ai.onnx.ml *****
+
+
+def ArrayFeatureExtractor(b: Body, x: Value, places: Value) -> Written:
+    return b(
+        "Gather",
+        b("Reshape", x, [1, -1]) if x.rank == 1 else x,
+        b("Reshape", places, [-1]),
+        axis=-1,
+    )
+
+
+def Binarizer(b: Body, x: Value, *, threshold: float = 0.0) -> Written:
+    return b("CastLike", b("Greater", x, b.like(x, threshold)), x)
+
+
 # ***** the table *****
+
+
+def name_of(key: str) -> str:
+    """The function that would write an operator."""
+    domain, _, name = key.rpartition("::")
+    home = "" if name in UNPREFIXED else "ai.onnx.ml" if name in ML else "com.microsoft"
+    return name if domain == home else ""
 
 
 def rule(key: str) -> Callable[..., Written] | None:
     """The function that writes an operator in standard nodes, if there is one."""
-    name = key if key in UNPREFIXED else key.removeprefix(DOMAIN) if DOMAIN in key else ""
+    name = name_of(key)
     function = getattr(sys.modules[__name__], name, None) if name[:1].isupper() else None
     return function if inspect.isfunction(function) else None
 
 
 def keys() -> list[str]:
     """Every operator that has a rule, or the same meaning as the standard's."""
-    own = [n for n, f in vars(sys.modules[__name__]).items() if n[:1].isupper() and inspect.isfunction(f)]
-    return sorted([*(n if n in UNPREFIXED else DOMAIN + n for n in own), *(DOMAIN + n for n in SAME)])
+    own = [
+        n
+        for n, f in vars(sys.modules[__name__]).items()
+        if n[:1].isupper() and inspect.isfunction(f)
+    ]
+    named = [n if n in UNPREFIXED else f"ai.onnx.ml::{n}" if n in ML else DOMAIN + n for n in own]
+    return sorted([*(key for key in named if rule(key) is not None), *(DOMAIN + n for n in SAME)])
 
 
 def written(node: Node) -> list[Node]:
@@ -659,7 +685,10 @@ def written(node: Node) -> list[Node]:
     parameters = inspect.signature(function).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for name, value in node.attributes.items():
-            if name not in parameters or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY:
+            if (
+                name not in parameters
+                or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+            ):
                 raise Unsayable(f"attribute {name}={value!r}")
     body = Body(node)
     try:

@@ -13,9 +13,9 @@ from onnx import helper
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import onnx_suite
 from test_numbers import Trial, write_case
 
-import onnx_suite
 from converters.emitters import NATIVE
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,10 @@ def trial(
 
 
 X = f32(2, 5, 8)
-IDS, SEGMENTS = RNG.integers(0, 9, (2, 5)).astype(np.int32), RNG.integers(0, 2, (2, 5)).astype(np.int32)
+IDS, SEGMENTS = (
+    RNG.integers(0, 9, (2, 5)).astype(np.int32),
+    RNG.integers(0, 2, (2, 5)).astype(np.int32),
+)
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32)
 TABLES = {"word": f32(9, 8), "place": f32(7, 8), "segment": f32(2, 8)}
 NORM = {"gamma": f32(8), "beta": f32(8)}

@@ -182,7 +182,9 @@ def rankings(count: int, rng: np.random.Generator) -> Iterator[Trial]:
         axis = int(rng.integers(-x.ndim, x.ndim))
         if op == "TopK":
             k = np.array([rng.integers(1, sizes[axis] + 1)], np.int64)
-            node = helper.make_node(op, ["x", "k"], ["y", "i"], axis=axis, largest=int(rng.integers(2)))
+            node = helper.make_node(
+                op, ["x", "k"], ["y", "i"], axis=axis, largest=int(rng.integers(2))
+            )
             if rng.random() < 0.6:
                 yield Trial(node, {"x": x}, {}, {"k": k})
             else:
