@@ -19,6 +19,7 @@ from converters.emitters.signature import name_dimensions, signature
 from converters.emitters.write import format_source, write
 from converters.errors import UsageError
 from converters.graph import read_graph
+from converters.graph.narrow import NARROW
 
 NATIVE = ("pytorch", "paddle", "mindspore")
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
@@ -59,7 +60,8 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         emit_onnx(model, out, source=source)
         return
     target = framework(key)
-    graph = read_graph(model, native=target.table.__contains__)
+    lacking = NARROW.keys() - target.spelling.dtypes.keys()
+    graph = read_graph(model, native=target.table.__contains__, lacking=lacking)
     name_dimensions(graph)
     program = lower(graph, target.table, target.spelling, key)
     written = write(program, outline(program), target, _header(name or model.stem, target, graph))

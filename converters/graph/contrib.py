@@ -24,8 +24,8 @@ from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, constant, subgraphs
 
 DOMAIN = "com.microsoft::"
-# Fusions that ONNX Runtime saves under the standard's own domain.
-UNPREFIXED = ("SimplifiedLayerNormalization",)
+# A fusion that ONNX Runtime saves under the standard's own domain, and a standard one without a body.
+UNPREFIXED = ("SimplifiedLayerNormalization", "TfIdfVectorizer")
 ML = ("ArrayFeatureExtractor", "Binarizer")
 # The standard has taken these over as they were.
 SAME = ("DequantizeLinear", "Gelu", "MatMulInteger", "QuantizeLinear", "Range", "Trilu")
@@ -628,6 +628,57 @@ def Rfft(b: Body, x: Value, *, normalized: int, onesided: int, signal_ndim: int)
     if not onesided or signal_ndim != 1:
         raise Unsayable(f"attributes onesided={onesided}, signal_ndim={signal_ndim}")
     return b("DFT", b("Unsqueeze", x, [-1]), None, np.int64(-2), onesided=1)
+
+
+# ***** text *****
+
+
+def TfIdfVectorizer(
+    b: Body, x: Value, *, max_gram_length: int, max_skip_count: int, min_gram_length: int, mode: str,
+    ngram_counts: list[int], ngram_indexes: list[int], pool_int64s: list[int] | None = None,
+    pool_strings: list[str] | None = None, weights: list[float] | None = None,
+) -> Written:  # fmt: skip
+    if pool_int64s is None:
+        raise Unsayable("attribute pool_strings")
+    ends = [*ngram_counts[1:], len(pool_int64s)]
+    places, columns = iter(range(len(ngram_indexes))), max(ngram_indexes) + 1
+    total = None
+    for length, (start, end) in enumerate(zip(ngram_counts, ends, strict=True), 1):
+        grams = np.asarray(pool_int64s[start:end], np.int64).reshape(-1, length)
+        rows = [next(places) for _ in grams]
+        if not len(grams) or not min_gram_length <= length <= max_gram_length:
+            continue
+        # One element alone has nothing to skip.
+        for step in range(1, (max_skip_count if length > 1 else 0) + 2):
+            size = x.shape[-1] if x.shape else None
+            if isinstance(size, int) and (length - 1) * step >= size:
+                continue
+            found = _occurrences(b, x, grams, step)
+            place = np.zeros((len(rows), columns), np.float32)
+            place[range(len(rows)), [ngram_indexes[row] for row in rows]] = 1
+            part = b("MatMul", found, constant(f"{b.node.name}.{length}.{step}", place))
+            total = _plus(b, part, total)
+    if total is None:
+        raise Unsayable(f"attribute min_gram_length={min_gram_length} without such grams")
+    if mode == "TF":
+        return total
+    factors = np.ones(columns, np.float32)
+    factors[ngram_indexes] = weights if weights is not None else 1.0
+    counted = b("Min", total, 1.0) if mode == "IDF" else total
+    return b("Mul", counted, constant(f"{b.node.name}.weights", factors))
+
+
+def _occurrences(b: Body, x: Value, grams: Any, step: int) -> Value:
+    """How often each gram stands in the last axis, its elements `step` apart; floats [..., grams]."""
+    length, whole = grams.shape[1], np.iinfo(np.int64).max
+    same = None
+    for k in range(length):
+        end = -(length - 1 - k) * step or whole
+        part = b("Unsqueeze", b("Slice", x, [k * step], [end], [-1]), [-1])
+        wanted = constant(f"{b.node.name}.gram{len(b.nodes)}", grams[:, k].astype(_typed(x)))
+        equal = b("Equal", part, wanted)
+        same = equal if same is None else b("And", same, equal)
+    return b("ReduceSum", b("Cast", same, to=FLOAT), [-2], keepdims=0)
 
 
 # ***** ai.onnx.ml *****

@@ -138,7 +138,8 @@ def read_arrays(folder: Path, prefix: str, infos: list[onnx.ValueInfoProto]) -> 
             # Some cases store such types as integers of the same bits.
             if array.dtype.kind in "ui" and array.dtype.itemsize == known.numpy.itemsize:
                 array = array.view(known.numpy)
-            array = array.astype(np.float32 if "float" in known.name else np.int8)
+            wide = {"int4": np.int8, "uint4": np.uint8}.get(known.name, np.float32)
+            array = array.astype(wide)
         arrays.append(array)
     return arrays
 
