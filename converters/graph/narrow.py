@@ -119,6 +119,8 @@ def _rounded(b: Body, x: Value, kind: Narrow, saturate: bool) -> Value:
     below = b("Where", b("GreaterOrEqual", size, list(powers)), list(powers), float(powers[0]))
     step = b("Mul", b("ReduceMax", below, [-1], keepdims=0), 2.0**-kind.mantissa)
     y = b("Mul", b("Round", b("Div", inside, step)), step)
+    # A bound takes the place of NaN in some kernels.
+    y = b("Where", b("IsNaN", x), x, y)
     if saturate:
         return y
     half = 2.0 ** (np.floor(np.log2(kind.largest)) - kind.mantissa - 1)
