@@ -64,7 +64,7 @@ def reason(name: str, outcome: Outcome) -> str:
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([*HEAD, *counts(), "", *failures(), "", *operators()]) + "\n"
+    return "\n".join([*HEAD, *counts(), "", *DEPARTURES, "", *failures(), "", *operators()]) + "\n"
 
 
 HEAD = (
@@ -74,6 +74,18 @@ HEAD = (
     f"{onnx.__version__}, whose every case is emitted as source, loaded as a user would and run in",
     "its framework's process on the CPU: shape, element type and values (rtol 1e-3, atol 1e-5).",
     "",
+)
+
+# What tests/emitters/test_special_numbers.py found and leaves out: native calls that are kept as they are.
+DEPARTURES = (
+    "## Where native kernels depart",
+    "",
+    "- Paddle and MindSpore: `relu` of NaN is 0 on the CPU; MindSpore's `clamp` gives a bound for NaN.",
+    "- Paddle: `sqrt` of infinity is NaN in vector kernels of the CPU.",
+    "- MindSpore: dividing by minus zero gives the infinity of plus zero; max pooling passes over NaN, as",
+    "  ONNX Runtime's does.",
+    "- `Resize` with `align_corners` and scales that give no whole size follows the standard's own cases,",
+    "  not ONNX Runtime.",
 )
 
 
