@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite bench fuzz docs clean
+.PHONY: install demo test lint suite coverage bench fuzz docs clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,10 @@ lint: install
 # The ONNX backend suite on emitted source, every case that does not pass with its reason.
 suite: install
 	for f in pytorch paddle mindspore; do $(BIN)/python tests/emitters/onnx_suite.py $$f || exit 1; done
+
+# Runs it too, and writes what passes into the ledgers and docs/coverage.md.
+coverage: install
+	$(BIN)/python tests/emitters/test_onnx_suite.py $(ARGS)
 
 # Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
 bench: install

@@ -20,6 +20,7 @@ from converters.emitters.write import format_source, write
 from converters.errors import UsageError
 from converters.graph import read_graph
 from converters.graph.control import CONTROL, inner_shape
+from converters.graph.narrow import NARROW
 
 NATIVE = ("pytorch", "paddle", "mindspore")
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
@@ -61,7 +62,10 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         emit_onnx(model, out, source=source)
         return
     target = framework(key)
-    graph = read_graph(model, native=lambda op: op in CONTROL or op in target.table)
+    lacking = NARROW.keys() - target.spelling.dtypes.keys()
+    graph = read_graph(
+        model, native=lambda op: op in CONTROL or op in target.table, lacking=lacking
+    )
     name_dimensions(graph)
     program = lower(graph, target.table, target.spelling, key)
     written = write(program, outline(program), target, _header(name or model.stem, target, graph))

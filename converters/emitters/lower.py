@@ -19,6 +19,7 @@ import numpy as np
 
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
+from converters.graph.contrib import refusal
 from converters.graph.control import LOOPS, Collected, Loop, branches_of, loop_of
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
@@ -264,6 +265,7 @@ class _Lowering:
         self.program = Program(graph, [])
         self.materialised: ChainMap[Value, Value] = ChainMap()
         self.refused: dict[tuple[str, str], list[str]] = {}
+        self.unsure: set[Value | None] = set()
 
     def run(self) -> Program:
         for value in self.graph.inputs:
@@ -287,6 +289,7 @@ class _Lowering:
         for node in self.graph.nodes:
             if all(v is None or v in self.hosts for v in node.outputs):
                 continue
+            follows = any(v is not None and v in self.unsure for v in node.inputs)
             try:
                 if node.key == "If":
                     self.choice(node)
@@ -294,8 +297,12 @@ class _Lowering:
                     self.loop(node)
                 else:
                     self.program.statements.append(self.statement(node))
+                self.unsure.update(node.outputs if follows else ())
             except Refusal as refusal:
-                self.refused.setdefault((node.key, str(refusal)), []).append(node.name)
+                self.unsure.update(node.outputs)
+                # What lacks a type only because an operator before it is refused is none of its own.
+                if not (follows and "known" in str(refusal)):
+                    self.refused.setdefault((node.key, str(refusal)), []).append(node.name)
         for position, value in enumerate(self.graph.outputs):
             if value in self.hosts:
                 self.graph.outputs[position] = self.materialise(value)
@@ -432,7 +439,7 @@ class _Lowering:
 
     def statement(self, node: Node) -> Statement:
         if node.key not in self.table:
-            raise Refusal("")
+            raise Refusal(refusal(node))
         if any(True for _ in subgraphs(node)):
             raise Refusal("a sub-graph")
         wanted = HOST_INPUTS.get(node.key, frozenset())

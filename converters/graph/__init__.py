@@ -4,6 +4,8 @@ The rooms in the order in which a graph passes through them::
 
     load      bytes of a .onnx file           -> Graph (checked, typed, shapes inferred)
     upgrade   forms of older opsets           -> the newest form
+    narrow    types that a framework lacks    -> wider ones
+    contrib   operators of ONNX Runtime       -> the standard's
     infer     types, shapes; integers that describe shapes -> Python integers (hosts)
     simplify  constants, identities, dead code removed
     recurrent LSTM, GRU, RNN                  -> layers with the weights of the source
@@ -14,18 +16,22 @@ The rooms in the order in which a graph passes through them::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from converters.graph.contrib import expand_contrib
 from converters.graph.lift import lift, mark_parameters
 from converters.graph.load import load
 from converters.graph.model import Graph
+from converters.graph.narrow import widen
 from converters.graph.recurrent import gather_weights, lift_recurrent
 from converters.graph.simplify import simplify
 from converters.graph.upgrade import settle, upgrade
 
 
-def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Graph:
+def read_graph(
+    path: Path, *, native: Callable[[str], bool] = lambda key: True, lacking: Collection[str] = ()
+) -> Graph:
     """Read an ONNX file into the normalised hub graph.
 
     Args:
@@ -33,6 +39,7 @@ def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) 
         native: Says whether an operator key (`Op` or `domain::Op`) is known to the emitter that the
             graph is for. Operators that are not known but have a function body in the standard are
             replaced by that body.
+        lacking: Names of narrow element types that the emitter's framework does not have.
 
     Raises:
         UnsafeInput: The file is malformed, truncated or points outside its folder.
@@ -42,6 +49,9 @@ def read_graph(path: Path, *, native: Callable[[str], bool] = lambda key: True) 
     upgrade(graph)
     # Before anything is folded: what parameters are called is lost then.
     gather_weights(graph)
+    expand_contrib(graph)
+    if lacking:
+        widen(graph, lacking)
     simplify(graph)
     settle(graph)
     lift_recurrent(graph, native=native)

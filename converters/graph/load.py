@@ -21,6 +21,7 @@ from converters.dtypes import BY_ONNX
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.graph.control import LOOPS, branches_of, loop_of
 from converters.graph.functions import expand_functions
+from converters.graph.infer import OPSET
 from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
@@ -48,7 +49,10 @@ def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Gra
     """Read a file into a Graph with shapes inferred; see `converters.graph.read_graph`."""
     model = read_model(path)
     opset = next((o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS), None)
-    if opset is None or opset < OLDEST_OPSET:
+    if opset is None:
+        # Nothing of the standard is in it.
+        opset = OPSET
+    if opset < OLDEST_OPSET and not all(_is_lasting(node, opset) for node in model.graph.node):
         raise UnsupportedError(
             f"{path.name}: opset {opset} is older than {OLDEST_OPSET}",
             fix="export the model again with opset 13 or newer",
@@ -61,6 +65,15 @@ def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Gra
         return _Loader(opset).graph(model)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnsafeInput(f"{path.name}: malformed graph: {error}") from error
+
+
+def _is_lasting(node: onnx.NodeProto, opset: int) -> bool:
+    """Whether an operator has the same form in an opset as in the oldest that we know."""
+    try:
+        schema = defs.get_schema(node.op_type, OLDEST_OPSET)
+    except defs.SchemaError:
+        return False
+    return node.domain in STANDARD_DOMAINS and schema.since_version <= opset
 
 
 def read_model(path: Path) -> onnx.ModelProto:

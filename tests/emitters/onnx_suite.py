@@ -16,32 +16,49 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
+from onnx.backend.test.runner import Runner
 
 from converters.dtypes import BY_ONNX
 from converters.emitters import emit
 from converters.errors import ConversionError
+from converters.graph.load import to_array
 
-KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted")
+KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
+# Cases that are counted beside those of numbers: what they have that tensors of numbers are not.
+GROUPS = ("tensors", "strings", "control flow", "sequences", "optional", "training")
+CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 SECONDS = 60
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case of the suite: a model, and folders of inputs and outputs as protobuf."""
+    """One case of the suite: a model, and folders of inputs and outputs as protobuf.
+
+    Attributes:
+        folder: Holds `model.onnx`; for the models called light it is that file, outputs beside it.
+        group: One of `GROUPS`.
+    """
 
     name: str
     kind: str
     folder: Path
     rtol: float
     atol: float
+    group: str = "tensors"
+
+    @property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return self.folder if self.kind == "light" else self.folder / "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -54,22 +71,58 @@ class Outcome:
 
 @cache
 def cases(kinds: tuple[str, ...] = KINDS) -> tuple[Case, ...]:
-    """The cases whose inputs and outputs hold no text and that do not train."""
+    """Every case of the suite, with the tolerances of its own runner, 1e-3 and 1e-5 at least."""
     found = []
     for kind in kinds:
-        for case in load_model_tests(kind=kind):
-            folder = Path(case.model_dir)
-            if is_plain(folder):
-                found.append(Case(case.name, kind, folder, case.rtol, case.atol))
+        # The suite files the models called light under those that are downloaded.
+        for case in load_model_tests(kind="real" if kind == "light" else kind):
+            folder = Path(case.model_dir) if case.model_dir else LIGHT / Path(case.url).name
+            rtol, atol = max(case.rtol, 1e-3), max(case.atol, 1e-5)
+            name = f"light_{case.model_name}" if kind == "light" else case.name
+            group = "tensors" if kind == "light" else group_of(folder)
+            found.append(Case(name, kind, folder, rtol, atol, group))
     return tuple(found)
 
 
-def is_plain(folder: Path) -> bool:
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+
+
+def group_of(folder: Path) -> str:
+    """What sets a case apart; `tensors` where nothing does."""
     model = onnx.load(folder / "model.onnx")
-    types = [tensor_type(v.type) for v in (*model.graph.input, *model.graph.output)]
-    plain = all(t is not None and t.elem_type != onnx.TensorProto.STRING for t in types)
-    domains = {o.domain for o in model.opset_import}
-    return plain and not any("training" in domain for domain in domains)
+    values = (*model.graph.input, *model.graph.output)
+    kinds = {value.type.WhichOneof("value") for value in values}
+    types = [tensor_type(value.type) for value in values]
+    if any("training" in opset.domain for opset in model.opset_import):
+        return "training"
+    if any(t is None or t.elem_type == onnx.TensorProto.STRING for t in types):
+        return "strings"
+    if "optional_type" in kinds:
+        return "optional"
+    if "sequence_type" in kinds:
+        return "sequences"
+    if any(node.op_type in CONTROL_FLOW for node in model.graph.node):
+        return "control flow"
+    return "tensors"
+
+
+def data_sets(case: Case) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """Name, inputs and outputs by name of every run of a case."""
+    model = onnx.load(case.model)
+    constants = {t.name for t in model.graph.initializer}
+    infos = [v for v in model.graph.input if v.name not in constants]
+    if case.kind == "light":
+        # The suite's runner makes these inputs too.
+        dummies = [
+            Runner.generate_dummy_data(v, seed=0, name=case.name, random=False) for v in infos
+        ]
+        inputs = {v.name: dummy for v, dummy in zip(infos, dummies, strict=True)}
+        pattern = f"{case.folder.stem}_output"
+        yield "light", inputs, read_arrays(LIGHT, pattern, list(model.graph.output))
+        return
+    for folder in sorted(case.folder.glob("test_data_set_*")):
+        outputs = read_arrays(folder, "output", list(model.graph.output))
+        yield folder.name, read_arrays(folder, "input", infos), outputs
 
 
 def tensor_type(proto: onnx.TypeProto) -> onnx.TypeProto.Tensor | None:
@@ -111,12 +164,13 @@ def named(name: str, proto: onnx.TypeProto, data: bytes) -> dict[str, np.ndarray
 
 def read_array(tensor: onnx.TensorProto, elem_type: int) -> np.ndarray:
     """An array; types that .npz cannot hold as the wider ones that infer.py uses."""
-    array = numpy_helper.to_array(tensor)
+    array = to_array(tensor)
     known = BY_ONNX.get(elem_type)
-    if (known is not None and known.numpy.isbuiltin == 2) or (known is not None and known.bits < 8):
-        if array.dtype.kind in "uiV" and array.dtype.itemsize == known.numpy.itemsize:
-            array = array.astype(array.dtype).view(known.numpy)
-        array = array.astype(np.float32 if "float" in known.name else np.int8)
+    if known is not None and (known.numpy.isbuiltin == 2 or known.bits < 8):
+        # Some cases store such types as integers of the same bits.
+        if array.dtype.kind in "ui" and array.dtype.itemsize == known.numpy.itemsize:
+            array = array.view(known.numpy)
+        array = array.astype({"int4": np.int8, "uint4": np.uint8}.get(known.name, np.float32))
     return array
 
 
@@ -124,7 +178,7 @@ def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
     """Emit a case and its inputs; an outcome where there is nothing to run."""
     try:
         emit(
-            case.folder / "model.onnx",
+            case.model,
             framework,
             out,
             source={"format": "onnx", "sha256": "0" * 64},
@@ -133,19 +187,14 @@ def emit_case(case: Case, framework: str, out: Path) -> Outcome | None:
         return Outcome("refused" if error.status == 3 else "failed", error.message)
     except Exception as error:  # a defect of ours: it must show up as one
         return Outcome("failed", f"emit: {type(error).__name__}: {error}")
-    model = onnx.load(case.folder / "model.onnx")
-    constants = {t.name for t in model.graph.initializer}
-    infos = [v for v in model.graph.input if v.name not in constants]
-    for folder in sorted(case.folder.glob("test_data_set_*")):
-        np.savez(out / f"{folder.name}.in.npz", **read_arrays(folder, "input", infos))
+    for name, inputs, _ in data_sets(case):
+        np.savez(out / f"{name}.in.npz", **inputs)
     return None
 
 
 def compare(case: Case, out: Path) -> Outcome:
-    model = onnx.load(case.folder / "model.onnx")
-    for folder in sorted(case.folder.glob("test_data_set_*")):
-        with np.load(out / f"{folder.name}.out.npz") as results:
-            outputs = read_arrays(folder, "output", list(model.graph.output))
+    for run_name, _, outputs in data_sets(case):
+        with np.load(out / f"{run_name}.out.npz") as results:
             if extra := set(results) - set(outputs):
                 return Outcome("differs", f"outputs {sorted(extra)}")
             for name, expected in outputs.items():

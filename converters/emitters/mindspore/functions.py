@@ -45,6 +45,16 @@ def floor_mod(a: ms.Tensor, b: ms.Tensor) -> ms.Tensor:
     return rest + other.astype(b.dtype) * b
 
 
+def maximum(a: ms.Tensor, b: ms.Tensor) -> ms.Tensor:
+    """The larger element; NaN where either is, which kernels pass over."""
+    return ops.where(ops.logical_or(a != a, b != b), a + b, ops.maximum(a, b))
+
+
+def minimum(a: ms.Tensor, b: ms.Tensor) -> ms.Tensor:
+    """The smaller element; NaN where either is, which kernels pass over."""
+    return ops.where(ops.logical_or(a != a, b != b), a + b, ops.minimum(a, b))
+
+
 # ***** activations *****
 
 
@@ -480,6 +490,18 @@ def attention(
 # ***** reduction *****
 
 
+def reduce_max(x: ms.Tensor, axes: int | tuple[int, ...], keepdims: bool = False) -> ms.Tensor:
+    """The largest element along axes; NaN where there is one, which kernels pass over."""
+    lost = ops.amax((x != x).astype(ms.float32), axes, keepdims=keepdims) > 0
+    y = ops.amax(x, axes, keepdims=keepdims)
+    return ops.where(lost, ops.full_like(y, float("nan")), y)
+
+
+def reduce_min(x: ms.Tensor, axes: int | tuple[int, ...], keepdims: bool = False) -> ms.Tensor:
+    """The smallest element along axes; NaN where there is one, which kernels pass over."""
+    return -reduce_max(-x, axes, keepdims)
+
+
 def reduce_empty(x: ms.Tensor, axes: tuple[int, ...], keepdims: bool, value: float) -> ms.Tensor:
     """What a reduction of a tensor without elements gives; no axes mean all of them."""
     chosen = [axis % x.ndim for axis in axes] or list(range(x.ndim))
@@ -711,11 +733,16 @@ def ranks(x: ms.Tensor) -> ms.Tensor:
 def top_k(x: ms.Tensor, k: int, axis: int, largest: bool) -> tuple[ms.Tensor, ms.Tensor]:
     """The k largest or smallest along an axis, sorted; of equal ones the first."""
     x = x.swapaxes(axis, -1)
+    size = x.shape[-1]
     # -x - 1 turns the order of whole numbers around without overflow.
     turned = ops.invert if x.dtype in LOWEST else ops.neg
-    values, places = ops.topk(x if largest else turned(x), int(k))
-    values = values if largest else turned(values)
-    return values.swapaxes(axis, -1), places.astype(ms.int64).swapaxes(axis, -1)
+    values, places = ops.topk(x if largest else turned(x), size)
+    values, places = values if largest else turned(values), places.astype(ms.int64)
+    # The kernel leaves equal elements in any order: number the groups of them, sort within each.
+    before = ops.concat((values[..., :1], values), axis=-1)[..., :size]
+    group = ops.cumsum((values != before).astype(ms.int64), -1)
+    places = -ops.topk(-(group * size + places), size)[0] - group * size
+    return values[..., :k].swapaxes(axis, -1), places[..., :k].swapaxes(axis, -1)
 
 
 def non_max_suppression(

@@ -190,11 +190,11 @@ def Mean(*xs: Operand) -> str:
 
 
 def Max(*xs: Operand) -> str:
-    return nested("ops.maximum", xs)
+    return nested("maximum" if _is_float(xs[0]) else "ops.maximum", xs)
 
 
 def Min(*xs: Operand) -> str:
-    return nested("ops.minimum", xs)
+    return nested("minimum" if _is_float(xs[0]) else "ops.minimum", xs)
 
 
 def BitShift(x: Operand, y: Operand, *, direction: str) -> str:
@@ -227,8 +227,10 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
             bounds = f"{low:s}" if low is not None else "None"
             return f"ops.clamp({x}, {bounds}, {f'{high:s}' if high is not None else 'None'})"
     # A tensor bound; the upper one wins where they cross.
-    text = f"ops.maximum({x}, {low})" if low is not None else str(x)
-    return f"ops.minimum({text}, {high})" if high is not None else text
+    text = Max(x, low) if low is not None else str(x)
+    if high is None:
+        return text
+    return f"{'minimum' if _is_float(x) else 'ops.minimum'}({text}, {high})"
 
 
 # ***** activations *****
@@ -732,7 +734,9 @@ def ReduceMean(
 ) -> str:
     form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, "")
+    # The mean of nothing is no number; for integers the standard leaves it open.
+    empty = "float('nan')" if _is_float(data) else ""
+    text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, empty)
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
 
 
@@ -751,6 +755,7 @@ def ReduceMin(
 def _extreme(data: Operand, name: str, axes: Numbers | None, keepdims: int, noop: int) -> str:
     form = f"ops.a{name}({{x}}, {{axes}}{{keepdims}})"
     if _is_float(data):
+        form = f"reduce_{name}({{x}}, {{axes}}{{keepdims}})"
         empty = "-float('inf')" if name == "max" else "float('inf')"
     else:
         info = np.iinfo(data.typed())
@@ -1673,33 +1678,8 @@ def MelWeightMatrix(
     return f"mel_weight_matrix({numbers}).astype({_dtype(node.out.dtype)})"
 
 
-# ***** com.microsoft *****
+# ***** com.microsoft: what the standard has no nodes for, see graph/contrib.py *****
 
 
-def com_microsoft_Gelu(x: Operand) -> str:
-    return f"ops.gelu({x})"
-
-
-def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
-    source = f"{x} + {bias}" if bias is not None else str(x)
-    return f"ops.gelu({source}, approximate='tanh')"
-
-
-def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
-    return f"ops.gelu({x} + {bias})"
-
-
-def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
-    return f"{x} * ops.sigmoid({_short(alpha)} * {x})"
-
-
-def com_microsoft_FusedMatMul(
-    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,
-    transBatchA: int = 0, transBatchB: int = 0,
-) -> str:  # fmt: skip
-    if transBatchA or transBatchB:
-        raise Refusal("attribute transBatchA or transBatchB")
-    left = f"{a}.swapaxes(-2, -1)" if transA else str(a)
-    right = f"{b}.swapaxes(-2, -1)" if transB else str(b)
-    text = f"ops.matmul({left}, {right})"
-    return text if alpha == 1 else f"{_short(alpha)} * {text}"
+def com_microsoft_Inverse(x: Operand) -> str:
+    return f"ops.inverse({x})"

@@ -1719,32 +1719,8 @@ def _scalar(number: Numbers) -> str:
     return str(number.items[0])
 
 
-# ***** com.microsoft *****
+# ***** com.microsoft: what the standard has no nodes for, see graph/contrib.py *****
 
 
-def com_microsoft_Gelu(x: Operand) -> str:
-    return f"F.gelu({x})"
-
-
-def com_microsoft_FastGelu(x: Operand, bias: Operand | None = None) -> str:
-    source = f"{x} + {bias}" if bias is not None else str(x)
-    return f"F.gelu({source}, approximate='tanh')"
-
-
-def com_microsoft_BiasGelu(x: Operand, bias: Operand) -> str:
-    return f"F.gelu({x} + {bias})"
-
-
-def com_microsoft_QuickGelu(x: Operand, *, alpha: float = 1.702) -> str:
-    return f"{x} * ({alpha} * {x}).sigmoid()"
-
-
-def com_microsoft_FusedMatMul(
-    a: Operand, b: Operand, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,
-    transBatchA: int = 0, transBatchB: int = 0,
-) -> str:  # fmt: skip
-    if transBatchA or transBatchB:
-        raise Refusal("attribute transBatchA or transBatchB")
-    left = f"{a}.transpose(-2, -1)" if transA else str(a)
-    right = f"{b}.transpose(-2, -1)" if transB else str(b)
-    return f"{left} @ {right}" if alpha == 1 else f"{alpha} * ({left} @ {right})"
+def com_microsoft_Inverse(x: Operand) -> str:
+    return f"torch.linalg.inv({x})"
