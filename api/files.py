@@ -57,6 +57,10 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
+        if "authorization" in headers:
+            # Caches that others share must not keep what one was allowed to see.
+            kept = self._common["Cache-Control"].replace("public", "private")
+            self._common["Cache-Control"] = kept
         if "if-match" in headers and not tag_listed(headers["if-match"], self._tag):
             refusal = problem(scope["path"], 412, f"the entity tag is {self._tag}")
             await refusal(scope, receive, send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.access import LOCAL, Access, Identity
 from zoo.catalogue import queries
 from zoo.catalogue.engine import open_engine
 from zoo.catalogue.records import (
@@ -47,16 +48,18 @@ class Registry:
             lifetime=self.settings.upload_lifetime,
         )
         self._engine = open_engine(self.data / "zoo.db")
+        self.access = Access(self._engine, self.settings.anonymous)
 
     def close(self) -> None:
         """Let go of the catalogue."""
         self._engine.dispose()
 
-    def publish(self, manifest: Manifest) -> Publication:
+    def publish(self, manifest: Manifest, by: Identity = LOCAL) -> Publication:
         """Publish a version: it is there afterwards, whole, or nothing has changed.
 
         Args:
             manifest: Sizes that are left out are filled in from the store.
+            by: Who publishes.
 
         Returns:
             The publication; `created` is False if the very same version was there.
@@ -88,7 +91,7 @@ class Registry:
                 fix="correct the sizes, or leave them out where a source is named",
                 details={"problems": problems},
             )
-        return queries.publish(self._engine, manifest.with_sizes(sizes))
+        return queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
 
     def published(self, manifest: Manifest) -> Publication | None:
         """How this very manifest is published; None if the version is not.
@@ -107,6 +110,7 @@ class Registry:
         licence: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        who: Identity = LOCAL,
     ) -> ModelPage:
         """Search the models; see `zoo.catalogue.queries.models`."""
         return queries.models(
@@ -117,6 +121,7 @@ class Registry:
             licence=licence,
             limit=limit,
             cursor=cursor,
+            who=who,
         )
 
     def model(self, name: str) -> ModelDetail:
@@ -175,10 +180,17 @@ class Registry:
             )
         return file
 
-    def blob(self, sha256: str) -> Path:
+    def blob(self, sha256: str, who: Identity = LOCAL) -> Path:
         """Where the bytes of a digest are.
+
+        Args:
+            sha256: The digest.
+            who: Who asks; bytes that are only in private models of others are not there for them.
 
         Raises:
             NotFound: There is no such blob.
         """
-        return self.store.path(sha256)
+        path = self.store.path(sha256)
+        if not who.sees_everything:
+            self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
+        return path

@@ -6,17 +6,22 @@ from typing import Annotated, Any
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.dependencies import Zoo
+from api.dependencies import Uploader, Zoo, uploader
 from api.problems import documented
 from zoo.manifest import Record, Sha256, Size
 from zoo.uploads import Appending, Upload
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(
+    prefix="/v1/uploads",
+    tags=["uploads"],
+    dependencies=[Depends(uploader)],
+    responses=documented(401, 403),
+)
 
 BUFFER = 1 << 20  # bytes that go to the disk at once
 PATIENCE = 60.0  # seconds without a byte
@@ -68,12 +73,13 @@ class UploadState(BaseModel):
         **documented(400, 413, 422, 507),
     },
 )
-def create_upload(zoo: Zoo, wanted: NewUpload, response: Response) -> UploadState:
+def create_upload(zoo: Zoo, who: Uploader, wanted: NewUpload, response: Response) -> UploadState:
     """Say what will come; the digest is checked when the last byte has."""
     upload = zoo.uploads.create(wanted.sha256, wanted.size)
     if upload is None:
         response.status_code = 200
         return UploadState(exists=True, sha256=wanted.sha256, size=zoo.store.size(wanted.sha256))
+    zoo.access.note(who, "upload.begin", f"sha256:{wanted.sha256}", size=wanted.size)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     response.headers.update(_progress(upload))
     return _state(upload)

@@ -88,5 +88,51 @@ class File(Table, table=True):
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class Token(Table, table=True):
+    """A token; its secret is kept nowhere."""
+
+    __tablename__ = "token"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str  # whose it is
+    digest: str  # SHA-256 of the secret, in hex
+    created_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    expires_at: datetime | None = Field(default=None, sa_column=Column(DateTime))  # UTC
+    revoked_at: datetime | None = Field(default=None, sa_column=Column(DateTime))  # UTC
+
+
+class Grant(Table, table=True):
+    """The role of a token in an organisation, or in every one (`*`)."""
+
+    __tablename__ = "grant"
+
+    token_id: int = Field(foreign_key="token.id", primary_key=True)
+    org: str = Field(primary_key=True)  # in lower case
+    role: int  # zoo.access.Role
+
+
+class PrivateModel(Table, table=True):
+    """A model that only its organisation sees, whether or not there is one of that name."""
+
+    __tablename__ = "private_model"
+
+    name: str = Field(sa_column=Column(String(193, collation="NOCASE"), primary_key=True))
+
+
+class AuditLine(Table, table=True):
+    """Who wrote what, and when. A trigger refuses every later change."""
+
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    who: str
+    token_id: int | None = None
+    action: str
+    target: str
+    details: str = Field(sa_column=Column(Text, nullable=False))  # JSON
+
+
 # Whose rows never change and never go.
-IMMUTABLE = (Version, Artifact, File)
+IMMUTABLE = (Version, Artifact, File, AuditLine)
