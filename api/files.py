@@ -31,14 +31,16 @@ class FileResponse(Response):
         *,
         cache_control: str = IMMUTABLE,
         name: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare a response.
 
         Args:
             path: The blob.
-            digest: Its SHA-256 in hex, which is its entity tag.
+            digest: What names its content and is its entity tag: its SHA-256 in hex, or git's id.
             cache_control: How long it may be kept.
             name: What a browser should call it.
+            headers: Further ones, of every answer.
         """
         self._path = path
         self._tag = entity_tag(digest)
@@ -50,6 +52,7 @@ class FileResponse(Response):
             "Cache-Control": cache_control,
             "Accept-Ranges": "bytes",
             "X-Content-Type-Options": "nosniff",
+            **(headers or {}),
         }
         if name is not None:
             self._common["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, '')}"

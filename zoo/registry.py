@@ -15,6 +15,7 @@ from zoo.catalogue.records import (
     VersionSummary,
 )
 from zoo.errors import InvalidManifest, MissingBlobs, NotFound
+from zoo.hub.repositories import Repositories
 from zoo.manifest import Artifact, File, Manifest
 from zoo.reference import shown
 from zoo.settings import Settings
@@ -49,6 +50,7 @@ class Registry:
         )
         self._engine = open_engine(self.data / "zoo.db")
         self.access = Access(self._engine, self.settings.anonymous)
+        self.repositories = Repositories(self._engine, self.store, self.access)
 
     def close(self) -> None:
         """Let go of the catalogue."""
@@ -91,7 +93,9 @@ class Registry:
                 fix="correct the sizes, or leave them out where a source is named",
                 details={"problems": problems},
             )
-        return queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
+        publication = queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
+        self.repositories.follow(manifest.name)
+        return publication
 
     def published(self, manifest: Manifest) -> Publication | None:
         """How this very manifest is published; None if the version is not.

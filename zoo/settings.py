@@ -73,6 +73,12 @@ class Settings(BaseModel):
         description="what is allowed without a token: none, read, write, or auto: write for as long as "
         "the zoo has no token and is served on loopback, else read",
     )
+    public: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="address of the server as its clients write it, where a proxy changes it; a path in it "
+        "is taken off",
+    )
     timeout: Seconds = Field(
         default=30.0, description="seconds without a byte after which a connection is given up"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import anyio
 from anyio import to_thread
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from api.dependencies import Uploader, Zoo, uploader
 from api.problems import documented
 from zoo.manifest import Record, Sha256, Size
-from zoo.uploads import Appending, Upload
+from zoo.uploads import Upload
 
 router = APIRouter(
     prefix="/v1/uploads",
@@ -137,7 +137,7 @@ async def append_upload(
     writer = await to_thread.run_sync(appending.__enter__)
     failure: BaseException | None = None
     try:
-        await _receive(request, writer)
+        await receive(request, writer)
     except BaseException as error:
         failure = error
         raise
@@ -153,7 +153,19 @@ async def append_upload(
     )
 
 
-async def _receive(request: Request, writer: Appending) -> None:
+class Sink(Protocol):
+    """What takes bytes as they come."""
+
+    def write(self, piece: bytes) -> None:
+        """Take some."""
+
+
+async def receive(request: Request, writer: Sink) -> None:
+    """Write the body of a request as it comes.
+
+    Raises:
+        HTTPException: 408 if bytes stop coming, 400 if the connection breaks.
+    """
     buffer = bytearray()
     chunks = request.stream().__aiter__()
     while True:
