@@ -30,6 +30,7 @@ from zoo.reference import is_component, shown
 from zoo.settings import Anonymous
 
 EVERY_ORG = "*"
+ANONYMOUS = "anonymous"
 SECRET_PREFIX = "zoo_"  # noqa: S105 - how secret scanners recognise one
 _USER = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 
@@ -62,7 +63,7 @@ class Identity:
     @property
     def anonymous(self) -> bool:
         """Whether nobody knows who this is."""
-        return self.token is None and not self.grants
+        return self.token is None and self.name == ANONYMOUS
 
     def role(self, org: str) -> Role:
         """The role that was granted in an organisation."""
@@ -279,18 +280,18 @@ class Access:
             log(session, who, action, target, **details)
 
     def _stranger(self) -> Identity:
-        allowed = self._anonymous
-        if allowed == "auto":
-            with reading(self._engine) as session:
-                first = session.exec(select(Token.id).limit(1)).first()
-            allowed = "write" if first is None else "read"
-        if allowed == "none":
+        if self._anonymous == "none":
             raise Unauthorized(
                 "this zoo is for those with a token",
                 fix="set POLYZOO_TOKEN (HF_TOKEN for hub clients)",
             )
-        # Whoever may write where nobody has a token is at home here, and may also take things away.
-        return Identity("anonymous", public=Role.ADMIN if allowed == "write" else Role.READ)
+        if self._anonymous == "auto":
+            with reading(self._engine) as session:
+                first = session.exec(select(Token.id).limit(1)).first()
+            if first is None:
+                # Nobody has a token yet: whoever is at this machine is at home.
+                return Identity(ANONYMOUS, LOCAL.grants)
+        return Identity(ANONYMOUS, public=Role.WRITE if self._anonymous == "write" else Role.READ)
 
 
 def unknown_model(name: str) -> NotFound:

@@ -16,6 +16,7 @@ from zoo.catalogue.records import (
 )
 from zoo.errors import InvalidManifest, MissingBlobs, NotFound
 from zoo.hub.repositories import Repositories
+from zoo.hub.xet import Xet
 from zoo.manifest import Artifact, File, Manifest
 from zoo.reference import shown
 from zoo.settings import Settings
@@ -48,6 +49,7 @@ class Registry:
             largest=self.settings.largest_blob,
             lifetime=self.settings.upload_lifetime,
         )
+        self.xet = Xet(self.data / "xet", self.store, self.settings.largest_blob)
         self._engine = open_engine(self.data / "zoo.db")
         self.access = Access(self._engine, self.settings.anonymous)
         self.repositories = Repositories(self._engine, self.store, self.access)

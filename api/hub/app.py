@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api.hub import commits, errors, files, lfs, models, repos, users
+from api.hub import commits, errors, files, lfs, models, repos, users, xet
 from zoo.registry import Registry
 
-ROUTERS = (users, repos, commits, lfs, models, files)
+ROUTERS = (users, repos, commits, lfs, xet, models, files)
 
 
 def create_hub(registry: Registry) -> FastAPI:

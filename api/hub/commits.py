@@ -16,7 +16,7 @@ from api.hub.requests import Base, Name, Revision, json_body, lines, text
 from zoo.access import Role
 from zoo.errors import InvalidReference, MissingBlobs, NotSupported
 from zoo.hub.objects import REGULAR_LIMIT
-from zoo.hub.records import Addition, Copy, Deletion, Operation
+from zoo.hub.records import Addition, Deletion, Operation
 from zoo.reference import parse_digest
 from zoo.registry import Registry
 
@@ -74,7 +74,7 @@ async def commit(
         if key == "header":
             header = value
         else:
-            operations.append(await run_in_threadpool(_operation, zoo, key, value, revision))
+            operations.append(await run_in_threadpool(_operation, zoo, key, value))
         if len(operations) > MOST_OPERATIONS:
             raise InvalidReference("too many operations in a commit", fix="make several commits")
     made = await run_in_threadpool(
@@ -112,7 +112,7 @@ def _line(line: bytes) -> tuple[str, dict[str, Any]]:
     return text(found, "key"), found["value"]
 
 
-def _operation(zoo: Registry, key: str, value: dict[str, Any], revision: str) -> Operation:
+def _operation(zoo: Registry, key: str, value: dict[str, Any]) -> Operation:
     path = text(value, "path")
     if key == "file":
         return Addition(path, _kept(zoo, path, value))
@@ -128,9 +128,7 @@ def _operation(zoo: Registry, key: str, value: dict[str, Any], revision: str) ->
         return Addition(path, digest)
     if key in ("deletedFile", "deletedFolder"):
         return Deletion(path.rstrip("/"), folder=key == "deletedFolder")
-    if key == "copyFile":
-        return Copy(path, text(value, "srcPath"), value.get("srcRevision") or revision)
-    raise NotSupported(f"{key} is no operation that is known here", fix="use add, copy and delete")
+    raise NotSupported(f"{key} is no operation that is known here", fix="add and delete files")
 
 
 def _kept(zoo: Registry, path: str, value: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from api.hub.door import unescaped
 from api.hub.requests import Base, Name, Revision, json_body, text
 from zoo.access import Identity
 from zoo.errors import Conflict, InvalidReference, NotSupported
+from zoo.hub.card import problem_of
 from zoo.hub.refs import BRANCH, MAIN, TAG
 
 router = APIRouter(prefix="/api")
@@ -73,6 +74,15 @@ async def move_repo(zoo: Zoo, who: Who, request: Request) -> Response:
     old, new = text(fields, "fromRepo"), text(fields, "toRepo")
     await run_in_threadpool(zoo.repositories.move, old, new, who)
     return Response("OK", media_type="text/plain")
+
+
+@router.post("/validate-yaml")
+async def validate_yaml(who: Who, request: Request) -> Response:
+    """Whether the metadata at the top of a model card can be read; clients ask before they send one."""
+    content = text(await json_body(request), "content")
+    problem = problem_of(content.replace("\r\n", "\n"))
+    errors_found = [{"message": problem}] if problem else []
+    return JSONResponse({"errors": errors_found, "warnings": []}, 400 if problem else 200)
 
 
 @router.put("/models/{org}/{repo}/settings")

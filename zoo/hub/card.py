@@ -70,18 +70,37 @@ def _row(artifact: Artifact) -> str:
 
 def read_metadata(text: str) -> dict[str, Any]:
     """The YAML between the `---` lines at the top of a README.md; nothing where it cannot be read."""
+    try:
+        return _parsed(text)
+    except ValueError:
+        return {}
+
+
+def problem_of(text: str) -> str:
+    """What is wrong with the metadata at the top of a README.md; nothing where nothing is."""
+    try:
+        _parsed(text)
+    except ValueError as problem:
+        return str(problem)
+    return ""
+
+
+def _parsed(text: str) -> dict[str, Any]:
     if not text.startswith("---\n"):
         return {}
     head, end, _ = text[4 : LARGEST_METADATA + 4].partition("\n---")
-    if not end or _ANCHOR.search(head):  # anchors make much of little
-        return {}
+    if not end:
+        raise ValueError(f"the metadata has no end (---) within {LARGEST_METADATA} characters")
+    if _ANCHOR.search(head):
+        raise ValueError("anchors (&) are not read in the metadata")  # they make much of little
     try:
-        found = yaml.safe_load(head)
         # Only what JSON can say; dates become text.
-        plain = json.loads(json.dumps(found, default=str, allow_nan=False))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
+        found = json.loads(json.dumps(yaml.safe_load(head) or {}, default=str, allow_nan=False))
+    except (yaml.YAMLError, TypeError, RecursionError) as problem:
+        raise ValueError(f"the metadata is not YAML: {problem}") from None
+    if not isinstance(found, dict):
+        raise ValueError("the metadata is not a mapping")
+    return found
 
 
 def tags_of(metadata: Mapping[str, Any]) -> list[str]:

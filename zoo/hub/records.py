@@ -77,16 +77,7 @@ class Deletion:
     folder: bool = False
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A file of a revision of the same repository to be put at another path."""
-
-    path: str
-    source: str
-    revision: str
-
-
-Operation = Addition | Deletion | Copy
+Operation = Addition | Deletion
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
 from zoo.hub.records import (
     Addition,
     CommitInfo,
-    Copy,
     Deletion,
     Operation,
     Quiet,
@@ -454,13 +453,6 @@ class Repositories:
         if isinstance(operation, Addition):
             found = added[operation.sha256]
             after[path] = Entry(path, found.sha256, found.size, found.oid)
-        elif isinstance(operation, Copy):
-            _require_path(path)
-            commit = _resolve(session, row.name, operation.revision).commit
-            source = _walk(session, commit.tree, operation.source)
-            if not isinstance(source, Entry):
-                raise _no_entry(row.name, operation.revision, operation.source, commit.id)
-            after[path] = Entry(path, source.sha256, source.size, source.oid)
         else:
             self._take(row, after, seen, operation)
 
