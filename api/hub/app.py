@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api.hub import commits, errors, files, lfs, models, repos, users, xet
+from api.hub import commits, errors, files, lfs, models, modelscope, repos, users, xet
 from zoo.registry import Registry
 
-ROUTERS = (users, repos, commits, lfs, xet, models, files)
+ROUTERS = (users, repos, commits, lfs, xet, models, modelscope, files)
 
 
 def create_hub(registry: Registry) -> FastAPI:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import Who, Zoo
-from api.hub.requests import Base, Name, Revision, json_body, lines, text
+from api.hub.requests import Base, Name, Revision, json_body, lines, page_of, text
 from zoo.access import Role
 from zoo.errors import InvalidReference, MissingBlobs, NotSupported
 from zoo.hub.objects import REGULAR_LIMIT
@@ -90,7 +90,7 @@ async def commit(
     return {
         "success": True,
         "commitOid": made.id,
-        "commitUrl": f"{base}/{name}/commit/{made.id}",
+        "commitUrl": f"{page_of(request, base, name)}/commit/{made.id}",
         "hookOutput": "",
     }
 
@@ -115,7 +115,7 @@ def _line(line: bytes) -> tuple[str, dict[str, Any]]:
 def _operation(zoo: Registry, key: str, value: dict[str, Any]) -> Operation:
     path = text(value, "path")
     if key == "file":
-        return Addition(path, _kept(zoo, path, value))
+        return Addition(path, kept(zoo, path, value))
     if key == "lfsFile":
         digest = parse_digest(text(value, "oid"))
         if not zoo.store.has(digest):
@@ -131,7 +131,12 @@ def _operation(zoo: Registry, key: str, value: dict[str, Any]) -> Operation:
     raise NotSupported(f"{key} is no operation that is known here", fix="add and delete files")
 
 
-def _kept(zoo: Registry, path: str, value: dict[str, Any]) -> str:
+def kept(zoo: Registry, path: str, value: dict[str, Any]) -> str:
+    """Put the content in an operation into the store; gives its digest.
+
+    Raises:
+        InvalidReference: It is not encoded as it says.
+    """
     content = text(value, "content")
     if value.get("encoding", "utf-8") == "base64":
         try:

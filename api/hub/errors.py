@@ -27,7 +27,9 @@ def error(status: int, message: str, code: str, **headers: str) -> JSONResponse:
     given = {"X-Error-Code": code, "X-Error-Message": line, **headers}
     if status == 401:
         given["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": message}, status, given)
+    # The latter three are for ModelScope's client.
+    content = {"error": message, "Code": status, "Message": message, "Success": False}
+    return JSONResponse(content, status, given)
 
 
 def install(app: FastAPI) -> None:

@@ -35,8 +35,19 @@ UPLOADS = "/api/lfs/uploads"
 @router.post("/{org}/{repo}.git/info/lfs/objects/batch")
 async def batch(zoo: Zoo, who: Who, base: Base, org: str, repo: str, request: Request) -> Response:
     """Where to send each file, or that it is there."""
-    fields = await json_body(request)
-    name = f"{org}/{repo}"
+    objects = await answers(zoo, who, base, f"{org}/{repo}", await json_body(request))
+    answer = {"transfer": "basic", "objects": objects, "hash_algo": "sha256"}
+    return JSONResponse(answer, media_type=MEDIA_TYPE)
+
+
+async def answers(
+    zoo: Registry, who: Identity, base: str, name: str, fields: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What a batch answers for each of its objects.
+
+    Raises:
+        InvalidReference: The batch is not one.
+    """
     objects = fields.get("objects")
     if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
         raise InvalidReference("objects: expected a list", fix="send oid and size of each")
@@ -44,9 +55,7 @@ async def batch(zoo: Zoo, who: Who, base: Base, org: str, repo: str, request: Re
     await run_in_threadpool(zoo.access.require, who, Role.WRITE if upload else Role.READ, name)
     await run_in_threadpool(zoo.repositories.info, name, who)
     place = _upload if upload else _download
-    answers = [await run_in_threadpool(place, zoo, who, base, name, item) for item in objects]
-    answer = {"transfer": "basic", "objects": answers, "hash_algo": "sha256"}
-    return JSONResponse(answer, media_type=MEDIA_TYPE)
+    return [await run_in_threadpool(place, zoo, who, base, name, item) for item in objects]
 
 
 @router.put(UPLOADS + "/{upload_id}")

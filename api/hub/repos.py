@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from api.dependencies import Who, Zoo
 from api.hub import errors
 from api.hub.door import unescaped
-from api.hub.requests import Base, Name, Revision, json_body, text
+from api.hub.requests import Base, Name, Revision, json_body, page_of, text
 from zoo.access import Identity
 from zoo.errors import Conflict, InvalidReference, NotSupported
 from zoo.hub.card import problem_of
@@ -48,7 +48,7 @@ async def create_repo(zoo: Zoo, who: Who, base: Base, request: Request) -> Respo
     """Make an empty repository."""
     fields = await json_body(request)
     name = named(fields, who)
-    answer = {"url": f"{base}/{name}", "name": name, "id": name}
+    answer = {"url": page_of(request, base, name), "name": name, "id": name}
     private = is_private(fields) or False
     try:
         await run_in_threadpool(zoo.repositories.create, name, who, private=private)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Request
 
@@ -42,6 +42,15 @@ Name = Annotated[str, Depends(_name)]
 Revision = Annotated[str, Depends(_revision)]
 
 
+def page_of(request: Request, base: str, name: str) -> str:
+    """The address of a repository, as the client wants to read it.
+
+    Clients before 1.0 take a path in the hub's own address for a type of repository.
+    """
+    old = "hf_hub/0." in request.headers.get("user-agent", "")
+    return name if old and urlsplit(base).path else f"{base}/{name}"
+
+
 async def body(request: Request, largest: int = LARGEST_JSON) -> bytes:
     """The body of a request.
 
@@ -62,7 +71,15 @@ async def json_body(request: Request) -> dict[str, Any]:
     Raises:
         InvalidReference: It is none.
     """
-    content = await body(request)
+    return json_object(await body(request))
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InvalidReference: It is none.
+    """
     try:
         found = json.loads(content) if content.strip() else {}
     except (ValueError, RecursionError):
