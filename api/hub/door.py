@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 PREFIX = "/hub"
 SLASH = "\x1f"
 _HUB = re.compile(
-    r"/(?:api/|openapi/v1/|cas/|[^/]+(?:/[^/]+)?/(?:resolve|raw)/|[^/]+/[^/]+\.git/info/lfs/|(?:datasets|spaces)/[^/]+/[^/]+/resolve/)"
+    r"/(?:api/|openapi/v1/|cas/|(?:datasets/|spaces/)?[^/]+/[^/]+/(?:resolve|raw)/"
+    r"|[^/]+/[^/]+\.git/info/lfs/)"
 )
+# A name without an organisation, which is nothing here, but must be told so in the client's words.
+_ONE = re.compile(r"/[^/]+/(?:resolve|raw)/")
 
 
 class Door:
@@ -35,9 +38,10 @@ class Door:
             return
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
         text = raw.partition(b"?")[0].decode("latin-1")
-        prefix = next((p for p in self._prefixes if text.startswith(p + "/")), "")
+        # An organisation may have the name of a prefix, so what is whole without one has none.
+        prefix = "" if _HUB.match(text) else self._prefix(text)
         path = text[len(prefix) :]
-        if _HUB.match(path) and not path.startswith("/v1/"):
+        if _HUB.match(path) or _ONE.match(path):
             kept = re.sub("%2f", quote(SLASH), path, flags=re.IGNORECASE)
             inner = {**scope, "path": unquote(kept), "raw_path": path.encode("latin-1")}
             inner["hub_prefix"] = prefix
@@ -47,6 +51,9 @@ class Door:
             await self._app(inner, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _prefix(self, path: str) -> str:
+        return next((p for p in self._prefixes if path.startswith(p + "/")), "")
 
 
 def unescaped(text: str) -> str:
