@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from zoo.access import LOCAL, Access, Identity
@@ -14,7 +15,7 @@ from zoo.catalogue.records import (
     VersionDetail,
     VersionSummary,
 )
-from zoo.errors import InvalidManifest, MissingBlobs, NotFound
+from zoo.errors import InvalidManifest, MissingBlobs, NotFound, ZooError
 from zoo.hub.repositories import Repositories
 from zoo.hub.xet import Xet
 from zoo.manifest import Artifact, File, Manifest
@@ -96,7 +97,9 @@ class Registry:
                 details={"problems": problems},
             )
         publication = queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
-        self.repositories.follow(manifest.name)
+        # It is published, whatever happens now; what is not written here follows at the first look.
+        with suppress(ZooError):
+            self.repositories.follow(manifest.name)
         return publication
 
     def published(self, manifest: Manifest) -> Publication | None:

@@ -29,6 +29,7 @@ from zoo.uploads import Appending
 router = APIRouter()
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
+MOST_OBJECTS = 1000
 UPLOADS = "/api/lfs/uploads"
 
 
@@ -51,6 +52,8 @@ async def answers(
     objects = fields.get("objects")
     if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
         raise InvalidReference("objects: expected a list", fix="send oid and size of each")
+    if len(objects) > MOST_OBJECTS:
+        raise InvalidReference(f"more than {MOST_OBJECTS} objects at once", fix="send fewer")
     upload = fields.get("operation") == "upload"
     await run_in_threadpool(zoo.access.require, who, Role.WRITE if upload else Role.READ, name)
     await run_in_threadpool(zoo.repositories.info, name, who)

@@ -155,15 +155,7 @@ def list_refs(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
 
 @router.get("/{org}/{repo}/commits/{revision}")
 def list_commits(
-    zoo: Zoo,
-    who: Who,
-    base: Base,
-    name: Name,
-    revision: Revision,
-    request: Request,
-    response: Response,
-    limit: Annotated[int, Query(ge=1)] = LARGEST_PAGE,
-    page: Annotated[int, Query(ge=0, alias="p")] = 0,
+    zoo: Zoo, who: Who, name: Name, revision: Revision, response: Response
 ) -> list[dict[str, Any]]:
     """The history of a revision, the newest first."""
     found = zoo.repositories.history(name, revision, who)

@@ -124,6 +124,6 @@ def text(fields: dict[str, Any], key: str, default: str | None = None) -> str:
         InvalidReference: It is not there, or no text.
     """
     found = fields.get(key, default)
-    if not isinstance(found, str):
-        raise InvalidReference(f"{key}: expected a text", fix="send it")
+    if not isinstance(found, str) or found.encode(errors="replace").decode() != found:
+        raise InvalidReference(f"{key}: expected a text", fix="send one in UTF-8")
     return found

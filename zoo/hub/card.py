@@ -94,8 +94,11 @@ def _parsed(text: str) -> dict[str, Any]:
     if _ANCHOR.search(head):
         raise ValueError("anchors (&) are not read in the metadata")  # they make much of little
     try:
-        # Only what JSON can say; dates become text.
-        found = json.loads(json.dumps(yaml.safe_load(head) or {}, default=str, allow_nan=False))
+        # Only what JSON in UTF-8 can say; dates become text.
+        plain = json.dumps(
+            yaml.safe_load(head) or {}, default=str, allow_nan=False, ensure_ascii=False
+        )
+        found = json.loads(plain.encode(errors="replace"))
     except (yaml.YAMLError, TypeError, RecursionError) as problem:
         raise ValueError(f"the metadata is not YAML: {problem}") from None
     if not isinstance(found, dict):

@@ -131,7 +131,10 @@ class Xet:
         with explained(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             temporary = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
-            temporary.write_bytes(content)
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(place)
         return True
 
