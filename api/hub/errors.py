@@ -50,8 +50,8 @@ def code_of(problem: ZooError, *, writing: bool) -> tuple[int, str]:
         return 404, "RepoNotFound"
     if isinstance(problem, Forbidden):
         return 403, "Forbidden" if writing else "GatedRepo"
-    # Clients of old know 400 for what is wrong with a request.
-    status = 400 if problem.http == 422 else problem.http
+    # Clients know 400 for whatever is wrong with a request, and take 5xx for a reason to try again.
+    status = 400 if problem.http in (422, 501) else problem.http
     return status, "".join(part.title() for part in problem.code.split("-"))
 
 

@@ -81,8 +81,10 @@ async def validate_yaml(who: Who, request: Request) -> Response:
     """Whether the metadata at the top of a model card can be read; clients ask before they send one."""
     content = text(await json_body(request), "content")
     problem = problem_of(content.replace("\r\n", "\n"))
-    errors_found = [{"message": problem}] if problem else []
-    return JSONResponse({"errors": errors_found, "warnings": []}, 400 if problem else 200)
+    found = {"errors": [{"message": problem}] if problem else [], "warnings": []}
+    if not problem:
+        return JSONResponse(found)
+    return JSONResponse(found, 400, {"X-Error-Code": "BadRequest"})
 
 
 @router.put("/models/{org}/{repo}/settings")
