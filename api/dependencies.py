@@ -49,15 +49,10 @@ def identity(request: Request, zoo: Zoo) -> Identity:
 Who = Annotated[Identity, Depends(identity)]
 
 
-def reader(zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:
-    """Whoever asks, once it is certain that they may read the model of the address."""
-    zoo.access.require(who, Role.READ, f"{org}/{model}")
-    return who
-
-
-def writer(zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:
-    """Whoever asks, once it is certain that they may write the model of the address."""
-    zoo.access.require(who, Role.WRITE, f"{org}/{model}")
+def permitted(request: Request, zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:
+    """Whoever asks, once it is certain that they may read, or write, the model of the address."""
+    role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
+    zoo.access.require(who, role, f"{org}/{model}")
     return who
 
 
@@ -67,5 +62,5 @@ def uploader(zoo: Zoo, who: Who) -> Identity:
     return who
 
 
-Writer = Annotated[Identity, Depends(writer)]
+Permitted = Annotated[Identity, Depends(permitted)]
 Uploader = Annotated[Identity, Depends(uploader)]

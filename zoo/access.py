@@ -222,9 +222,11 @@ class Access:
         """
         org = name.partition("/")[0]
         granted = who.role(org)
-        if granted < Role.READ and self.is_private(name):
+        hidden = granted < Role.READ and self.is_private(name)
+        if hidden and role == Role.READ:
             raise unknown_model(name)
-        if max(granted, who.public) >= role:
+        # Whether there is such a model makes no difference to whoever may not write.
+        if not hidden and max(granted, who.public) >= role:
             return
         raise refusal(who, role, f"the organisation {shown(org)}")
 

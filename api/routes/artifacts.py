@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from api.dependencies import FrameworkName, Model, Org, VersionOrLatest, Zoo, reader
+from api.dependencies import FrameworkName, Model, Org, VersionOrLatest, Zoo, permitted
 from api.files import IMMUTABLE, REVALIDATE, FileResponse
 from api.problems import documented
 from zoo.manifest import Artifact, File
@@ -17,7 +17,7 @@ from zoo.reference import LATEST
 router = APIRouter(
     prefix="/v1/models/{org}/{model}/versions/{version}/artifacts",
     tags=["artifacts"],
-    dependencies=[Depends(reader)],
+    dependencies=[Depends(permitted)],
     responses=documented(401),
 )
 

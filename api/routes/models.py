@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from api.dependencies import Model, Org, Who, Zoo, reader
+from api.dependencies import Model, Org, Who, Zoo, permitted
 from api.problems import documented
 from zoo.catalogue.records import ModelDetail, ModelPage
 from zoo.manifest import Framework
@@ -54,7 +54,7 @@ def list_models(
     operation_id="get_model",
     summary="One model",
     responses=documented(404, 422),
-    dependencies=[Depends(reader)],
+    dependencies=[Depends(permitted)],
 )
 def get_model(zoo: Zoo, org: Org, model: Model) -> ModelDetail:
     """What the latest version says of a model, and the names of all versions."""

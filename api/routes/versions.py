@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from api.dependencies import Model, Org, VersionOrLatest, Who, Writer, Zoo, reader
+from api.dependencies import Model, Org, Permitted, VersionOrLatest, Who, Zoo, permitted
 from api.files import IMMUTABLE, REVALIDATE
 from api.problems import documented
 from api.ranges import entity_tag, tag_listed
@@ -20,7 +20,7 @@ from zoo.reference import LATEST
 router = APIRouter(
     prefix="/v1/models/{org}/{model}/versions",
     tags=["versions"],
-    dependencies=[Depends(reader)],
+    dependencies=[Depends(permitted)],
     responses=documented(401),
 )
 
@@ -67,7 +67,7 @@ def list_versions(zoo: Zoo, org: Org, model: Model) -> Versions:
     },
 )
 def publish_version(
-    zoo: Zoo, who: Writer, org: Org, model: Model, manifest: Manifest, response: Response
+    zoo: Zoo, who: Permitted, org: Org, model: Model, manifest: Manifest, response: Response
 ) -> Publication:
     """Publish a manifest whose files have all been uploaded; it never changes afterwards."""
     if manifest.name != f"{org}/{model}":

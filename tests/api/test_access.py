@@ -114,7 +114,10 @@ def test_private_models_do_not_exist_for_others(zoo, call):
     assert {**unknown, "detail": 0, "instance": 0} == {**hidden, "detail": 0, "instance": 0}
     assert call("GET", "/v1/models").json()["items"] == []
     assert [m["name"] for m in call("GET", "/v1/models", mine).json()["items"]] == ["org/hidden"]
-    assert publish(call, other, "org/hidden", "2.0.0").status_code == 404
+    # Nor can it be told by writing.
+    hidden, unknown = publish(call, other, "org/hidden"), publish(call, other, "org/unknown")
+    assert (hidden.status_code, unknown.status_code) == (403, 403)
+    assert hidden.json()["detail"] == unknown.json()["detail"]
 
 
 def test_a_closed_zoo_needs_a_token_for_everything_but_its_health(start, tmp_path):

@@ -77,7 +77,8 @@ def test_ids_are_those_of_git(tmp_path):
 
 def test_main_is_the_upload_with_the_published_forms_beside_it(zoo):
     zoo.repositories.create("org/model", LOCAL)
-    upload = commit(zoo, {"model.safetensors": b"w", "paddle/own": b"mine"})
+    files = {"model.safetensors": b"w", "paddle/own": b"mine"}
+    upload = commit(zoo, files, branch="refs/heads/main")
     assert paths(zoo) == {"model.safetensors", "paddle/own"}
     publish(zoo, frameworks=("onnx", "paddle"))
     # A folder of the upload is left alone; the form can be had by its revision.

@@ -346,6 +346,7 @@ class Repositories:
             TooLarge: A file is too large for hub clients to fetch.
         """
         self._access.require(by, Role.WRITE, name)
+        branch = branch.removeprefix("refs/heads/")
         added = {op.sha256: self._sized(op) for op in operations if isinstance(op, Addition)}
         now = _now()
         self.follow(name)
@@ -654,7 +655,7 @@ def _resolve(session: Session, name: str, revision: str) -> _Head:
 
 
 def _branch(session: Session, row: Repository, branch: str) -> Commit:
-    found = _target(session, row, BRANCH, branch.removeprefix("refs/heads/"))
+    found = _target(session, row, BRANCH, branch)
     if found is None:
         raise _no_revision(row.name, branch)
     return found

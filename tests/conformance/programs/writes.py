@@ -61,7 +61,10 @@ for name, content in files.items():
 second = api.upload_folder(folder_path=source, repo_id=repo, commit_message="all of it")
 folder = Path(snapshot_download(repo))
 assert {name: (folder / name).read_bytes() for name in files} == files
-assert api.upload_folder(folder_path=source, repo_id=repo).oid == second.oid, "nothing has changed"
+# A client before 1.0 cannot read the address that it makes itself here, if that has a path.
+if not (huggingface_hub.__version__.startswith("0.") and api.endpoint.endswith("/hub")):
+    again = api.upload_folder(folder_path=source, repo_id=repo)
+    assert again.oid == second.oid, "nothing has changed"
 
 # Not by chunks, but by LFS.
 data = dice.randbytes(11_000_000)
