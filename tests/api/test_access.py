@@ -177,3 +177,18 @@ def test_the_command_makes_the_first_token_and_the_client_sends_it(own_server, t
 def test_roles_add_up():
     who = Identity("x", {"*": Role.READ, "org": Role.ADMIN}, Role.NONE, 1)
     assert (who.role("ORG"), who.role("other")) == (Role.ADMIN, Role.READ)
+
+
+def test_a_zoo_that_others_reach_asks_for_a_token_before_anything_is_written(tmp_path):
+    command = [sys.executable, "-m", "api.server", "--data", str(tmp_path), "--host", "0.0.0.0"]
+    running = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = running.stdout.readline().strip()
+        assert httpx.get(url + "/v1/models").status_code == 200
+        body = {"sha256": DIGEST, "size": len(CONTENT)}
+        assert httpx.post(url + "/v1/uploads", json=body).status_code == 401
+        hub = httpx.post(url + "/api/repos/create", json={"name": "m", "organization": "org"})
+        assert (hub.status_code, hub.headers["x-error-code"]) == (401, "Unauthorized")
+    finally:
+        running.terminate()
+        running.wait(60)
