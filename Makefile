@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite coverage bench fuzz docs clean
+.PHONY: install demo test lint suite coverage bench conformance fuzz docs clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every release of the hub clients, each in an environment of its own; `make test` has the newest only.
+# POLYZOO_MINILM=FOLDER adds from_pretrained on a real model.
+conformance: install
+	POLYZOO_CONFORMANCE=all $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 # The ONNX backend suite on emitted source, every case that does not pass with its reason.
 suite: install

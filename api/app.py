@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
+from api.hub.app import create_hub
+from api.hub.door import Door
 from api.limits import BodyLimit
 from api.routes import artifacts, blobs, health, models, uploads, versions
 from zoo.registry import Registry
@@ -43,6 +45,7 @@ def create_app(registry: Registry) -> FastAPI:
     problems.install(app)
     for resource in ROUTERS:
         app.include_router(resource.router)
+    app.add_middleware(Door, hub=create_hub(registry), public=registry.settings.public)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says
     return app
 

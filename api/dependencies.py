@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from zoo.access import Identity, Role
 from zoo.registry import Registry
 
 
@@ -23,3 +26,41 @@ VersionOrLatest = Annotated[
 FrameworkName = Annotated[
     str, Path(description="onnx, pytorch, paddle or mindspore.", examples=["pytorch"])
 ]
+
+
+def secret_of(request: Request) -> str | None:
+    """The token that a request shows: as a bearer, or as the password of Basic, as git programs do."""
+    scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return "?"  # no token looks like this
+    return None
+
+
+def identity(request: Request, zoo: Zoo) -> Identity:
+    """Whoever asks."""
+    return zoo.access.identify(secret_of(request))
+
+
+Who = Annotated[Identity, Depends(identity)]
+
+
+def permitted(request: Request, zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:
+    """Whoever asks, once it is certain that they may read, or write, the model of the address."""
+    role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
+    zoo.access.require(who, role, f"{org}/{model}")
+    return who
+
+
+def uploader(zoo: Zoo, who: Who) -> Identity:
+    """Whoever asks, once it is certain that they may write somewhere."""
+    zoo.access.require_anywhere(who, Role.WRITE)
+    return who
+
+
+Permitted = Annotated[Identity, Depends(permitted)]
+Uploader = Annotated[Identity, Depends(uploader)]

@@ -31,14 +31,16 @@ class FileResponse(Response):
         *,
         cache_control: str = IMMUTABLE,
         name: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare a response.
 
         Args:
             path: The blob.
-            digest: Its SHA-256 in hex, which is its entity tag.
+            digest: What names its content and is its entity tag: its SHA-256 in hex, or git's id.
             cache_control: How long it may be kept.
             name: What a browser should call it.
+            headers: Further ones, of every answer.
         """
         self._path = path
         self._tag = entity_tag(digest)
@@ -50,6 +52,7 @@ class FileResponse(Response):
             "Cache-Control": cache_control,
             "Accept-Ranges": "bytes",
             "X-Content-Type-Options": "nosniff",
+            **(headers or {}),
         }
         if name is not None:
             self._common["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, '')}"
@@ -57,6 +60,10 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
+        if "authorization" in headers:
+            # Caches that others share must not keep what one was allowed to see.
+            kept = self._common["Cache-Control"].replace("public", "private")
+            self._common["Cache-Control"] = kept
         if "if-match" in headers and not tag_listed(headers["if-match"], self._tag):
             refusal = problem(scope["path"], 412, f"the entity tag is {self._tag}")
             await refusal(scope, receive, send)

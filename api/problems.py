@@ -63,6 +63,24 @@ _HTTP: Mapping[int, tuple[str, str, str]] = MappingProxyType(
 _DOCUMENTED: Mapping[int, tuple[str, dict[str, Any]]] = MappingProxyType(
     {
         400: ("The request cannot be read.", {"detail": "the body is not JSON"}),
+        401: (
+            "A token is needed, or the one given is not valid.",
+            {
+                "code": "unauthorized",
+                "title": "A token is needed",
+                "detail": "this zoo is for those with a token",
+                "fix": "set POLYZOO_TOKEN (HF_TOKEN for hub clients)",
+            },
+        ),
+        403: (
+            "The token's role is too low.",
+            {
+                "code": "forbidden",
+                "title": "Not allowed",
+                "detail": 'this needs the role write in "org", which "alice" does not have',
+                "fix": "ask whoever runs the zoo for a token with that role (`zoo token create`)",
+            },
+        ),
         404: ("No such thing.", {"detail": 'there is no model "paddleocr/pp-ocrv9"'}),
         408: ("The body stopped coming.", {"detail": "no byte came for 60 seconds"}),
         409: (
@@ -169,6 +187,7 @@ async def _zoo_error(request: Request, error: Exception) -> Response:
         title=error.title,
         fix=error.fix if error.code != ZooError.code else "",
         details=error.details,
+        headers={"WWW-Authenticate": "Bearer"} if error.http == 401 else None,
     )
 
 

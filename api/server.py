@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -81,6 +82,8 @@ def serve(
     settings = Settings.from_environment()
     Registry(data, settings).close()
     os.environ[variable("data")] = str(data.absolute())
+    if settings.anonymous == "auto" and not _is_loopback(host):
+        os.environ[variable("anonymous")] = "read"
     with closing(_reserve(host, port)) as reserved:
         bound = reserved.getsockname()[1]
         server = Granian(
@@ -121,6 +124,13 @@ def _reserve(host: str, port: int) -> socket.socket:
             else "choose an address of this machine and a port from 0 to 65535",
         ) from error
     return reserved
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _announce(host: str, port: int, ready: Callable[[str], None]) -> None:

@@ -6,6 +6,8 @@
     ├── InvalidReference        exit 2   http 422   not `org/model[@version]`
     ├── NotSupported            exit 3   http 501   a kind of source that cannot be fetched yet
     ├── NotFound                exit 1   http 404   unknown model, version, framework, file, blob, upload
+    ├── Unauthorized            exit 1   http 401   a token is needed, or the one given is not valid
+    ├── Forbidden               exit 1   http 403   the token's role is too low
     ├── Conflict                exit 1   http 409   a published version never changes; upload out of step
     ├── MissingBlobs            exit 1   http 422   a manifest names files that were not uploaded
     ├── DigestMismatch          exit 5   http 422   bytes are not what their digest says
@@ -76,6 +78,18 @@ class NotFound(ZooError):
     """No such model, version, framework, file, blob or upload."""
 
     http, code, title = 404, "not-found", "Not found"
+
+
+class Unauthorized(ZooError):
+    """A token is needed, or the one that was given is not valid."""
+
+    http, code, title = 401, "unauthorized", "A token is needed"
+
+
+class Forbidden(ZooError):
+    """Who asks is known, and may not do this."""
+
+    http, code, title = 403, "forbidden", "Not allowed"
 
 
 class Conflict(ZooError):

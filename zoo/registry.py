@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from zoo.access import LOCAL, Access, Identity
 from zoo.catalogue import queries
 from zoo.catalogue.engine import open_engine
 from zoo.catalogue.records import (
@@ -13,7 +15,9 @@ from zoo.catalogue.records import (
     VersionDetail,
     VersionSummary,
 )
-from zoo.errors import InvalidManifest, MissingBlobs, NotFound
+from zoo.errors import InvalidManifest, MissingBlobs, NotFound, ZooError
+from zoo.hub.repositories import Repositories
+from zoo.hub.xet import Xet
 from zoo.manifest import Artifact, File, Manifest
 from zoo.reference import shown
 from zoo.settings import Settings
@@ -46,17 +50,21 @@ class Registry:
             largest=self.settings.largest_blob,
             lifetime=self.settings.upload_lifetime,
         )
+        self.xet = Xet(self.data / "xet", self.store, self.settings.largest_blob)
         self._engine = open_engine(self.data / "zoo.db")
+        self.access = Access(self._engine, self.settings.anonymous)
+        self.repositories = Repositories(self._engine, self.store, self.access)
 
     def close(self) -> None:
         """Let go of the catalogue."""
         self._engine.dispose()
 
-    def publish(self, manifest: Manifest) -> Publication:
+    def publish(self, manifest: Manifest, by: Identity = LOCAL) -> Publication:
         """Publish a version: it is there afterwards, whole, or nothing has changed.
 
         Args:
             manifest: Sizes that are left out are filled in from the store.
+            by: Who publishes.
 
         Returns:
             The publication; `created` is False if the very same version was there.
@@ -88,7 +96,11 @@ class Registry:
                 fix="correct the sizes, or leave them out where a source is named",
                 details={"problems": problems},
             )
-        return queries.publish(self._engine, manifest.with_sizes(sizes))
+        publication = queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
+        # It is published, whatever happens now; what is not written here follows at the first look.
+        with suppress(ZooError):
+            self.repositories.follow(manifest.name)
+        return publication
 
     def published(self, manifest: Manifest) -> Publication | None:
         """How this very manifest is published; None if the version is not.
@@ -107,6 +119,7 @@ class Registry:
         licence: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        who: Identity = LOCAL,
     ) -> ModelPage:
         """Search the models; see `zoo.catalogue.queries.models`."""
         return queries.models(
@@ -117,6 +130,7 @@ class Registry:
             licence=licence,
             limit=limit,
             cursor=cursor,
+            who=who,
         )
 
     def model(self, name: str) -> ModelDetail:
@@ -175,10 +189,17 @@ class Registry:
             )
         return file
 
-    def blob(self, sha256: str) -> Path:
+    def blob(self, sha256: str, who: Identity = LOCAL) -> Path:
         """Where the bytes of a digest are.
+
+        Args:
+            sha256: The digest.
+            who: Who asks; bytes that are only in private models of others are not there for them.
 
         Raises:
             NotFound: There is no such blob.
         """
-        return self.store.path(sha256)
+        path = self.store.path(sha256)
+        if not who.sees_everything:
+            self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
+        return path

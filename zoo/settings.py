@@ -10,10 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 
 from zoo.errors import InvalidSetting
 
@@ -28,6 +36,14 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _visible(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError("a token is of visible ASCII characters")
+    return secret
+
+
+Anonymous = Literal["auto", "none", "read", "write"]
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Address = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -48,6 +64,20 @@ class Settings(BaseModel):
     )
     server: Address = Field(
         default="http://127.0.0.1:8000", description="address of the zoo that the client talks to"
+    )
+    token: Annotated[SecretStr, AfterValidator(_visible)] = Field(
+        default=SecretStr(""), description="token that the client shows to the zoo"
+    )
+    anonymous: Anonymous = Field(
+        default="auto",
+        description="what is allowed without a token: none, read, write, or auto: write for as long as "
+        "the zoo has no token and is served on loopback, else read",
+    )
+    public: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="address of the server as its clients write it, where a proxy changes it; a path in it "
+        "is taken off",
     )
     timeout: Seconds = Field(
         default=30.0, description="seconds without a byte after which a connection is given up"
@@ -87,8 +117,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
+            shown = "…" if name == "token" else texts[name]
             raise InvalidSetting(
-                f'{variable(name)} is "{texts[name]}": {first["msg"]}',
+                f'{variable(name)} is "{shown}": {first["msg"]}',
                 fix=f"set it to: {cls.model_fields[name].description}; or unset it",
             ) from error
 

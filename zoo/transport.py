@@ -46,7 +46,7 @@ class Transport:
         self.settings = settings
         self._client = httpx.Client(
             timeout=settings.timeout,
-            headers={"User-Agent": "polyzoo", "Accept-Encoding": "identity"},
+            headers=_headers(settings),
             limits=httpx.Limits(max_connections=settings.connections + 4),
             follow_redirects=True,
         )
@@ -151,6 +151,12 @@ class Transport:
     def url(self, path: str) -> str:
         """The address of a path on the server."""
         return f"{self.endpoint}/{path.lstrip('/')}"
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    headers = {"User-Agent": "polyzoo", "Accept-Encoding": "identity"}
+    token = settings.token.get_secret_value()
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def _is_of_connection(error: Exception) -> bool:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from api.dependencies import FrameworkName, Model, Org, VersionOrLatest, Zoo
+from api.dependencies import FrameworkName, Model, Org, VersionOrLatest, Zoo, permitted
 from api.files import IMMUTABLE, REVALIDATE, FileResponse
 from api.problems import documented
 from zoo.manifest import Artifact, File
 from zoo.reference import LATEST
 
 router = APIRouter(
-    prefix="/v1/models/{org}/{model}/versions/{version}/artifacts", tags=["artifacts"]
+    prefix="/v1/models/{org}/{model}/versions/{version}/artifacts",
+    tags=["artifacts"],
+    dependencies=[Depends(permitted)],
+    responses=documented(401),
 )
 
 
@@ -89,7 +92,7 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     304: {"description": "If-None-Match names these bytes."},
-    **documented(404, 412, 416, 422),
+    **documented(401, 404, 412, 416, 422),
 }
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
-from api.dependencies import Model, Org, Zoo
+from api.dependencies import Model, Org, Who, Zoo, permitted
 from api.problems import documented
 from zoo.catalogue.records import ModelDetail, ModelPage
 from zoo.manifest import Framework
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401))
 
 
 @router.get("", operation_id="list_models", summary="Search models", responses=documented(422))
 def list_models(
     zoo: Zoo,
+    who: Who,
     q: Annotated[
         str,
         Query(
@@ -44,12 +45,16 @@ def list_models(
 ) -> ModelPage:
     """Models in the order of their names, a page at a time."""
     return zoo.models(
-        q=q, framework=framework, task=task, licence=licence, limit=limit, cursor=cursor
+        q=q, framework=framework, task=task, licence=licence, limit=limit, cursor=cursor, who=who
     )
 
 
 @router.get(
-    "/{org}/{model}", operation_id="get_model", summary="One model", responses=documented(404, 422)
+    "/{org}/{model}",
+    operation_id="get_model",
+    summary="One model",
+    responses=documented(404, 422),
+    dependencies=[Depends(permitted)],
 )
 def get_model(zoo: Zoo, org: Org, model: Model) -> ModelDetail:
     """What the latest version says of a model, and the names of all versions."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.dependencies import Zoo
+from api.dependencies import Uploader, Zoo, uploader
 from api.problems import documented
 from zoo.manifest import Record, Sha256, Size
-from zoo.uploads import Appending, Upload
+from zoo.uploads import Upload
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(
+    prefix="/v1/uploads",
+    tags=["uploads"],
+    dependencies=[Depends(uploader)],
+    responses=documented(401, 403),
+)
 
 BUFFER = 1 << 20  # bytes that go to the disk at once
 PATIENCE = 60.0  # seconds without a byte
@@ -68,12 +73,13 @@ class UploadState(BaseModel):
         **documented(400, 413, 422, 507),
     },
 )
-def create_upload(zoo: Zoo, wanted: NewUpload, response: Response) -> UploadState:
+def create_upload(zoo: Zoo, who: Uploader, wanted: NewUpload, response: Response) -> UploadState:
     """Say what will come; the digest is checked when the last byte has."""
     upload = zoo.uploads.create(wanted.sha256, wanted.size)
     if upload is None:
         response.status_code = 200
         return UploadState(exists=True, sha256=wanted.sha256, size=zoo.store.size(wanted.sha256))
+    zoo.access.note(who, "upload.begin", f"sha256:{wanted.sha256}", size=wanted.size)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     response.headers.update(_progress(upload))
     return _state(upload)
@@ -131,7 +137,7 @@ async def append_upload(
     writer = await to_thread.run_sync(appending.__enter__)
     failure: BaseException | None = None
     try:
-        await _receive(request, writer)
+        await receive(request, writer)
     except BaseException as error:
         failure = error
         raise
@@ -147,7 +153,19 @@ async def append_upload(
     )
 
 
-async def _receive(request: Request, writer: Appending) -> None:
+class Sink(Protocol):
+    """What takes bytes as they come."""
+
+    def write(self, piece: bytes) -> None:
+        """Take some."""
+
+
+async def receive(request: Request, writer: Sink) -> None:
+    """Write the body of a request as it comes.
+
+    Raises:
+        HTTPException: 408 if bytes stop coming, 400 if the connection breaks.
+    """
     buffer = bytearray()
     chunks = request.stream().__aiter__()
     while True:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from api.dependencies import Model, Org, VersionOrLatest, Zoo
+from api.dependencies import Model, Org, Permitted, VersionOrLatest, Who, Zoo, permitted
 from api.files import IMMUTABLE, REVALIDATE
 from api.problems import documented
 from api.ranges import entity_tag, tag_listed
+from zoo.access import Identity
 from zoo.catalogue.records import Publication, VersionDetail, VersionSummary
 from zoo.errors import InvalidManifest
 from zoo.manifest import Manifest
 from zoo.reference import LATEST
 
-router = APIRouter(prefix="/v1/models/{org}/{model}/versions", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/models/{org}/{model}/versions",
+    tags=["versions"],
+    dependencies=[Depends(permitted)],
+    responses=documented(401),
+)
 
 _TAG = {"ETag": {"description": "Digest of the manifest.", "schema": {"type": "string"}}}
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
@@ -57,11 +63,11 @@ def list_versions(zoo: Zoo, org: Org, model: Model) -> Versions:
                 }
             }
         },
-        **documented(400, 409, 413, 422, 507),
+        **documented(400, 403, 409, 413, 422, 507),
     },
 )
 def publish_version(
-    zoo: Zoo, org: Org, model: Model, manifest: Manifest, response: Response
+    zoo: Zoo, who: Permitted, org: Org, model: Model, manifest: Manifest, response: Response
 ) -> Publication:
     """Publish a manifest whose files have all been uploaded; it never changes afterwards."""
     if manifest.name != f"{org}/{model}":
@@ -69,7 +75,7 @@ def publish_version(
             f'name: expected "{org}/{model}", as in the address, got "{manifest.name}"',
             fix="publish at the address of the model",
         )
-    publication = zoo.publish(manifest)
+    publication = zoo.publish(manifest, by=who)
     response.status_code = 201 if publication.created else 200
     response.headers["Location"] = f"/v1/models/{org}/{model}/versions/{publication.version}"
     return publication
@@ -83,11 +89,17 @@ def publish_version(
     responses={**_UNCHANGED, **documented(404, 422)},
 )
 def get_version(
-    zoo: Zoo, org: Org, model: Model, version: VersionOrLatest, request: Request, response: Response
+    zoo: Zoo,
+    who: Who,
+    org: Org,
+    model: Model,
+    version: VersionOrLatest,
+    request: Request,
+    response: Response,
 ) -> VersionDetail | Response:
     """The manifest with its digest and the time of its publication."""
     detail = zoo.version(f"{org}/{model}", version)
-    headers = _caching(detail, version)
+    headers = _caching(detail, version, who)
     if tag_listed(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
@@ -102,18 +114,20 @@ def get_version(
     responses={**_UNCHANGED, **documented(404, 422)},
 )
 def get_manifest(
-    zoo: Zoo, org: Org, model: Model, version: VersionOrLatest, request: Request
+    zoo: Zoo, who: Who, org: Org, model: Model, version: VersionOrLatest, request: Request
 ) -> Response:
     """The bytes that the version's digest is taken of."""
     detail = zoo.version(f"{org}/{model}", version)
-    headers = _caching(detail, version)
+    headers = _caching(detail, version, who)
     if tag_listed(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(detail.manifest.canonical(), 200, headers, "application/json")
 
 
-def _caching(detail: VersionDetail, version: str) -> dict[str, str]:
+def _caching(detail: VersionDetail, version: str, who: Identity) -> dict[str, str]:
+    # Caches that others share must not keep what one was allowed to see.
+    kept = IMMUTABLE if who.anonymous else IMMUTABLE.replace("public", "private")
     return {
         "ETag": entity_tag(detail.digest.removeprefix("sha256:")),
-        "Cache-Control": REVALIDATE if version == LATEST else IMMUTABLE,
+        "Cache-Control": REVALIDATE if version == LATEST else kept,
     }

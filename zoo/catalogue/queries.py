@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from zoo.access import LOCAL, Identity, log, unknown_model, visible
 from zoo.catalogue.engine import reading, writing
 from zoo.catalogue.records import (
     ModelDetail,
@@ -28,13 +29,16 @@ from zoo.reference import LATEST, latest_version, print_digest, shown, version_o
 LARGEST_PAGE = 1000
 
 
-def publish(engine: Engine, manifest: Manifest, now: datetime | None = None) -> Publication:
+def publish(
+    engine: Engine, manifest: Manifest, now: datetime | None = None, by: Identity = LOCAL
+) -> Publication:
     """Add a version to the catalogue, in one transaction.
 
     Args:
         engine: The catalogue.
         manifest: With the size of every file.
         now: When; the present by default.
+        by: Who publishes.
 
     Returns:
         The publication; `created` is False if the very same version was there.
@@ -47,7 +51,9 @@ def publish(engine: Engine, manifest: Manifest, now: datetime | None = None) -> 
         model, found = _same(session, manifest)
         if found is not None:
             return _publication(manifest, found, created=False)
-        return _publication(manifest, _add(session, model, manifest, when), created=True)
+        added = _add(session, model, manifest, when)
+        log(session, by, "version.publish", manifest.reference, digest=added.digest)
+        return _publication(manifest, added, created=True)
 
 
 def published(engine: Engine, manifest: Manifest) -> Publication | None:
@@ -74,6 +80,7 @@ def models(
     licence: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
+    who: Identity = LOCAL,
 ) -> ModelPage:
     """Search the models, by name.
 
@@ -85,6 +92,7 @@ def models(
         licence: An SPDX expression, or one licence of it.
         limit: At most so many.
         cursor: `next_cursor` of the page before.
+        who: Who asks; private models of others are left out.
 
     Raises:
         InvalidReference: The cursor is not one that was given out.
@@ -93,6 +101,9 @@ def models(
     query = select(Model).order_by(col(Model.name)).limit(wanted + 1)
     for word in _folded(q).split():
         query = query.where(col(Model.words).contains(word, autoescape=True))
+    condition = visible(col(Model.name), who)
+    if condition is not None:
+        query = query.where(condition)
     if framework is not None:
         lines = "\n" + col(Model.frameworks) + "\n"
         query = query.where(lines.contains(f"\n{framework}\n", autoescape=True))
@@ -161,6 +172,20 @@ def is_published(engine: Engine, sha256: str) -> bool:
     """Whether a published version needs this blob."""
     with reading(engine) as session:
         return session.exec(select(File.id).where(File.sha256 == sha256)).first() is not None
+
+
+def models_with(engine: Engine, sha256: str) -> tuple[str, ...]:
+    """The names of the models that need this blob."""
+    query = (
+        select(Model.name)
+        .join(Version, col(Version.model_id) == Model.id)
+        .join(Artifact, col(Artifact.version_id) == Version.id)
+        .join(File, col(File.artifact_id) == Artifact.id)
+        .where(File.sha256 == sha256)
+        .distinct()
+    )
+    with reading(engine) as session:
+        return tuple(session.exec(query))
 
 
 def _same(session: Session, manifest: Manifest) -> tuple[Model | None, Version | None]:
@@ -240,9 +265,10 @@ def _licensed(query: SelectOfScalar[Model], licence: str) -> SelectOfScalar[Mode
 
 def _model(session: Session, name: str) -> Model:
     row: Model | None = session.exec(select(Model).where(Model.name == name)).first()
-    if row is None or row.name != name:
-        fix = f"its name is {row.name}" if row else "search for it; names are org/model"
-        raise NotFound(f"there is no model {shown(name)}", fix=fix)
+    if row is None:
+        raise unknown_model(name)
+    if row.name != name:
+        raise NotFound(f"there is no model {shown(name)}", fix=f"its name is {row.name}")
     return row
 
 

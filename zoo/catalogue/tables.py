@@ -88,5 +88,107 @@ class File(Table, table=True):
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class Token(Table, table=True):
+    """A token; its secret is kept nowhere."""
+
+    __tablename__ = "token"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str  # whose it is
+    digest: str  # SHA-256 of the secret, in hex
+    created_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    expires_at: datetime | None = Field(default=None, sa_column=Column(DateTime))  # UTC
+    revoked_at: datetime | None = Field(default=None, sa_column=Column(DateTime))  # UTC
+
+
+class Grant(Table, table=True):
+    """The role of a token in an organisation, or in every one (`*`)."""
+
+    __tablename__ = "grant"
+
+    token_id: int = Field(foreign_key="token.id", primary_key=True)
+    org: str = Field(primary_key=True)  # in lower case
+    role: int  # zoo.access.Role
+
+
+class PrivateModel(Table, table=True):
+    """A model that only its organisation sees, whether or not there is one of that name."""
+
+    __tablename__ = "private_model"
+
+    name: str = Field(sa_column=Column(String(193, collation="NOCASE"), primary_key=True))
+
+
+class AuditLine(Table, table=True):
+    """Who wrote what, and when. A trigger refuses every later change."""
+
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    who: str
+    token_id: int | None = None
+    action: str
+    target: str
+    details: str = Field(sa_column=Column(Text, nullable=False))  # JSON
+
+
+class Repository(Table, table=True):
+    """What hub clients see under a model's name: every published model, and what they made themselves."""
+
+    __tablename__ = "repository"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(sa_column=_name(193))
+    created_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    updated_at: datetime = Field(sa_column=Column(DateTime, nullable=False, index=True))  # UTC
+    committed_at: datetime | None = Field(  # UTC; the last upload by a hub client
+        default=None, sa_column=Column(DateTime, index=True)
+    )
+    card: str = Field(
+        sa_column=Column(Text, nullable=False)
+    )  # the model card's metadata and tags, JSON
+    tags: str = Field(sa_column=Column(Text, nullable=False))  # one a line, folded, to be searched
+
+
+class Commit(Table, table=True):
+    """A state of a repository. Its id follows from content, not from time or place."""
+
+    __tablename__ = "commit"
+    __table_args__ = (UniqueConstraint("repository_id", "id"),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    repository_id: int = Field(foreign_key="repository.id")
+    id: str  # 40 hex digits
+    tree: str  # tree.id
+    parent: str | None = None  # commit.id
+    title: str = Field(sa_column=Column(Text, nullable=False))
+    message: str = Field(sa_column=Column(Text, nullable=False))
+    author: str
+    at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+
+
+class Tree(Table, table=True):
+    """A directory, by the id that git gives it."""
+
+    __tablename__ = "tree"
+
+    id: str = Field(primary_key=True)  # 40 hex digits
+    entries: str = Field(sa_column=Column(Text, nullable=False))  # JSON, see zoo/hub/objects.py
+
+
+class Ref(Table, table=True):
+    """A name for a commit."""
+
+    __tablename__ = "ref"
+
+    repository_id: int = Field(foreign_key="repository.id", primary_key=True)
+    kind: str = Field(primary_key=True)  # zoo.hub.refs.Kind
+    name: str = Field(primary_key=True)
+    target: str  # commit.id
+
+
 # Whose rows never change and never go.
-IMMUTABLE = (Version, Artifact, File)
+IMMUTABLE = (Version, Artifact, File, AuditLine)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import typer
 
 from zoo.cli import app
@@ -31,14 +34,17 @@ def page() -> str:
     """The page as Markdown."""
     command = typer.main.get_command(app)
     root = typer.Context(command, info_name="zoo", max_content_width=WIDTH, terminal_width=WIDTH)
-    sections = [_section("zoo", command.get_help(root))]
-    for name in command.list_commands(root):  # type: ignore[attr-defined]  # it is a group
-        verb = command.get_command(root, name)  # type: ignore[attr-defined]
-        context = typer.Context(
-            verb, info_name=name, parent=root, max_content_width=WIDTH, terminal_width=WIDTH
+    return "\n".join((INTRODUCTION, *_sections("zoo", command, root)))
+
+
+def _sections(title: str, command: Any, context: typer.Context) -> Iterator[str]:
+    yield _section(title, command.get_help(context))
+    for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
+        verb = command.get_command(context, name)
+        below = typer.Context(
+            verb, info_name=name, parent=context, max_content_width=WIDTH, terminal_width=WIDTH
         )
-        sections.append(_section(f"zoo {name}", verb.get_help(context)))
-    return "\n".join((INTRODUCTION, *sections))
+        yield from _sections(f"{title} {name}", verb, below)
 
 
 def _section(title: str, text: str) -> str:

@@ -1,0 +1,105 @@
+"""Errors as hub clients read them: `{"error": …}`, with the code and the words in headers.
+
+A client that sees no `X-Error-Code` takes a refusal for a broken connection; of `GatedRepo` alone the words
+reach whoever downloads.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from zoo.errors import Forbidden, NotFound, ZooError
+from zoo.hub.repositories import EntryNotFound, RevisionNotFound
+
+log = logging.getLogger("polyzoo.api")
+
+
+def error(status: int, message: str, code: str, **headers: str) -> JSONResponse:
+    """An error as a response."""
+    line = " ".join(message.split()).encode("ascii", "replace").decode()
+    given = {"X-Error-Code": code, "X-Error-Message": line, **headers}
+    if status == 401:
+        given["WWW-Authenticate"] = "Bearer"
+    # The latter three are for ModelScope's client.
+    content = {"error": message, "Code": status, "Message": message, "Success": False}
+    return JSONResponse(content, status, given)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application one of these."""
+    app.add_exception_handler(ZooError, _zoo_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(Unexpected)
+
+
+def code_of(problem: ZooError, *, writing: bool) -> tuple[int, str]:
+    """The status and the code for one of our errors."""
+    if isinstance(problem, EntryNotFound):
+        return 404, "EntryNotFound"
+    if isinstance(problem, RevisionNotFound):
+        return 404, "RevisionNotFound"
+    if isinstance(problem, NotFound):
+        return 404, "RepoNotFound"
+    if isinstance(problem, Forbidden):
+        return 403, "Forbidden" if writing else "GatedRepo"
+    # Clients know 400 for whatever is wrong with a request, and take 5xx for a reason to try again.
+    status = 400 if problem.http in (422, 501) else problem.http
+    return status, "".join(part.title() for part in problem.code.split("-"))
+
+
+async def _zoo_error(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, ZooError)  # noqa: S101 - what it was installed for
+    if problem.http >= 500:
+        log.error("%s %s: %s", request.method, request.url.path, problem.message)
+    status, code = code_of(problem, writing=request.method not in ("GET", "HEAD"))
+    said = "the request could not be answered"
+    if problem.code != ZooError.code:
+        said = f"{problem.message}; {problem.fix}" if problem.fix else problem.message
+    commit = problem.details.get("commit")
+    return error(status, said, code, **({"X-Repo-Commit": commit} if commit else {}))
+
+
+async def _http_error(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)  # noqa: S101 - what it was installed for
+    code = "RepoNotFound" if problem.status_code == 404 else "BadRequest"
+    return error(problem.status_code, str(problem.detail), code)
+
+
+async def _invalid(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, RequestValidationError)  # noqa: S101 - what it was installed for
+    first: dict[str, Any] = problem.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return error(400, f"{where}: {first['msg']}", "BadRequest")
+
+
+class Unexpected:
+    """Answer what nobody foresaw without telling a stranger anything; the log has it all."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and answer it if that fails."""
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            if started:
+                raise
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            answer = error(500, "the request could not be answered", "Internal")
+            await answer(scope, receive, send)

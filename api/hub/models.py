@@ -1,0 +1,177 @@
+"""Repositories to look at: lists, information, trees, refs, histories."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.dependencies import Who, Zoo
+from api.hub import wire
+from api.hub.door import unescaped
+from api.hub.requests import Base, Name, Revision, form_body
+from zoo.hub.objects import Directory, Entry
+from zoo.hub.refs import BRANCH, FORM, MAIN, TAG, VERSION
+
+router = APIRouter(prefix="/api/models")
+
+LARGEST_PAGE = 1000
+DETAILED_PAGE = 50
+
+
+def page_link(base: str, request: Request, page: int) -> dict[str, str]:
+    """The header that leads to a page of the same question."""
+    asked = [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
+    address = f"{base}{request.scope['raw_path'].decode('latin-1')}"
+    return {"Link": f'<{address}?{urlencode([*asked, ("page", str(page))])}>; rel="next"'}
+
+
+@router.get("")
+def list_models(
+    zoo: Zoo,
+    who: Who,
+    base: Base,
+    request: Request,
+    response: Response,
+    search: str = "",
+    author: str | None = None,
+    filters: Annotated[list[str] | None, Query(alias="filter")] = None,
+    pipeline_tag: str | None = None,
+    sort: str = "lastModified",
+    limit: Annotated[int, Query(ge=1)] = LARGEST_PAGE,
+    page: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    gated: str | None = None,
+    full: str = "",
+) -> list[dict[str, Any]]:
+    """Repositories that fit, a page at a time."""
+    size = min(limit, LARGEST_PAGE)
+    tags = [tag for text in filters or () for tag in text.split(",")]
+    tags += [pipeline_tag] if pipeline_tag else []
+    if gated == "true":
+        return []
+    found = zoo.repositories.search(
+        who, words=search[:200], author=author, tags=tags[:20], sort=sort, limit=size + 1,
+        offset=page * size,
+    )  # fmt: skip
+    if len(found) > size:
+        response.headers.update(page_link(base, request, page + 1))
+    detailed = wire.flagged([full]) if full else False
+    asked = {*request.query_params.getlist("expand"), *request.query_params.getlist("expand[]")}
+    answers = []
+    for info in found[:size]:
+        answer = wire.model_of(info)
+        if detailed or asked & {"sha", "siblings"}:
+            commit, files = zoo.repositories.files(info.name, MAIN, who)
+            answer |= {"sha": commit.id, "siblings": wire.siblings_of(files, blobs=False)}
+        if wire.flagged(request.query_params.getlist("cardData")) or "cardData" in asked:
+            answer["cardData"] = dict(info.metadata)
+        answers.append(answer)
+    return answers
+
+
+@router.get("/{org}/{repo}")
+@router.get("/{org}/{repo}/revision/{revision}")
+def model_info(
+    zoo: Zoo, who: Who, name: Name, request: Request, revision: str = MAIN
+) -> dict[str, Any]:
+    """One repository at a revision, with its files."""
+    info = zoo.repositories.info(name, who)
+    commit, files = zoo.repositories.files(name, unescaped(revision), who)
+    blobs = wire.flagged(request.query_params.getlist("blobs"))
+    return {
+        **wire.model_of(info),
+        "sha": commit.id,
+        "cardData": dict(info.metadata),
+        "siblings": wire.siblings_of(files, blobs=blobs),
+        "usedStorage": sum({f.sha256: f.size for f in files.values()}.values()),
+    }
+
+
+@router.get("/{org}/{repo}/tree/{revision}")
+@router.get("/{org}/{repo}/tree/{revision}/{path:path}")
+def list_tree(
+    zoo: Zoo,
+    who: Who,
+    base: Base,
+    name: Name,
+    revision: Revision,
+    request: Request,
+    response: Response,
+    path: str = "",
+    limit: Annotated[int, Query(ge=1)] = LARGEST_PAGE,
+    page: Annotated[int, Query(ge=0)] = 0,
+) -> list[dict[str, Any]]:
+    """What is in a folder, a page at a time."""
+    query = request.query_params
+    recursive = wire.flagged(query.getlist("recursive"))
+    detailed = wire.flagged(query.getlist("expand"))
+    commit, items = zoo.repositories.tree(
+        name, revision, unescaped(path).strip("/"), who, recursive=recursive
+    )
+    size = min(limit, DETAILED_PAGE if detailed else LARGEST_PAGE)
+    if len(items) > (page + 1) * size:
+        response.headers.update(page_link(base, request, page + 1))
+    response.headers["X-Repo-Commit"] = commit.id
+    shown = items[page * size : (page + 1) * size]
+    return [wire.entry_of(item, commit if detailed else None) for item in shown]
+
+
+@router.post("/{org}/{repo}/paths-info/{revision}")
+async def paths_info(
+    zoo: Zoo, who: Who, name: Name, revision: Revision, request: Request
+) -> list[dict[str, Any]]:
+    """Some paths; those that are not there are left out."""
+    form = await form_body(request)
+    detailed = wire.flagged(form.get("expand", ["false"]))
+
+    def look() -> list[dict[str, Any]]:
+        commit, items = zoo.repositories.tree(name, revision, "", who, recursive=True)
+        known: dict[str, Entry | Directory] = {item.path: item for item in items}
+        wanted = [path.strip("/") for path in form.get("paths", [])]
+        shown = commit if detailed else None
+        return [wire.entry_of(known[path], shown) for path in wanted if path in known]
+
+    return await run_in_threadpool(look)
+
+
+@router.get("/{org}/{repo}/refs")
+def list_refs(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
+    """Branches, tags, and the forms as conversions."""
+    kinds: dict[str, tuple[str, str]] = {
+        BRANCH: ("branches", "refs/heads/"),
+        VERSION: ("tags", "refs/tags/"),
+        TAG: ("tags", "refs/tags/"),
+        FORM: ("converts", "refs/convert/"),
+    }
+    found: dict[str, Any] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
+    for ref in zoo.repositories.refs(name, who):
+        place, prefix = kinds[ref.kind]
+        answer = {"name": ref.name, "ref": prefix + ref.name, "targetCommit": ref.target}
+        found[place].append(answer)
+    return found
+
+
+@router.get("/{org}/{repo}/commits/{revision}")
+def list_commits(
+    zoo: Zoo, who: Who, name: Name, revision: Revision, response: Response
+) -> list[dict[str, Any]]:
+    """The history of a revision, the newest first."""
+    found = zoo.repositories.history(name, revision, who)
+    response.headers["X-Total-Count"] = str(len(found))
+    return [wire.commit_of(commit) for commit in found]
+
+
+@router.get("/{org}/{repo}/auth-check")
+def auth_check(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
+    """Whether whoever asks may download."""
+    zoo.repositories.info(name, who)
+    return {}
+
+
+@router.get("/{org}/{repo}/discussions")
+def discussions(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
+    """There are none."""
+    zoo.repositories.info(name, who)
+    return {"discussions": [], "count": 0, "start": 0}

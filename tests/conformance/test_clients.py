@@ -1,0 +1,157 @@
+"""Stock clients against a running server: what they fetch, what they upload, what they are told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conformance.conftest import ALL, MODELSCOPE, TRANSFORMERS, python_with
+from zoo.access import Role
+from zoo.client import Client
+from zoo.registry import Registry
+from zoo.settings import Settings
+
+MINILM = os.environ.get("POLYZOO_MINILM", "")
+
+
+@pytest.fixture(scope="session")
+def published(server, tmp_path_factory):
+    """A model of two forms, pushed as `zoo push` does it."""
+    put_model(server.url, tmp_path_factory.mktemp("push"))
+    return "hub/pushed"
+
+
+def put_model(url: str, scratch: Path, version: str = "1.0.0") -> None:
+    """Publish a model in two forms."""
+    import json
+
+    for framework, files in {
+        "onnx": {"model.onnx": b"o" * 11_000_000, "sub/one.txt": b"1"},
+        "pytorch": {"model.py": b"print()\n"},
+    }.items():
+        for path, content in files.items():
+            place = scratch / framework / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        fields = {
+            "framework": framework,
+            "format": "any",
+            "precision": "fp32",
+            "entry": next(iter(files)),
+        }
+        (scratch / framework / "manifest.json").write_text(json.dumps(fields))
+    head = {"name": "hub/pushed", "version": version, "task": "text-recognition", "summary": "Reads.",
+            "tags": ["ocr"], "licence": {"expression": "Apache-2.0"}, "lineage": {"publisher": "Org"}}  # fmt: skip
+    with Client(url, Settings(cache=scratch / "cache")) as client:
+        client.push(scratch, head)
+
+
+def test_published_models_are_read(hugging_face, run, server, published):
+    plain = run(hugging_face, "reads", server.url, published, "hub/nothing")
+    prefixed = run(hugging_face, "reads", server.url + "/hub", published, "hub/nothing")
+    assert plain == prefixed
+
+
+def test_uploads_of_every_kind(hugging_face, run, server):
+    name = f"made/{hugging_face.parents[1].name}"
+    first = run(hugging_face, "writes", server.url, name)
+    # The same content has the same commits, under another name and behind another prefix too.
+    again = run(hugging_face, "writes", server.url + "/hub", name + "-again")
+    assert first == again
+    if ALL:
+        without = run(hugging_face, "writes", server.url, name + "-lfs", HF_HUB_DISABLE_XET="1")
+        assert first == without
+
+
+def test_tokens_and_private_models(hugging_face, run, own_server):
+    registry = Registry(own_server.data)
+    _, secret = registry.access.create("alice", {"team": Role.WRITE})
+    assert run(hugging_face, "tokens", own_server.url, secret, "team/secret") == "alice"
+    lines = [line.action for line in registry.access.audit()]
+    assert lines[:3] == ["token.create", "repository.create", "repository.commit"]
+
+
+def test_the_command_hf(hugging_face, own_server, tmp_path):
+    registry = Registry(own_server.data)
+    _, secret = registry.access.create("alice", {"team": Role.WRITE})
+    (tmp_path / "f.txt").write_text("hello")
+    environment = {**os.environ, "HF_ENDPOINT": own_server.url, "HF_HOME": str(tmp_path / "home")}
+
+    def hf(*arguments: str) -> str:
+        done = subprocess.run(
+            [hugging_face.with_name("hf"), *arguments], capture_output=True, text=True,
+            cwd=tmp_path, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    hf("auth", "login", "--token", secret)
+    assert "alice" in hf("auth", "whoami")
+    hf("upload", "team/cli", "f.txt", "f.txt")
+    hf("download", "team/cli", "--local-dir", str(tmp_path / "down"))
+    assert (tmp_path / "down" / "f.txt").read_text() == "hello"
+
+
+def test_a_mirror_has_the_same_ids(hugging_face, run, server, own_server, published, tmp_path):
+    put_model(own_server.url, tmp_path / "again", "0.9.0")
+    put_model(own_server.url, tmp_path / "again")
+    ids = [
+        httpx.get(f"{url}/api/models/{published}").json()["sha"]
+        for url in (server.url, own_server.url)
+    ]
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.skipif(not ALL, reason="make conformance runs it")
+def test_modelscope(run, own_server, tmp_path):
+    put_model(own_server.url, tmp_path / "push")
+    _, secret = Registry(own_server.data).access.create("alice", {"*": Role.WRITE})
+    python = python_with(MODELSCOPE)
+    assert run(python, "modelscope_all", own_server.url, secret, "hub/pushed", "team/ms") == "done"
+
+
+@pytest.mark.skipif(
+    not (ALL and MINILM), reason="POLYZOO_MINILM names a folder of all-MiniLM-L6-v2"
+)
+def test_from_pretrained(run, server):
+    python = python_with(TRANSFORMERS)
+    assert run(python, "pretrained", server.url, MINILM, "made/minilm")[-1] == 384
+
+
+def test_the_headers_that_other_readers_need(server, published):
+    def get(path, method="GET", **headers):
+        return httpx.request(method, f"{server.url}/{published}/resolve/{path}", headers=headers)
+
+    one = get("main/onnx/sub/one.txt", Range="bytes=0-0")
+    assert (one.status_code, one.headers["content-range"], one.content) == (
+        206,
+        "bytes 0-0/1",
+        b"1",
+    )
+    head = get("main/onnx/sub/one.txt", "HEAD")
+    git = hashlib.sha1(b"blob 1\x001").hexdigest()
+    assert (head.headers["etag"], head.headers["content-length"]) == (f'"{git}"', "1")
+    assert len(head.headers["x-repo-commit"]) == 40
+    large = get("main/onnx/model.onnx", "HEAD", **{"Accept-Encoding": "gzip"})
+    digest = hashlib.sha256(b"o" * 11_000_000).hexdigest()
+    assert large.headers["etag"] == large.headers["x-linked-etag"] == f'"{digest}"'
+    assert large.headers["x-linked-size"] == large.headers["content-length"] == "11000000"
+    assert "content-encoding" not in large.headers
+    assert get("main/onnx/model.onnx", **{"If-None-Match": f'"{digest}"'}).status_code == 304
+    missing = get("main/nope", "HEAD")
+    assert (missing.status_code, missing.headers["x-error-code"]) == (404, "EntryNotFound")
+    assert missing.headers["x-repo-commit"] == head.headers["x-repo-commit"]
+    assert get("refs%2Ftags%2F1.0.0/README.md").status_code == 200
+    for path in (
+        "main/../../zoo.db",
+        "main/%2e%2e/%2e%2e/zoo.db",
+        "main//etc/passwd",
+        "main/a%00b",
+        "%1f/x",
+    ):
+        assert get(path).status_code in (400, 404), path

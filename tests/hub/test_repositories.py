@@ -1,0 +1,204 @@
+"""Repositories as the domain: what main is made of, races, refs, and when a repository is quiet."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from zoo.access import LOCAL, Identity, Role
+from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound
+from zoo.hub.objects import REGULAR_LIMIT, file_entry, pointer, write_trees
+from zoo.hub.records import Addition, Deletion
+from zoo.hub.repositories import EntryNotFound, RevisionNotFound
+from zoo.manifest import validate_manifest
+from zoo.registry import Registry
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    made = Registry(tmp_path / "zoo")
+    yield made
+    made.close()
+
+
+def put(zoo, content):
+    digest = hashlib.sha256(content).hexdigest()
+    zoo.store.put([content], digest)
+    return digest
+
+
+def commit(zoo, files, name="org/model", title="Change", **more):
+    operations = [Addition(path, put(zoo, content)) for path, content in files.items()]
+    return zoo.repositories.change(
+        name, more.pop("branch", "main"), operations, LOCAL, title=title, **more
+    )
+
+
+def publish(zoo, version="1.0.0", name="org/model", frameworks=("onnx",), **more):
+    artifacts = [
+        {"framework": framework, "format": "any", "precision": "fp32", "entry": "m",
+         "files": [{"path": "m", "sha256": put(zoo, f"{framework} {version}".encode())}]}
+        for framework in frameworks
+    ]  # fmt: skip
+    fields = {"name": name, "version": version, "task": "ocr", "summary": "Reads.",
+              "licence": {"expression": "MIT"}, "lineage": {"publisher": "Org"},
+              "artifacts": artifacts, **more}  # fmt: skip
+    zoo.publish(validate_manifest(fields, "test"))
+
+
+def paths(zoo, revision="main", name="org/model"):
+    return set(zoo.repositories.files(name, revision, LOCAL)[1])
+
+
+def test_ids_are_those_of_git(tmp_path):
+    """A repository made by git itself has the same ids."""
+    files = {"a.txt": b"a", "b/c.txt": b"c", "b.txt": b"", "b-d": b"d", "b0/é": b"x"}
+    entries = []
+    for path, content in files.items():
+        place = tmp_path / path
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        entries.append(file_entry(path, hashlib.sha256(content).hexdigest(), len(content), place))
+    for command in (("init", "-q"), ("add", "."), ("write-tree",)):
+        done = subprocess.run(
+            ["git", *command], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+    assert write_trees(entries)[0] == done.stdout.strip()
+    large = file_entry("x", "0" * 64, REGULAR_LIMIT + 1, tmp_path)
+    (tmp_path / "pointer").write_bytes(pointer("0" * 64, REGULAR_LIMIT + 1))
+    done = subprocess.run(
+        ["git", "hash-object", "pointer"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert large.oid == done.stdout.strip()
+
+
+def test_main_is_the_upload_with_the_published_forms_beside_it(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    files = {"model.safetensors": b"w", "paddle/own": b"mine"}
+    upload = commit(zoo, files, branch="refs/heads/main")
+    assert paths(zoo) == {"model.safetensors", "paddle/own"}
+    publish(zoo, frameworks=("onnx", "paddle"))
+    # A folder of the upload is left alone; the form can be had by its revision.
+    assert paths(zoo) == {"model.safetensors", "paddle/own", "README.md", "onnx/m"}
+    assert paths(zoo, "paddle") == {"m", "README.md"}
+    assert paths(zoo, "1.0.0") == {"README.md", "onnx/m", "paddle/m"}
+    assert paths(zoo, upload.id) == {"model.safetensors", "paddle/own"}
+    commit(zoo, {"README.md": b"---\ntags: [mine]\n---\n"}, title="Card")
+    assert {"mine", "onnx", "paddle"} <= set(zoo.repositories.info("org/model", LOCAL).tags)
+    history = [c.title for c in zoo.repositories.history("org/model", "main", LOCAL)]
+    assert history == ["Card (with 1.0.0 beside it)", "Card", "Change", "Begin"]
+    with pytest.raises(Conflict, match="belongs to a published version"):
+        zoo.repositories.change("org/model", "main", [Deletion("onnx", True)], LOCAL, title="x")
+
+
+def test_forms_follow_the_latest_version(zoo):
+    publish(zoo, "2.0.0", frameworks=("onnx", "pytorch"))
+    head = zoo.repositories.commit("org/model", "main", LOCAL).id
+    publish(zoo, "1.5.0", frameworks=("mindspore",))
+    assert zoo.repositories.commit("org/model", "main", LOCAL).id == head
+    publish(zoo, "3.0.0", frameworks=("pytorch",))
+    assert paths(zoo) == {"README.md", "pytorch/m"}
+    assert paths(zoo, "1.5.0") == {"README.md", "mindspore/m"}
+    with pytest.raises(RevisionNotFound):
+        paths(zoo, "onnx")
+
+
+def test_zoos_of_before_have_repositories_too(zoo):
+    """What was published while there were no repositories is there at the first look."""
+    publish(zoo)
+    engine = zoo._engine
+    with engine.begin() as connection:
+        for table in ("ref", '"commit"', "tree", "repository"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    assert paths(zoo) == {"README.md", "onnx/m"}
+
+
+def test_a_race_is_lost_by_whoever_comes_second(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    head = zoo.repositories.commit("org/model", "main", LOCAL).id
+    first = commit(zoo, {"a": b"1"}, parent=head)
+    with pytest.raises(Conflict, match=f"is at {first.id}, not at {head}"):
+        commit(zoo, {"b": b"2"}, parent=head)
+    assert commit(zoo, {"a": b"1"}).id == first.id, "nothing changes, so nothing is committed"
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/x", "a//b", ".git/config", "a\\b", "a\x00b", "", "con", "x/..", "a\x1fb"]
+)
+def test_paths_are_checked(zoo, path):
+    zoo.repositories.create("org/model", LOCAL)
+    with pytest.raises(InvalidReference):
+        commit(zoo, {path: b"x"})
+
+
+def test_a_path_is_a_file_or_a_folder(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    with pytest.raises(InvalidReference, match="a file and a folder"):
+        commit(zoo, {"a": b"x", "a/b": b"y"})
+    with pytest.raises(EntryNotFound):
+        zoo.repositories.change("org/model", "main", [Deletion("no")], LOCAL, title="x")
+
+
+@pytest.mark.parametrize(
+    "name", ["main", "onnx", "a" * 40, "refs/heads/x", "..", "a b", "-x", "x.lock"]
+)
+def test_names_of_branches_are_checked(zoo, name):
+    zoo.repositories.create("org/model", LOCAL)
+    with pytest.raises(InvalidReference):
+        zoo.repositories.create_branch("org/model", name, "main", LOCAL)
+
+
+def test_what_is_published_is_not_deleted_moved_or_renamed(zoo):
+    publish(zoo)
+    for refused in (
+        lambda: zoo.repositories.delete("org/model", LOCAL),
+        lambda: zoo.repositories.move("org/model", "org/other", LOCAL),
+        lambda: zoo.repositories.delete_ref("org/model", "tag", "1.0.0", LOCAL),
+        lambda: zoo.repositories.create_tag("org/model", "1.0.0", "main", LOCAL),
+        lambda: zoo.repositories.create("org/MODEL", LOCAL),
+    ):
+        with pytest.raises(Conflict):
+            refused()
+
+
+def test_roles(zoo):
+    who = Identity("alice", {"org": Role.WRITE}, token=1)
+    zoo.repositories.create("org/model", who)
+    with pytest.raises(Forbidden):
+        zoo.repositories.delete("org/model", who)
+    with pytest.raises(Forbidden):
+        zoo.repositories.create("other/model", who)
+    zoo.access.set_private("org/model", True)
+    with pytest.raises(NotFound):
+        zoo.repositories.info("org/model", Identity("bob", token=2))
+
+
+def test_quiet_repositories(zoo):
+    publish(zoo, name="org/published")
+    zoo.repositories.create("org/model", LOCAL)
+    now = datetime.now(timezone.utc)
+    later = now + timedelta(minutes=1)
+    assert zoo.repositories.quiet(later) == ()
+    made = commit(zoo, {"a": b"1"})
+    assert zoo.repositories.quiet(now - timedelta(minutes=1)) == ()
+    (quiet,) = zoo.repositories.quiet(later)
+    assert (quiet.name, quiet.commit) == ("org/model", made.id)
+
+
+def test_the_card_is_metadata_only_where_it_can_be_read(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    bomb = b"---\na: &a [1,1]\nb: [*a,*a]\ntags: [x]\n---\n"
+    lone = b'---\na: "\\uD800"\n---\n'
+    for text in (
+        bomb,
+        lone,
+        b"---\n[\n---\n",
+        b"---\n- 1\n---\n",
+        b"\xff\xfe",
+        b"---\ntags: 3\n---\n",
+    ):
+        commit(zoo, {"README.md": text})
+        assert zoo.repositories.info("org/model", LOCAL).tags == ()

@@ -1,0 +1,832 @@
+"""The use cases of repositories: create, look at, commit to, name, move, delete.
+
+`main` is what hub clients put there (`upload`), and beside it, as folders, the forms of the latest
+published version; where only one of the two is there it is that one's commit. A version is a commit
+without parents, so that its id follows from its manifest alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from sqlalchemy import Engine
+from sqlalchemy import delete as delete_rows
+from sqlmodel import Session, col, select
+
+from zoo.access import Access, Identity, Role, log, mark_private, unknown_model, visible
+from zoo.catalogue.engine import reading, writing
+from zoo.catalogue.tables import Commit, Model, PrivateModel, Ref, Repository, Tree, Version
+from zoo.errors import Conflict, InvalidReference, NotFound, TooLarge
+from zoo.hub import card
+from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
+from zoo.hub.records import (
+    Addition,
+    CommitInfo,
+    Deletion,
+    Operation,
+    Quiet,
+    RefInfo,
+    RepositoryInfo,
+)
+from zoo.hub.refs import (
+    BRANCH,
+    COMMIT,
+    FORM,
+    MAIN,
+    TAG,
+    UPLOAD,
+    VERSION,
+    candidates,
+    require_ref_name,
+)
+from zoo.manifest import Manifest
+from zoo.reference import is_file_path, latest_version, parse_reference, shown
+from zoo.store import Store
+
+README = "README.md"
+# Stock hub clients refuse to fetch larger files over plain HTTP.
+LARGEST_FILE = 50_000_000_000
+MOST_FILES = 100_000
+
+
+class RevisionNotFound(NotFound):
+    """A repository has no such revision."""
+
+
+class EntryNotFound(NotFound):
+    """A revision has no such file or folder; `details` says which commit it is."""
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A repository and a commit of it, within a session."""
+
+    repository: Repository
+    commit: Commit
+
+
+class Repositories:
+    """The repositories of one zoo.
+
+    Args:
+        engine: Its catalogue.
+        store: Its blobs.
+        access: Its door.
+    """
+
+    def __init__(self, engine: Engine, store: Store, access: Access) -> None:
+        self._engine = engine
+        self._store = store
+        self._access = access
+
+    # Looking
+
+    def info(self, name: str, who: Identity) -> RepositoryInfo:
+        """What is known of a repository.
+
+        Raises:
+            NotFound: There is none of that name for whoever asks.
+        """
+        with self._open(name, who) as session:
+            row = _repository(session, name)
+            return _info(row, session.get(PrivateModel, row.name) is not None)
+
+    def search(
+        self,
+        who: Identity,
+        *,
+        words: str = "",
+        author: str | None = None,
+        tags: Sequence[str] = (),
+        sort: str = "lastModified",
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> tuple[RepositoryInfo, ...]:
+        """Repositories that fit, the newest first.
+
+        Args:
+            who: Who asks; private ones of others are left out.
+            words: That must all be in the name or the tags.
+            author: The organisation.
+            tags: That it must all have.
+            sort: `lastModified`, `createdAt`, or anything else for the order of names.
+            limit: At most so many.
+            offset: After so many.
+        """
+        query = select(Repository, PrivateModel.name).join(
+            PrivateModel, col(PrivateModel.name) == Repository.name, isouter=True
+        )
+        condition = visible(col(Repository.name), who)
+        if condition is not None:
+            query = query.where(condition)
+        for word in card.folded(words).split():
+            query = query.where(
+                col(Repository.name).contains(word, autoescape=True)
+                | col(Repository.tags).contains(word, autoescape=True)
+            )
+        if author is not None:
+            query = query.where(col(Repository.name).startswith(f"{author}/", autoescape=True))
+        for tag in tags:
+            line = f"\n{card.folded(tag)}\n"
+            query = query.where(col(Repository.tags).contains(line, autoescape=True))
+        order = {"lastModified": Repository.updated_at, "createdAt": Repository.created_at}.get(
+            sort
+        )
+        if order is not None:
+            query = query.order_by(col(order).desc())
+        query = query.order_by(col(Repository.name)).offset(offset).limit(limit)
+        with reading(self._engine) as session:
+            return tuple(_info(row, private is not None) for row, private in session.exec(query))
+
+    def commit(self, name: str, revision: str, who: Identity) -> CommitInfo:
+        """The commit that a revision names.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+        """
+        with self._open(name, who) as session:
+            return _commit_info(_resolve(session, name, revision).commit)
+
+    def files(self, name: str, revision: str, who: Identity) -> tuple[CommitInfo, dict[str, Entry]]:
+        """A revision's commit, and all its files by path, in order.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+        """
+        with self._open(name, who) as session:
+            head = _resolve(session, name, revision)
+            return _commit_info(head.commit), _files(session, head.commit.tree)
+
+    def tree(
+        self, name: str, revision: str, path: str, who: Identity, *, recursive: bool
+    ) -> tuple[CommitInfo, list[Entry | Directory]]:
+        """What is in a folder of a revision, in order.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+            EntryNotFound: There is no such folder.
+        """
+        with self._open(name, who) as session:
+            commit = _resolve(session, name, revision).commit
+            found = _walk(session, commit.tree, path)
+            if not isinstance(found, Directory):
+                raise _no_entry(name, revision, path, commit.id)
+            return _commit_info(commit), list(_list(session, found, recursive=recursive))
+
+    def entry(
+        self, name: str, revision: str, path: str, who: Identity
+    ) -> tuple[CommitInfo, Entry | Directory]:
+        """A file or folder of a revision.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+            EntryNotFound: There is no such file or folder.
+        """
+        with self._open(name, who) as session:
+            commit = _resolve(session, name, revision).commit
+            found = _walk(session, commit.tree, path)
+            if found is None:
+                raise _no_entry(name, revision, path, commit.id)
+            return _commit_info(commit), found
+
+    def refs(self, name: str, who: Identity) -> tuple[RefInfo, ...]:
+        """All branches, versions, forms and tags."""
+        with self._open(name, who) as session:
+            row = _repository(session, name)
+            found = session.exec(
+                select(Ref)
+                .where(Ref.repository_id == row.id)
+                .order_by(col(Ref.kind), col(Ref.name))
+            )
+            return tuple(RefInfo(r.kind, r.name, r.target) for r in found if r.kind != UPLOAD)
+
+    def history(self, name: str, revision: str, who: Identity) -> list[CommitInfo]:
+        """The commits up to a revision, the newest first; of two parents, the upload's is followed.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+        """
+        with self._open(name, who) as session:
+            head = _resolve(session, name, revision)
+            found: list[CommitInfo] = []
+            at: Commit | None = head.commit
+            while at is not None:
+                found.append(_commit_info(at))
+                at = _commit(session, head.repository, at.parent) if at.parent else None
+            return found
+
+    def quiet(self, before: datetime) -> tuple[Quiet, ...]:
+        """Repositories to which hub clients have committed, but not since a time.
+
+        An upload may be several commits, so what follows an upload waits until it is over.
+
+        Args:
+            before: With a time zone.
+        """
+        until = before.astimezone(timezone.utc).replace(tzinfo=None)
+        query = (
+            select(Repository, Ref.target)
+            .join(Ref, col(Ref.repository_id) == Repository.id)
+            .where(Ref.kind == UPLOAD, Ref.name == MAIN)
+            .where(col(Repository.committed_at) <= until)
+            .order_by(col(Repository.committed_at))
+        )
+        with reading(self._engine) as session:
+            return tuple(
+                Quiet(row.name, target, _utc(row.committed_at))
+                for row, target in session.exec(query)
+                if row.committed_at is not None
+            )
+
+    # Changing
+
+    def create(self, name: str, by: Identity, *, private: bool = False) -> None:
+        """Make an empty repository.
+
+        Raises:
+            InvalidReference: This cannot be its name.
+            Conflict: There is one of that name.
+        """
+        if parse_reference(name).version is not None:
+            raise InvalidReference(f"{shown(name)} names a version", fix="leave out the version")
+        self._access.require(by, Role.WRITE, name)
+        now = _now()
+        with writing(self._engine) as session:
+            if _find(session, name) is not None:
+                raise Conflict(
+                    f"{name} is there already", fix="choose another name, or use that one"
+                )
+            row = Repository(name=name, created_at=now, updated_at=now, card="{}", tags="\n")
+            session.add(row)
+            session.flush()
+            mark_private(session, name, private)
+            root, trees = write_trees(())
+            _keep_trees(session, trees)
+            first = _add_commit(session, row, root, [], "Begin", "", by, now)
+            _set_ref(session, row, BRANCH, MAIN, first.id)
+            log(session, by, "repository.create", name, private=private)
+
+    def delete(self, name: str, by: Identity) -> None:
+        """Take a repository away.
+
+        Raises:
+            Conflict: It has published versions, which stay.
+        """
+        self._access.require(by, Role.ADMIN, name)
+        with writing(self._engine) as session:
+            row = _unpublished(session, name, "deleted")
+            for table in (Ref, Commit):
+                session.exec(delete_rows(table).where(col(table.repository_id) == row.id))
+            mark_private(session, row.name, False)
+            session.delete(row)
+            log(session, by, "repository.delete", name)
+
+    def move(self, name: str, to: str, by: Identity) -> None:
+        """Give a repository another name.
+
+        Raises:
+            Conflict: The name is taken, or it has published versions, which keep theirs.
+        """
+        parse_reference(to)
+        self._access.require(by, Role.ADMIN, name)
+        self._access.require(by, Role.WRITE, to)
+        with writing(self._engine) as session:
+            row = _unpublished(session, name, "moved")
+            taken = _find(session, to)
+            if taken is not None and taken.id != row.id:
+                raise Conflict(f"{to} is there already", fix="choose another name")
+            private = session.get(PrivateModel, row.name) is not None
+            mark_private(session, row.name, False)
+            session.flush()
+            row.name = to
+            session.add(row)
+            mark_private(session, to, private)
+            log(session, by, "repository.move", name, to=to)
+
+    def set_private(self, name: str, private: bool, by: Identity) -> None:
+        """Hide a repository from everyone outside its organisation, or show it."""
+        self._access.require(by, Role.ADMIN, name)
+        self.info(name, by)
+        self._access.set_private(name, private, by)
+
+    def change(
+        self,
+        name: str,
+        branch: str,
+        operations: Sequence[Operation],
+        by: Identity,
+        *,
+        title: str,
+        message: str = "",
+        parent: str | None = None,
+    ) -> CommitInfo:
+        """Commit to a branch.
+
+        Args:
+            name: The repository.
+            branch: The branch; it must be there.
+            operations: In order.
+            by: Who commits.
+            title: The first line of the message.
+            message: The rest.
+            parent: The commit that the branch must be at.
+
+        Returns:
+            The head of the branch afterwards; no new commit where nothing changes.
+
+        Raises:
+            NotFound: There is no such repository, branch, or file to delete.
+            Conflict: The branch has moved on, or a published file would change.
+            InvalidReference: A path is not one.
+            TooLarge: A file is too large for hub clients to fetch.
+        """
+        self._access.require(by, Role.WRITE, name)
+        branch = branch.removeprefix("refs/heads/")
+        added = {op.sha256: self._sized(op) for op in operations if isinstance(op, Addition)}
+        now = _now()
+        self.follow(name)
+        with writing(self._engine) as session:
+            row = _repository(session, name)
+            head = _branch(session, row, branch)
+            if parent is not None and parent != head.id:
+                raise Conflict(
+                    f"{branch} of {name} is at {head.id}, not at {parent}: somebody has committed",
+                    fix="look at what has changed, then commit again",
+                )
+            base = _upload_of(session, row, branch)
+            before = {} if base is None else _files(session, base.tree)
+            seen = _files(session, head.tree)
+            after = dict(before)
+            for operation in operations:
+                self._apply(session, row, after, seen, operation, added)
+            _require_consistent(after)
+            if after == before:
+                return _commit_info(head)
+            root, trees = write_trees(after.values())
+            _keep_trees(session, trees)
+            parents = [] if base is None else [base.id]
+            made = _add_commit(session, row, root, parents, title, message, by, now)
+            if branch == MAIN:
+                _set_ref(session, row, UPLOAD, MAIN, made.id)
+                made = _join(session, row)
+                row.committed_at = now
+                self._describe(session, row, made)
+            else:
+                _set_ref(session, row, BRANCH, branch, made.id)
+            row.updated_at = now
+            session.add(row)
+            log(session, by, "repository.commit", f"{name}@{branch}", commit=made.id)
+            session.flush()
+            return _commit_info(made)
+
+    def create_branch(self, name: str, branch: str, start: str, by: Identity) -> None:
+        """Make a branch that begins at a revision.
+
+        Raises:
+            Conflict: There is one of that name.
+        """
+        self._name(name, BRANCH, branch, start, by)
+
+    def create_tag(self, name: str, tag: str, revision: str, by: Identity) -> None:
+        """Give a revision another name, for ever.
+
+        Raises:
+            Conflict: There is one of that name.
+        """
+        self._name(name, TAG, tag, revision, by)
+
+    def delete_ref(self, name: str, kind: str, ref: str, by: Identity) -> None:
+        """Take away a branch or a tag.
+
+        Raises:
+            RevisionNotFound: There is none of that name.
+            Conflict: It is main, or follows from what is published.
+        """
+        self._access.require(by, Role.WRITE, name)
+        self.follow(name)
+        with writing(self._engine) as session:
+            row = _repository(session, name)
+            found = session.get(Ref, (row.id, kind, ref))
+            fixed = ref == MAIN or any(session.get(Ref, (row.id, k, ref)) for k in (VERSION, FORM))
+            if fixed:
+                raise Conflict(f"{ref} of {name} cannot be deleted", fix="delete others only")
+            if found is None:
+                raise _no_revision(name, ref)
+            session.delete(found)
+            log(session, by, f"{kind}.delete", f"{name}@{ref}")
+
+    def _name(self, name: str, kind: str, ref: str, revision: str, by: Identity) -> None:
+        require_ref_name(ref)
+        self._access.require(by, Role.WRITE, name)
+        self.follow(name)
+        with writing(self._engine) as session:
+            head = _resolve(session, name, revision)
+            if any(session.get(Ref, (head.repository.id, k, ref)) for k in (BRANCH, VERSION, TAG)):
+                raise Conflict(f"{name} has a revision {ref} already", fix="choose another name")
+            _set_ref(session, head.repository, kind, ref, head.commit.id)
+            log(session, by, f"{kind}.create", f"{name}@{ref}", commit=head.commit.id)
+
+    def _sized(self, addition: Addition) -> Entry:
+        _require_path(addition.path)
+        size = self._store.size(addition.sha256)
+        if size > LARGEST_FILE:
+            raise TooLarge(
+                f"{addition.path} has {size} bytes; hub clients fetch at most {LARGEST_FILE} in a file",
+                fix="save the model in shards below 50 GB, then upload those",
+            )
+        return file_entry(addition.path, addition.sha256, size, self._store.path(addition.sha256))
+
+    def _apply(
+        self,
+        session: Session,
+        row: Repository,
+        after: dict[str, Entry],
+        seen: Mapping[str, Entry],
+        operation: Operation,
+        added: Mapping[str, Entry],
+    ) -> None:
+        path = operation.path
+        if isinstance(operation, Addition):
+            found = added[operation.sha256]
+            after[path] = Entry(path, found.sha256, found.size, found.oid)
+        else:
+            self._take(row, after, seen, operation)
+
+    def _take(
+        self, row: Repository, after: dict[str, Entry], seen: Mapping[str, Entry], what: Deletion
+    ) -> None:
+        inside = what.path.rstrip("/") + "/"
+        gone = [p for p in after if p == what.path or (what.folder and p.startswith(inside))]
+        for path in gone:
+            del after[path]
+        if not gone and any(p == what.path or p.startswith(inside) for p in seen):
+            raise Conflict(
+                f"{what.path} belongs to a published version of {row.name}, which never changes",
+                fix="publish another version",
+            )
+        if not gone:
+            raise EntryNotFound(f"{row.name} has no {shown(what.path)} to delete")
+
+    # What follows from published versions
+
+    def _open(self, name: str, who: Identity) -> AbstractContextManager[Session]:
+        self._access.require(who, Role.READ, name)
+        self.follow(name)
+        return reading(self._engine)
+
+    def follow(self, name: str) -> None:
+        """Write the commits of versions that were published since the last look."""
+        with reading(self._engine) as session:
+            if not list(_unseen(session, name)):
+                return
+        with writing(self._engine) as session:
+            row = _find(session, name)
+            for model, version in list(_unseen(session, name)):
+                if row is None:
+                    at = version.published_at
+                    row = Repository(
+                        name=model.name, created_at=at, updated_at=at, card="{}", tags="\n"
+                    )
+                    session.add(row)
+                    session.flush()
+                self._add_version(
+                    session, row, Manifest.model_validate_json(version.manifest), version
+                )
+                latest = model.latest
+                row.updated_at = max(row.updated_at, version.published_at)
+            if row is not None:
+                self._follow(session, row, latest)
+
+    def _add_version(
+        self, session: Session, row: Repository, manifest: Manifest, version: Version
+    ) -> None:
+        entries = [
+            self._placed(f"{artifact.framework}/{file.path}", file.sha256)
+            for artifact in manifest.artifacts
+            for file in artifact.files
+        ]
+        text = card.write_card(manifest)
+        entries.append(self._text(README, text))
+        commit = self._snapshot(session, row, entries, f"Publish {manifest.version}", version)
+        _set_ref(session, row, VERSION, manifest.version, commit.id)
+
+    def _follow(self, session: Session, row: Repository, latest: str) -> None:
+        """Move main and the forms to the latest version."""
+        version = session.exec(
+            select(Version)
+            .join(Model, col(Model.id) == Version.model_id)
+            .where(Model.name == row.name, Version.version == latest)
+        ).one()
+        manifest = Manifest.model_validate_json(version.manifest)
+        for stale in session.exec(select(Ref).where(Ref.repository_id == row.id, Ref.kind == FORM)):
+            session.delete(stale)
+        session.flush()
+        for artifact in manifest.artifacts:
+            entries = [self._placed(file.path, file.sha256) for file in artifact.files]
+            if not any(entry.path == README for entry in entries):
+                entries.append(self._text(README, card.write_card(manifest)))
+            title = f"Publish {manifest.version} for {artifact.framework}"
+            commit = self._snapshot(session, row, entries, title, version)
+            _set_ref(session, row, FORM, artifact.framework, commit.id)
+        self._describe(session, row, _join(session, row))
+        session.add(row)
+
+    def _snapshot(
+        self, session: Session, row: Repository, entries: list[Entry], title: str, version: Version
+    ) -> Commit:
+        root, trees = write_trees(entries)
+        _keep_trees(session, trees)
+        by = Identity("polyzoo")
+        return _add_commit(session, row, root, [], title, "", by, version.published_at)
+
+    def _placed(self, path: str, sha256: str) -> Entry:
+        return file_entry(path, sha256, self._store.size(sha256), self._store.path(sha256))
+
+    def _text(self, path: str, content: bytes) -> Entry:
+        digest = hashlib.sha256(content).hexdigest()
+        return file_entry(path, digest, len(content), self._store.put([content], digest))
+
+    def _describe(self, session: Session, row: Repository, commit: Commit) -> None:
+        """Keep the model card's metadata where it can be searched."""
+        readme = _walk(session, commit.tree, README)
+        text = ""
+        if isinstance(readme, Entry):
+            with self._store.open(readme.sha256) as file:
+                text = file.read(4 * card.LARGEST_METADATA).decode(errors="replace")
+        metadata = card.read_metadata(text.replace("\r\n", "\n"))
+        forms = session.exec(
+            select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == FORM)
+        ).all()
+        tags = card.tags_of(metadata)
+        tags += [tag for form in forms for tag in (form, card.LIBRARIES[form])]
+        tags = list(dict.fromkeys(tags))
+        row.card = json.dumps({"metadata": metadata, "tags": tags}, ensure_ascii=False)
+        row.tags = card.searchable(tags)
+        session.add(row)
+
+
+def _unseen(session: Session, name: str) -> Iterable[tuple[Model, Version]]:
+    known = (
+        select(Ref.name)
+        .join(Repository, col(Repository.id) == Ref.repository_id)
+        .where(Repository.name == name, Ref.kind == VERSION)
+    )
+    query = (
+        select(Model, Version)
+        .join(Version, col(Version.model_id) == Model.id)
+        .where(Model.name == name, col(Version.version).not_in(known))
+        .order_by(col(Version.id))
+    )
+    return list(session.exec(query))
+
+
+def _join(session: Session, row: Repository) -> Commit:
+    """Set main to the upload with the latest version's forms beside it; gives its commit."""
+    upload = _target(session, row, UPLOAD, MAIN)
+    names = session.exec(
+        select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == VERSION)
+    ).all()
+    latest = latest_version(list(names))
+    version = None if latest is None else _target(session, row, VERSION, latest)
+    if version is None or upload is None:
+        found = upload or version
+        assert found is not None  # noqa: S101 - somebody has just written one of them
+    else:
+        uploaded = _files(session, upload.tree)
+        tops = {path.partition("/")[0] for path in uploaded}
+        # A folder that was uploaded is left alone: two models in one would be neither.
+        beside = _files(session, version.tree)
+        joined = {
+            **uploaded,
+            **{p: e for p, e in beside.items() if p.partition("/")[0] not in tops},
+        }
+        root, trees = write_trees(joined.values())
+        _keep_trees(session, trees)
+        at = max(upload.at, version.at)
+        title = f"{upload.title} (with {latest} beside it)"
+        parents = [upload.id, version.id]
+        found = _add_commit(
+            session, row, root, parents, title, upload.message, Identity(upload.author), at
+        )
+    _set_ref(session, row, BRANCH, MAIN, found.id)
+    return found
+
+
+def _find(session: Session, name: str) -> Repository | None:
+    found: Repository | None = session.exec(
+        select(Repository).where(Repository.name == name)
+    ).first()
+    return found
+
+
+def _repository(session: Session, name: str) -> Repository:
+    row = _find(session, name)
+    if row is None:
+        raise unknown_model(name)
+    return row
+
+
+def _unpublished(session: Session, name: str, what: str) -> Repository:
+    row = _repository(session, name)
+    if session.exec(select(Model.id).where(Model.name == row.name)).first() is not None:
+        raise Conflict(
+            f"{name} has published versions, which never change, and cannot be {what}",
+            fix="make it private, if nobody should see it",
+        )
+    return row
+
+
+def _resolve(session: Session, name: str, revision: str) -> _Head:
+    row = _repository(session, name)
+    wanted, kinds = candidates(revision)
+    for kind in kinds:
+        found = _target(session, row, kind, wanted)
+        if found is not None:
+            return _Head(row, found)
+    commit = _commit(session, row, revision) if COMMIT.match(revision) else None
+    if commit is None:
+        raise _no_revision(name, revision)
+    return _Head(row, commit)
+
+
+def _branch(session: Session, row: Repository, branch: str) -> Commit:
+    found = _target(session, row, BRANCH, branch)
+    if found is None:
+        raise _no_revision(row.name, branch)
+    return found
+
+
+def _upload_of(session: Session, row: Repository, branch: str) -> Commit | None:
+    """What a commit to a branch builds on; None for main where nothing was uploaded."""
+    if branch != MAIN:
+        return _branch(session, row, branch)
+    upload = _target(session, row, UPLOAD, MAIN)
+    if (
+        upload is None
+        and session.exec(
+            select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == VERSION)
+        ).first()
+        is None
+    ):
+        return _branch(session, row, MAIN)
+    return upload
+
+
+def _target(session: Session, row: Repository, kind: str, name: str) -> Commit | None:
+    ref = session.get(Ref, (row.id, kind, name))
+    return None if ref is None else _commit(session, row, ref.target)
+
+
+def _commit(session: Session, row: Repository, commit: str) -> Commit | None:
+    found: Commit | None = session.exec(
+        select(Commit).where(Commit.repository_id == row.id, Commit.id == commit)
+    ).first()
+    return found
+
+
+def _set_ref(session: Session, row: Repository, kind: str, name: str, target: str) -> None:
+    found = session.get(Ref, (row.id, kind, name))
+    if found is None:
+        assert row.id is not None  # noqa: S101 - it was flushed
+        found = Ref(repository_id=row.id, kind=kind, name=name, target=target)
+    found.target = target
+    session.add(found)
+    session.flush()
+
+
+def _add_commit(
+    session: Session,
+    row: Repository,
+    tree: str,
+    parents: Sequence[str],
+    title: str,
+    message: str,
+    by: Identity,
+    at: datetime,
+) -> Commit:
+    text = f"{title}\n\n{message}" if message else title
+    commit = commit_id(tree, parents, text)
+    found = _commit(session, row, commit)
+    if found is not None:
+        return found
+    assert row.id is not None  # noqa: S101 - it was flushed
+    made = Commit(
+        repository_id=row.id,
+        id=commit,
+        tree=tree,
+        parent=parents[0] if parents else None,
+        title=title,
+        message=message,
+        author=by.name,
+        at=at,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def _keep_trees(session: Session, trees: Mapping[str, str]) -> None:
+    for oid, entries in trees.items():
+        if session.get(Tree, oid) is None:
+            session.add(Tree(id=oid, entries=entries))
+    session.flush()
+
+
+def _read_tree(session: Session, oid: str, at: str) -> list[Entry | Directory]:
+    row = session.get(Tree, oid)
+    assert row is not None  # noqa: S101 - a commit is written after its trees
+    prefix = f"{at}/" if at else ""
+    return [
+        Directory(prefix + name, item[0])
+        if len(item) == 1
+        else Entry(prefix + name, item[1], item[2], item[0])
+        for name, item in json.loads(row.entries).items()
+    ]
+
+
+def _walk(session: Session, root: str, path: str) -> Entry | Directory | None:
+    found: Entry | Directory = Directory("", root)
+    for part in path.split("/") if path else ():
+        if not isinstance(found, Directory):
+            return None
+        wanted = f"{found.path}/{part}" if found.path else part
+        below = _read_tree(session, found.oid, found.path)
+        step = next((item for item in below if item.path == wanted), None)
+        if step is None:
+            return None
+        found = step
+    return found
+
+
+def _list(session: Session, folder: Directory, *, recursive: bool) -> Iterable[Entry | Directory]:
+    for item in _read_tree(session, folder.oid, folder.path):
+        yield item
+        if recursive and isinstance(item, Directory):
+            yield from _list(session, item, recursive=True)
+
+
+def _files(session: Session, root: str) -> dict[str, Entry]:
+    found = _list(session, Directory("", root), recursive=True)
+    return {item.path: item for item in found if isinstance(item, Entry)}
+
+
+def _require_path(path: str) -> None:
+    if not is_file_path(path) or path.split("/")[0].lower() == ".git":
+        raise InvalidReference(
+            f"{shown(path)} cannot be the path of a file",
+            fix="use a relative path without '..', '.git' and characters that some systems refuse",
+        )
+
+
+def _require_consistent(files: Mapping[str, Entry]) -> None:
+    if len(files) > MOST_FILES:
+        raise TooLarge(f"more than {MOST_FILES} files in a repository", fix="pack some of them")
+    folders = {p[:i] for p in files for i, c in enumerate(p) if c == "/"}
+    both = next((path for path in files if path in folders), None)
+    if both is not None:
+        raise InvalidReference(
+            f"{shown(both)} would be a file and a folder", fix="delete one, or rename the other"
+        )
+
+
+def _no_revision(name: str, revision: str) -> RevisionNotFound:
+    return RevisionNotFound(
+        f"{name} has no revision {shown(revision)}", fix="its branches and tags are its revisions"
+    )
+
+
+def _no_entry(name: str, revision: str, path: str, commit: str) -> EntryNotFound:
+    return EntryNotFound(
+        f"{name} has no {shown(path)} at {shown(revision)}",
+        fix="list its files",
+        details={"commit": commit},
+    )
+
+
+def _info(row: Repository, private: bool) -> RepositoryInfo:
+    kept = json.loads(row.card)
+    return RepositoryInfo(
+        name=row.name,
+        private=private,
+        created_at=_utc(row.created_at),
+        updated_at=_utc(row.updated_at),
+        metadata=kept.get("metadata", {}),
+        tags=tuple(kept.get("tags", ())),
+    )
+
+
+def _commit_info(row: Commit) -> CommitInfo:
+    return CommitInfo(row.id, row.title, row.message, row.author, _utc(row.at), row.tree)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=timezone.utc)
