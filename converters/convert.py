@@ -113,6 +113,23 @@ def convert(
     return results
 
 
+def verify_artifact(
+    reference: Path, candidate: Path, sizes: Mapping[str, Sequence[int]] | None = None
+) -> Report:
+    """Run an artifact directory beside another one and write what was found into its manifest.json.
+
+    Args:
+        reference: The artifact directory of the hub graph.
+        candidate: The one to check.
+        sizes: As for `convert`.
+
+    Raises:
+        MismatchError: It differs; its manifest is as it was.
+        ConversionError: Either cannot be run.
+    """
+    return _verified(reference, candidate, _cases(reference, sizes))
+
+
 def _emit(model: Path, targets: Sequence[str], out: Path, name: str, kind: str) -> None:
     """Run the emission in a process of its own."""
     task, answer = out / "job.json", out / "answer.json"
