@@ -239,7 +239,9 @@ class Worker:
 
     def _start_anew(self, why: str, *values: object) -> NoReturn:
         """Become another worker that takes nothing along; the jobs go back into the queue."""
-        log.warning(f"worker {self.id} starts anew: {why}", *values, exc_info=sys.exc_info()[0] is not None)
+        log.warning(
+            f"worker {self.id} starts anew: {why}", *values, exc_info=sys.exc_info()[0] is not None
+        )
         self._end_children()
         time.sleep(1)
         os.execv(sys.executable, [sys.executable, "-m", "zoo.jobs.worker"])  # noqa: S606
