@@ -57,7 +57,7 @@ def list_jobs(
     jobs: TheJobs,
     state: Annotated[State | None, Query(description="Only in this state.")] = None,
     name: Annotated[str | None, Query(description="Only of this org/model.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> JobPage:
     """Jobs, the newest first."""
     return JobPage(items=jobs.list(state=state, name=name, limit=limit))
