@@ -88,7 +88,12 @@ def test_a_worker_killed_at_a_step_is_replaced(zoo: Zoo, name: str) -> None:
     zoo.until(job.id, lambda job: any(step.name == name for step in job.steps))
     kill(first)
     port = int(zoo.url.rpartition(":")[2])
+    below = children_of(zoo.server)
     kill(zoo.server)
+    # Granian's worker process would go on serving.
+    for process in below:
+        if process.is_running():
+            process.kill()
     zoo.server = zoo.serve(port) if not _taken(port) else zoo.serve()
     zoo.client.transport.endpoint = zoo.url
     zoo.work()
