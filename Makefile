@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite coverage bench conformance fuzz docs clean
+.PHONY: install demo test lint suite coverage bench conformance fuzz chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,11 @@ bench: install
 fuzz: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py build/fuzz -max_total_time=$(or $(ARGS),60) -timeout=5
+
+# Three workers killed and stopped at random, on SQLite and on PostgreSQL: make chaos ARGS=600 (seconds).
+chaos: install
+	$(BIN)/python tests/jobs/chaos.py sqlite $(or $(ARGS),120)
+	$(BIN)/python tests/jobs/chaos.py postgresql $(or $(ARGS),120)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

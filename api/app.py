@@ -13,10 +13,11 @@ from api import problems
 from api.hub.app import create_hub
 from api.hub.door import Door
 from api.limits import BodyLimit
-from api.routes import artifacts, blobs, health, models, uploads, versions
+from api.routes import artifacts, blobs, health, jobs, models, uploads, versions
+from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
-ROUTERS = (models, versions, artifacts, blobs, uploads, health)
+ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, health)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.
 
 Bytes are named by their SHA-256 and never change; neither does a published version. Every error is
@@ -41,6 +42,7 @@ def create_app(registry: Registry) -> FastAPI:
         redoc_url=None,
     )
     app.state.registry = registry
+    app.state.jobs = Jobs(registry)
     app.add_middleware(BodyLimit)
     problems.install(app)
     for resource in ROUTERS:

@@ -265,6 +265,23 @@ def _verified(truth: Truth, candidate: Path) -> Report:
     return report
 
 
+def verify_artifact(
+    reference: Path, candidate: Path, sizes: Mapping[str, Sequence[int]] | None = None
+) -> Report:
+    """Run an artifact directory beside another one and write what was found into its manifest.json.
+
+    Args:
+        reference: The artifact directory of the hub graph.
+        candidate: The one to check.
+        sizes: As for `convert`.
+
+    Raises:
+        MismatchError: It differs; its manifest is as it was.
+        ConversionError: Either cannot be run.
+    """
+    return _verified(observe(reference, _cases(reference, sizes), VERIFICATION), candidate)
+
+
 def _place(made: Path, target: Path) -> None:
     """Put a finished folder at its place; one that was there goes only when the new one is in place."""
     target.parent.mkdir(parents=True, exist_ok=True)

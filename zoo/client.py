@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,16 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource
 
 from zoo.download import Download
 from zoo.errors import Conflict, DigestMismatch, InvalidManifest, NotFound, ServerUnavailable
+from zoo.jobs.records import ENDED, Job
 from zoo.manifest import FRAMEWORKS, Artifact, Manifest, parse_manifest, validate_manifest
 from zoo.reference import LATEST, Reference, parse_reference
 from zoo.settings import Settings
 from zoo.store import explained, file_digest
-from zoo.transport import Transport
+from zoo.transport import Overloaded, Transport
 
 # What is being moved, and by how many bytes of how many it has come further.
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -220,6 +223,95 @@ class Client:
         self.publish(manifest)
         return manifest
 
+    def submit(
+        self,
+        source: Path,
+        framework: str,
+        head: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        *,
+        webhook: str | None = None,
+        progress: Progress = no_progress,
+    ) -> Job:
+        """Upload a model file and have it converted and published by the zoo.
+
+        Args:
+            source: The file, or a directory with one model file and what it refers to.
+            framework: What it is written in.
+            head: Everything of the manifest but its artifacts.
+            policy: `targets` and `sizes`, as `zoo.jobs.records.Policy` has them.
+            webhook: Address to call when the job has ended.
+            progress: Told of bytes as they leave.
+
+        Raises:
+            InvalidManifest: The head or the policy is not valid.
+            Conflict: The version is published, or on its way from another submission.
+        """
+        manifest, uploads = collect_source(source, framework, head)
+        for upload in uploads:
+            self._upload(upload, progress)
+        fields = {"manifest": json.loads(manifest.canonical()), "convert": dict(policy)}
+        if webhook is not None:
+            fields["webhook"] = webhook
+        return Job.model_validate(self.transport.request("POST", "/v1/jobs", json=fields).json())
+
+    def job(self, job_id: str) -> Job:
+        """A job with its steps.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        return Job.model_validate(self.transport.json(_job_path(job_id)))
+
+    def jobs(self, state: str | None = None) -> list[Job]:
+        """The newest jobs, without their steps."""
+        page = self.transport.json("/v1/jobs", state=state)
+        return [Job.model_validate(item) for item in page.get("items", [])]
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job.
+
+        Raises:
+            Conflict: It has ended, or is being published.
+        """
+        return Job.model_validate(
+            self.transport.request("POST", _job_path(job_id) + "/cancel").json()
+        )
+
+    def retry(self, job_id: str) -> Job:
+        """Begin a failed or cancelled job anew.
+
+        Raises:
+            Conflict: It has not failed.
+        """
+        return Job.model_validate(
+            self.transport.request("POST", _job_path(job_id) + "/retry", again=False).json()
+        )
+
+    def follow(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """What happens to a job, as it happens, until it has ended; goes on after a lost connection.
+
+        Raises:
+            ServerUnavailable: No answer for as many attempts as the settings allow.
+        """
+        last, failures = "", 0
+        while True:
+            try:
+                headers = {"Accept": "text/event-stream"} | (
+                    {"Last-Event-ID": last} if last else {}
+                )
+                with self.transport.stream(_job_path(job_id) + "/events", headers) as answer:
+                    for event in EventSource(answer).iter_sse():
+                        last, failures = event.id, 0
+                        yield event.json()
+                if self.job(job_id).state in ENDED:
+                    return
+            except (httpx.HTTPError, Overloaded, ServerUnavailable) as error:
+                failures += 1
+                if failures > self.settings.attempts:
+                    raise self.transport.unavailable(error) from error
+                time.sleep(min(10.0, 0.5 * 2**failures))
+
     def publish(self, manifest: Manifest) -> None:
         """Publish a manifest whose blobs are all there; publishing the same again changes nothing."""
         self.transport.request(
@@ -341,6 +433,55 @@ def _is_out_of_step(error: Exception) -> bool:
 def _told(progress: Progress, what: str, total: int) -> Callable[[int], None]:
     """Progress of one file."""
     return lambda count: progress(what, count, total)
+
+
+def _job_path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def collect_source(
+    source: Path, framework: str, head: Mapping[str, Any]
+) -> tuple[Manifest, list[Upload]]:
+    """The manifest that a model file makes before it is converted, and its files.
+
+    Args:
+        source: A file, or a directory with exactly one model file at its top.
+        framework: What it is written in.
+        head: Everything of the manifest but its artifacts.
+
+    Raises:
+        NotFound: There is no such file.
+        InvalidManifest: A field is not valid, or it is not clear which file is the model.
+    """
+    if source.is_dir():
+        paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
+        models = [path for path in paths if path.parent == source and path.suffix == ".onnx"]
+        if len(models) != 1:
+            raise InvalidManifest(
+                f"{source}: a folder with {len(models)} .onnx files", fix="name the model file"
+            )
+        root, entry = source, models[0]
+    elif source.is_file():
+        root, entry, paths = source.parent, source, [source]
+    else:
+        raise NotFound(f"there is no file {source}", fix="name the model file")
+    links = [path for path in paths if path.is_symlink()]
+    if links and source.is_dir():
+        raise InvalidManifest(
+            f"{links[0]}: a link cannot be pushed", fix="put the file in its place"
+        )
+    uploads = [Upload(path, file_digest(path), path.stat().st_size) for path in paths]
+    artifact = {
+        "framework": framework,
+        "format": framework,
+        "precision": "fp32",
+        "entry": entry.relative_to(root).as_posix(),
+        "files": [
+            {"path": u.path.relative_to(root).as_posix(), "sha256": u.sha256, "size": u.size}
+            for u in uploads
+        ],
+    }
+    return validate_manifest({**head, "artifacts": [artifact]}, str(source)), uploads
 
 
 def collect(source: Path, head: Mapping[str, Any]) -> tuple[Manifest, list[Upload]]:

@@ -100,6 +100,32 @@ class Settings(BaseModel):
         description="seconds without a byte after which an unfinished upload is removed",
     )
 
+    jobs_database: str = Field(
+        default="",
+        description="postgresql://… of the database of jobs, for workers on many machines; by default"
+        " SQLite in the zoo's directory",
+    )
+    job_parallel: PositiveInt = Field(default=1, description="jobs that one worker runs at a time")
+    job_attempts: PositiveInt = Field(
+        default=10,
+        description="times that a step of a job is begun before the job counts as failed",
+    )
+    job_seconds: Seconds = Field(default=3600.0, description="seconds that one step may take")
+    job_memory: PositiveInt = Field(
+        default=16 << 30, description="bytes of memory that one step may use"
+    )
+    worker_lease: Seconds = Field(
+        default=15.0,
+        description="seconds without a sign of life after which a worker's jobs go to others",
+    )
+    webhook_hosts: str = Field(
+        default="",
+        description="host:port of every server that jobs may call when they end, with commas",
+    )
+    webhook_secret: str = Field(
+        default="", description="whsec_ and base64: the key that signs those calls"
+    )
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings.

@@ -43,6 +43,12 @@ def test_every_route_of_the_contract_is_there(document):
         "HEAD /v1/uploads/{upload_id}",
         "PATCH /v1/uploads/{upload_id}",
         "DELETE /v1/uploads/{upload_id}",
+        "POST /v1/jobs",
+        "GET /v1/jobs",
+        "GET /v1/jobs/{job}",
+        "POST /v1/jobs/{job}/cancel",
+        "POST /v1/jobs/{job}/retry",
+        "GET /v1/jobs/{job}/events",
         "GET /healthz",
     }
 
@@ -98,7 +104,7 @@ def test_references_lead_somewhere(document):
 
 def fill(path):
     values = {"org": "no", "model": "such", "version": "1", "framework": "onnx", "path": "x",
-              "digest": "sha256:" + "0" * 64, "upload_id": "0" * 32}  # fmt: skip
+              "digest": "sha256:" + "0" * 64, "upload_id": "0" * 32, "job": "none"}  # fmt: skip
     return path.format(**values)
 
 

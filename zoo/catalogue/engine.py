@@ -27,11 +27,17 @@ def open_engine(path: Path) -> Engine:
     Raises:
         ZooError: It cannot be opened, is no catalogue, or was written by a newer release.
     """
+    engine = sqlite_engine(path)
+    with told(path):
+        migrate(engine)
+    return engine
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """An engine for a database file, with our transactions; the schema is as it is."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    with told(path):
-        migrate(engine)
     return engine
 
 
@@ -53,8 +59,12 @@ def writing(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine, migrations: Path = MIGRATIONS) -> None:
     """Bring the schema to the newest state, in one transaction; processes wait for each other.
+
+    Args:
+        engine: The database.
+        migrations: The directory of Alembic that says how.
 
     Raises:
         ZooError: The catalogue was written by a newer release.
@@ -66,7 +76,7 @@ def migrate(engine: Engine) -> None:
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
     known = {script.revision for script in scripts.walk_revisions()}
 
@@ -79,11 +89,13 @@ def migrate(engine: Engine) -> None:
         return
     if found is not None and found not in known:
         raise ZooError(
-            f"the catalogue {engine.url.database} was written by a newer release of Polyzoo",
+            f"the database {engine.url.database} was written by a newer release of Polyzoo",
             fix="install that release, or name another data directory",
         )
     writer = engine.execution_options(begin="BEGIN IMMEDIATE")
     with writer.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7094365)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

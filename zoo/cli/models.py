@@ -44,7 +44,9 @@ def pull(
 
 def push(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="The --out directory of `zoo convert`.")],
+    source: Annotated[
+        Path, typer.Argument(help="The --out directory of `zoo convert`, or a model file.")
+    ],
     name: Annotated[str, typer.Argument(help="org/model@version.", metavar="NAME")],
     head: Annotated[
         Path | None,
@@ -56,10 +58,29 @@ def push(
     summary: Annotated[str | None, typer.Option(help="One line on the model.")] = None,
     licence: Annotated[str | None, typer.Option(help="SPDX expression: Apache-2.0.")] = None,
     publisher: Annotated[str | None, typer.Option(help="Who made the model.")] = None,
+    convert: Annotated[
+        str | None,
+        typer.Option(
+            help="SRC is a model file: the zoo converts it to these frameworks, with commas, and"
+            " publishes when all are verified. In --head: convert: {targets: [...]}.",
+        ),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="With --convert: sizes to verify with for a dynamic dimension: W=320."),
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(help="With --convert: address that is called at the end.")
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="With --convert: show the steps; end with its exit status."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Upload converted forms and publish them as one version of a model."""
+    """Upload converted forms, or a file that the zoo converts, and publish it as one version."""
     fields = _head(head)
+    policy = fields.pop("convert", None)
     reference = parse_reference(name)
     fields.update({"name": reference.name, "version": reference.version or fields.get("version")})
     given = {"task": task, "summary": summary}
@@ -68,6 +89,26 @@ def push(
         fields["licence"] = {**(fields.get("licence") or {}), "expression": licence}
     if publisher is not None:
         fields["lineage"] = {**(fields.get("lineage") or {}), "publisher": publisher}
+    if convert is not None or policy is not None:
+        from zoo.cli.jobs import submit
+
+        submit(
+            options(context),
+            source,
+            fields,
+            policy,
+            convert,
+            size or [],
+            webhook,
+            wait=wait,
+            json=json,
+        )
+        return
+    if wait or webhook is not None or size:
+        raise InvalidManifest(
+            "--wait, --webhook and --size need a conversion to wait for",
+            fix="add --convert pytorch,paddle,mindspore",
+        )
     with _client(context) as client, present.transfers(quiet=json) as progress:
         manifest = client.push(source, fields, progress=progress)
     if json:

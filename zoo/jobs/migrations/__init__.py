@@ -1,0 +1,1 @@
+"""The schema of the jobs, revision by revision."""

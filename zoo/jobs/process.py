@@ -1,0 +1,164 @@
+"""A part of a conversion in a process of its own, which can be ended at any moment.
+
+    python -m zoo.jobs.process TASK.json ANSWER.json
+
+TASK.json: {"do": "convert" | "verify", ...}; ANSWER.json gets {} or a `Failure`. Models are read and run
+in further processes, without network, that this one starts; they end when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from converters.errors import ConversionError, RuntimeFailed
+from zoo.jobs.jobs import failure
+from zoo.jobs.records import Failure
+from zoo.settings import Settings
+
+POLL_SECONDS = 0.1
+# What may pass by itself: somebody else ended the process.
+PASSING = frozenset({"SIGKILL", "SIGTERM", "Ended"})
+
+
+class Interrupted(Exception):
+    """A part was ended from outside; beginning it again may help."""
+
+
+class PartFailed(Exception):
+    """A part said why it failed."""
+
+    def __init__(self, said: Failure) -> None:
+        super().__init__(said.message)
+        self.failure = said
+
+
+def run_part(
+    task: dict[str, Any], folder: Path, settings: Settings, stopped: Callable[[], bool]
+) -> None:
+    """Run a part and wait for it.
+
+    Args:
+        task: What to do.
+        folder: Where its messages and temporary files go.
+        settings: How long it may take, and how much memory.
+        stopped: Asked all the time whether to end it.
+
+    Raises:
+        Interrupted: It was ended from outside, or `stopped` said so.
+        PartFailed: It failed.
+    """
+    question, answer, log = folder / "task.json", folder / "answer.json", folder / "log"
+    question.write_text(json.dumps(task), encoding="utf-8")
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "zoo.jobs.process", str(question), str(answer)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + settings.job_seconds
+    try:
+        while process.poll() is None:
+            if stopped():
+                raise Interrupted("stopped")
+            if time.monotonic() > deadline:
+                raise PartFailed(_limit(f"took longer than {settings.job_seconds:g} seconds"))
+            if _resident(process.pid) > settings.job_memory:
+                raise PartFailed(_limit(f"used more than {settings.job_memory >> 20} MiB"))
+            time.sleep(POLL_SECONDS)
+    finally:
+        _end(process)
+    if process.returncode < 0:
+        raise Interrupted(f"its process was ended by signal {-process.returncode}")
+    if not answer.is_file():
+        said = log.read_text(encoding="utf-8", errors="replace")[-2000:].strip().splitlines()
+        raise PartFailed(_limit(f"its process failed: {said[-1] if said else 'without a word'}"))
+    found = json.loads(answer.read_text(encoding="utf-8"))
+    if found.get("interrupted"):
+        raise Interrupted(found["interrupted"])
+    if found:
+        raise PartFailed(Failure.model_validate(found))
+
+
+def _limit(said: str) -> Failure:
+    return Failure(
+        code="runtime-failed",
+        message=f"the conversion {said}",
+        fix="try `zoo convert` on a machine of your own, or ask for a higher limit",
+        status=1,
+    )
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _resident(pid: int) -> int:
+    total = 0
+    for process in _tree(pid):
+        with suppress(psutil.Error):
+            memory = process.memory_info()
+            total += memory.rss - getattr(memory, "shared", 0)
+    return total
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for found in reversed(_tree(process.pid)):
+        with suppress(psutil.Error):
+            found.kill()
+    process.wait()
+
+
+def main() -> None:
+    """The part's own side."""
+    import threading
+
+    from converters.convert import convert, verify_artifact
+    from converters.runtimes.worker import end_with
+
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    answer: dict[str, Any] = {}
+    try:
+        if task["do"] == "convert":
+            # A graph that was imported has to prove itself; native forms have steps of their own for it.
+            convert(
+                Path(task["source"]),
+                [task["target"]],
+                Path(task["out"]),
+                check=task["target"] == "onnx",
+                name=task["name"],
+            )
+        else:
+            sizes = {name: tuple(found) for name, found in task["sizes"].items()}
+            verify_artifact(Path(task["reference"]), Path(task["candidate"]), sizes)
+    except ConversionError as error:
+        if isinstance(error, RuntimeFailed) and error.reason in PASSING:
+            answer = {"interrupted": error.message}
+        else:
+            answer = failure(error).model_dump(mode="json")
+    place = Path(sys.argv[2])
+    place.with_suffix(".part").write_text(json.dumps(answer), encoding="utf-8")
+    place.with_suffix(".part").replace(place)
+
+
+if __name__ == "__main__":
+    main()

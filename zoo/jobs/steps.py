@@ -1,0 +1,184 @@
+"""What the steps of a job do. Each leaves its result in a folder of its own and returns the folder's name.
+
+    JOBS/<job>/<random>/   never changed once its step is done, gone when the job has ended
+
+A step that is begun again, by another worker too, starts with a new folder: whatever a stopped or
+killed worker may still write is in a folder that nobody asks for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.client import collect
+from zoo.jobs.jobs import Jobs
+from zoo.jobs.process import run_part
+from zoo.jobs.records import Submission
+from zoo.manifest import Artifact
+from zoo.sources import fetch as fetch_source
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step is given.
+
+    Attributes:
+        jobs: The zoo's jobs.
+        job_id: The job.
+        submission: What was submitted.
+        stopped: Whether the step should end at once.
+        results: Folder names by the names of the steps that are done.
+    """
+
+    jobs: Jobs
+    job_id: str
+    submission: Submission
+    stopped: Callable[[], bool]
+    results: dict[str, str]
+
+    @property
+    def source(self) -> Artifact:
+        """The artifact that is converted."""
+        return self.submission.manifest.artifacts[0]
+
+    def folder(self, name: str) -> Path:
+        """A folder of this job, by its name."""
+        return self.jobs.folder / self.job_id / name
+
+    def result(self, step: str) -> Path:
+        """The folder of a step that is done."""
+        return self.folder(self.results[step])
+
+    def fresh(self) -> Path:
+        """A new, empty folder."""
+        place = self.folder(secrets.token_hex(8))
+        place.mkdir(parents=True)
+        return place
+
+
+def names(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The steps of a job, in order."""
+    native = [target for target in targets if target != "onnx"]
+    emit = [f"emit {target}" for target in native]
+    return ("fetch", "ingest", "hub graph", *emit, *(f"verify {t}" for t in native), "publish")
+
+
+def perform(work: Work, name: str) -> str:
+    """Do one step.
+
+    Returns:
+        What later steps need: a folder's name; of `publish` the digest of the version.
+    """
+    verb, _, target = name.partition(" ")
+    if verb == "emit":
+        return _convert(work, target)
+    if verb == "verify":
+        return _verify(work, target)
+    return {"fetch": _fetch, "ingest": _ingest, "hub": _hub, "publish": _publish}[verb](work)
+
+
+def _fetch(work: Work) -> str:
+    """Files that name a source come into the store."""
+    registry, folder = work.jobs.registry, work.fresh()
+    for number, file in enumerate(work.source.files):
+        if registry.store.has(file.sha256) or file.source is None:
+            continue
+        found = fetch_source(
+            file.source,
+            file.sha256,
+            work.jobs.settings.cache,
+            size=file.size,
+            settings=work.jobs.settings,
+        )
+        # Renamed into the store: a killed worker leaves nothing there.
+        copy = folder / str(number)
+        shutil.copyfile(found, copy)
+        registry.store.adopt(copy, file.sha256)
+    return folder.name
+
+
+def _ingest(work: Work) -> str:
+    """The source's files under their own names, checked."""
+    folder = work.fresh()
+    for file in work.source.files:
+        work.jobs.registry.store.verify(file.sha256)
+        place = folder / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work.jobs.registry.store.path(file.sha256), place)
+    return folder.name
+
+
+def _hub(work: Work) -> str:
+    return _convert(work, "onnx")
+
+
+def _convert(work: Work, target: str) -> str:
+    folder = work.fresh()
+    task = {
+        "do": "convert",
+        "source": str(work.result("ingest") / work.source.entry),
+        "target": target,
+        "out": str(folder / "out"),
+        "name": work.submission.manifest.name.partition("/")[2],
+    }
+    run_part(task, folder, work.jobs.settings, work.stopped)
+    return folder.name
+
+
+def _verify(work: Work, target: str) -> str:
+    """A copy of the emitted form, with the report in its manifest."""
+    folder = work.fresh()
+    candidate = folder / "out" / target
+    shutil.copytree(
+        work.result(f"emit {target}") / "out" / target, candidate, copy_function=_shared
+    )
+    task = {
+        "do": "verify",
+        "reference": str(work.result("hub graph") / "out" / "onnx"),
+        "candidate": str(candidate),
+        "sizes": work.submission.convert.sizes,
+    }
+    run_part(task, folder, work.jobs.settings, work.stopped)
+    return folder.name
+
+
+def _shared(source: str, target: str) -> str:
+    """Weights are not copied; the one file that changes is."""
+    if os.path.basename(source) == "manifest.json":
+        return str(shutil.copyfile(source, target))
+    os.link(source, target)
+    return target
+
+
+def _publish(work: Work) -> str:
+    """All forms, and the source where it is not one of them, as one version.
+
+    What is published follows from the results of the steps before, so that publishing again changes
+    nothing.
+    """
+    submitted = work.submission.manifest
+    folder = work.fresh()
+    for target in work.submission.convert.targets:
+        step = "hub graph" if target == "onnx" else f"verify {target}"
+        made = work.result(step) / "out" / target
+        shutil.copytree(made, folder / "out" / target, copy_function=_shared)
+    fields = submitted.model_dump(mode="json", exclude_defaults=True)
+    del fields["artifacts"]
+    fields["lineage"].setdefault("derived_from", _entry_digest(work.source))
+    manifest, files = collect(folder / "out", fields)
+    if manifest.artifact(work.source.framework) is None:
+        manifest = manifest.model_copy(update={"artifacts": (work.source, *manifest.artifacts)})
+    store = work.jobs.registry.store
+    for file in files:
+        if not store.has(file.sha256):
+            store.adopt(file.path, file.sha256)
+    return work.jobs.registry.publish(manifest, by=work.jobs.submitter(work.job_id)).digest
+
+
+def _entry_digest(source: Artifact) -> str:
+    return next(file.sha256 for file in source.files if file.path == source.entry)
