@@ -276,15 +276,9 @@ def test_the_recipes_work(zoo: Zoo, tmp_path: Path, system: str) -> None:
         script = next(recipe for recipe in recipes if "publish" in recipe)["publish"]["script"]
     installs = [line for line in script if line.startswith("pip install")]
     assert len(installs) == 1
-    program = tmp_path / "bin"
-    program.mkdir()
-    (program / "zoo").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -c "from zoo.cli import main; main()" "$@"\n'
-    )
-    (program / "zoo").chmod(0o755)
     variables = {
         **zoo.environment,
-        "PATH": f"{program}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "POLYZOO_SERVER": zoo.url,
         "GITHUB_REF_NAME": "v1.2.0",
         "CI_COMMIT_TAG": "v1.2.0",
