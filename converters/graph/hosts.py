@@ -207,7 +207,10 @@ def _unary(name: str, function: Callable[[Any], Any]) -> Rule:
 
 def _binary(operator: str) -> Rule:
     def rule(node: Node, hosts: Hosts) -> Host | None:
-        a, b = hosts[0], hosts[1]
+        # Max and Min take any number.
+        if len(hosts) != 2:
+            return None
+        a, b = hosts
         if a is None or b is None:
             return None
         pairs = _broadcast(a, b)
@@ -283,7 +286,10 @@ def arithmetic(operator: str, a: Item, b: Item) -> Item:
 
 def _compare(operator: str) -> Rule:
     def rule(node: Node, hosts: Hosts) -> Host | None:
-        a, b = hosts[0], hosts[1]
+        # Max and Min take any number.
+        if len(hosts) != 2:
+            return None
+        a, b = hosts
         if a is None or b is None:
             return None
         pairs = _broadcast(a, b)
