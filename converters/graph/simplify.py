@@ -92,7 +92,7 @@ def _folded(node: Node, opset: int) -> bool:
         return False
     if node.key in NEVER_FOLD or "::" in node.key or "@" in node.key:
         return False
-    if node.key == "Identity":
+    if node.key == "Identity" and not _is_twin(node):
         # It goes without a copy of what it gives on.
         return False
     inputs = [None if value is None else value.const for value in node.inputs]
@@ -120,10 +120,15 @@ def _folded(node: Node, opset: int) -> bool:
             source = next((v for v in node.inputs if v is not None and v.trainable), None)
             if source is not None and result.dtype.kind in "fV":
                 value.trainable = True
-                # torch's exporter writes equal parameters once, and Identity for the others.
-                if node.key != "Identity" or MADE_UP.search(value.name):
+                if node.key != "Identity":
                     value.name = source.name
     return True
+
+
+def _is_twin(node: Node) -> bool:
+    """Whether this is a parameter of its own: torch's exporter writes equal ones once, and Identity for others."""
+    source, out = node.inputs[0], node.output
+    return source is not None and source.trainable and not MADE_UP.search(out.name)
 
 
 def _is_plain(dtype: np.dtype[Any] | None) -> bool:
