@@ -734,8 +734,10 @@ def ReduceMean(
 ) -> str:
     form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    # The mean of nothing is no number; for integers the standard leaves it open.
-    empty = "float('nan')" if _is_float(data) else ""
+    # The mean of nothing is no number; for integers the standard leaves it open. A size that varies is no
+    # reason to ask: MindIR takes no such question, and a mean over no pixels is nobody's model.
+    may_lack = data.shape is None or 0 in data.shape
+    empty = "float('nan')" if _is_float(data) and may_lack else ""
     text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, empty)
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
 
