@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite coverage bench conformance fuzz chaos docs clean
+.PHONY: install demo test lint suite coverage matrix bench conformance fuzz chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,10 @@ suite: install
 # Runs it too, and writes what passes into the ledgers and docs/coverage.md.
 coverage: install
 	$(BIN)/python tests/emitters/test_onnx_suite.py $(ARGS)
+
+# Published models from every framework to every one; writes docs/matrix.md. Takes two hours.
+matrix: install
+	$(BIN)/python tests/matrix/matrix.py $(ARGS)
 
 # Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
 bench: install
