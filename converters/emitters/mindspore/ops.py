@@ -734,9 +734,11 @@ def ReduceMean(
 ) -> str:
     form = "ops.mean({x}, {axes}{keep_dims})"
     wide = str(data) if _is_float(data) else f"{data}.astype(ms.float64)"
-    # The mean of nothing is no number; for integers the standard leaves it open. A size that varies is no
-    # reason to ask: MindIR takes no such question, and a mean over no pixels is nobody's model.
-    may_lack = data.shape is None or 0 in data.shape
+    # The mean of nothing is no number; for integers the standard leaves it open. Sizes that layers before it
+    # have computed are not asked about: MindIR takes no such question, and these layers have refused nothing.
+    chosen = axes.static if axes is not None else None
+    sizes = [data.shape[k] for k in chosen] if data.shape and chosen else data.shape
+    may_lack = sizes is None or any(d == 0 or isinstance(d, str) for d in sizes)
     empty = "float('nan')" if _is_float(data) and may_lack else ""
     text = _reduced(data, wide, form, axes, keepdims, noop_with_empty_axes, empty)
     return text if _is_float(data) else f"{text}.astype({data}.dtype)"
