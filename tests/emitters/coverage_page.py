@@ -16,6 +16,7 @@ from onnx_suite import GROUPS, KINDS, Outcome
 
 from converters.emitters import NATIVE, framework
 from converters.graph import contrib
+from converters.graph.control import CONTROL
 from converters.graph.infer import OPSET
 
 LEDGER = Path(__file__).with_name("ledger")
@@ -38,6 +39,10 @@ SETTLED = (
         "the case counts what lies behind the padding; ONNX Runtime and the text of the standard do not",
     ),
 )
+# What no table has, because it is the same in every framework: control flow and what is known of boxes.
+PYTHON = (*CONTROL, "Constant", "OptionalHasElement", "SequenceLength")
+# Operators of older opsets that graph/upgrade.py writes as their successors.
+REPLACED = ("Scatter", "Upsample")
 # What the table says of operators that no framework has, by the tensors that they ask for.
 NO_TENSORS = {"tensor(string)": "strings", "seq": "sequences", "optional": "optional values"}
 
@@ -149,7 +154,8 @@ def operators() -> list[str]:
         "## Operators",
         "",
         "*native*: an entry of the framework's own table, which names attributes that it refuses. *nodes*:",
-        "standard nodes, by the body that the standard gives or the rule of `converters/graph/contrib.py`.",
+        "standard nodes, by the body that the standard gives, the rule of `converters/graph/contrib.py`, or the newer",
+        "operator of `converters/graph/upgrade.py`. *Python*: statements and numbers, the same in every framework.",
         "",
         f"| operator | {' | '.join(NATIVE)} |",
         "| --- | --- | --- | --- |",
@@ -157,17 +163,16 @@ def operators() -> list[str]:
     seen = Counter[str]()
 
     def row(key: str, spelled_out: bool, why: str) -> str:
-        said = [
-            "native" if key in tables[n] else "nodes" if spelled_out else f"refused: {why}"
-            for n in NATIVE
-        ]
+        otherwise = "Python" if key in PYTHON else "nodes" if spelled_out else f"refused: {why}"
+        said = ["native" if key in tables[n] else otherwise for n in NATIVE]
         seen.update(said)
         return f"| {key} | {' | '.join(said)} |"
 
     for (domain, name), schema in schemas.items():
         key = f"{domain}::{name}" if domain else name
         body = schema.has_function or schema.has_context_dependent_function
-        lines.append(row(key, body or contrib.rule(key) is not None, _lack(schema)))
+        spelled_out = body or key in REPLACED or contrib.rule(key) is not None
+        lines.append(row(key, spelled_out, _lack(schema)))
     known = contrib.keys()
     own = {n for table in tables.values() for n in vars(table.module) if n.startswith("com_")}
     extra = [n.replace("com_microsoft_", "com.microsoft::") for n in own]
@@ -183,8 +188,6 @@ REFUSING = ("com.microsoft::GroupQueryAttention",)
 
 def _lack(schema: defs.OpSchema) -> str:
     """What an operator works on that emitted source does not have."""
-    if any(a.type == defs.OpSchema.AttrType.GRAPH for a in schema.attributes.values()):
-        return "a sub-graph whose condition is computed by the model"
     types = {t for formal in (*schema.inputs, *schema.outputs) for t in formal.types}
     for start, name in NO_TENSORS.items():
         if any(t.startswith(start) for t in types):
