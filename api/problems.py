@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,8 @@ from zoo.manifest import describe_problems
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:polyzoo:problem:"
+# All that a stranger learns of a failure of ours.
+UNANSWERED = "the request could not be answered"
 
 log = logging.getLogger("polyzoo.api")
 
@@ -106,7 +108,7 @@ _DOCUMENTED: Mapping[int, tuple[str, dict[str, Any]]] = MappingProxyType(
                 "missing": ["sha256:" + "0" * 64],
             },
         ),
-        500: ("The zoo failed.", {"detail": "the request could not be answered"}),
+        500: ("The zoo failed.", {"detail": UNANSWERED}),
         507: (
             "The disk is full.",
             {
@@ -170,7 +172,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ZooError, _zoo_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Unexpected)
+    app.add_middleware(Unexpected, answer=lambda path: problem(path, 500, UNANSWERED))
 
 
 async def _zoo_error(request: Request, error: Exception) -> Response:
@@ -178,7 +180,7 @@ async def _zoo_error(request: Request, error: Exception) -> Response:
     if error.http >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error.message)
     # What a path of the server is called is nothing for a stranger.
-    detail = error.message if error.code != ZooError.code else "the request could not be answered"
+    detail = error.message if error.code != ZooError.code else UNANSWERED
     return problem(
         request.url.path,
         error.http,
@@ -224,10 +226,15 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 class Unexpected:
-    """Answer what nobody foresaw with a problem that tells a stranger nothing; the log has it all."""
+    """Answer what nobody foresaw without telling a stranger anything; the log has it all.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        app: What answers requests.
+        answer: A path -> the response, in the form of the application's other errors.
+    """
+
+    def __init__(self, app: ASGIApp, answer: Callable[[str], Response]) -> None:
+        self._app, self._answer = app, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer it if that fails."""
@@ -247,5 +254,4 @@ class Unexpected:
             if started:
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
-            answer = problem(scope["path"], 500, "the request could not be answered")
-            await answer(scope, receive, send)
+            await self._answer(scope["path"])(scope, receive, send)

@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.problems import UNANSWERED, Unexpected
 from zoo.errors import Forbidden, NotFound, ZooError
 from zoo.hub.repositories import EntryNotFound, RevisionNotFound
 
@@ -37,7 +37,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ZooError, _zoo_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Unexpected)
+    app.add_middleware(Unexpected, answer=lambda path: error(500, UNANSWERED, "Internal"))
 
 
 def code_of(problem: ZooError, *, writing: bool) -> tuple[int, str]:
@@ -60,7 +60,7 @@ async def _zoo_error(request: Request, problem: Exception) -> Response:
     if problem.http >= 500:
         log.error("%s %s: %s", request.method, request.url.path, problem.message)
     status, code = code_of(problem, writing=request.method not in ("GET", "HEAD"))
-    said = "the request could not be answered"
+    said = UNANSWERED
     if problem.code != ZooError.code:
         said = f"{problem.message}; {problem.fix}" if problem.fix else problem.message
     commit = problem.details.get("commit")
@@ -78,28 +78,3 @@ async def _invalid(request: Request, problem: Exception) -> Response:
     first: dict[str, Any] = problem.errors()[0]
     where = ".".join(map(str, first["loc"]))
     return error(400, f"{where}: {first['msg']}", "BadRequest")
-
-
-class Unexpected:
-    """Answer what nobody foresaw without telling a stranger anything; the log has it all."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer it if that fails."""
-        started = False
-
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        except Exception:
-            if started:
-                raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            answer = error(500, "the request could not be answered", "Internal")
-            await answer(scope, receive, send)

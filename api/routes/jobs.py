@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -20,6 +21,8 @@ from zoo.jobs.records import ENDED, Event, Job, State, Submission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 POLL_SECONDS = 0.5
+# What a database can count to; anything else was never an id of ours, and the events begin at the first.
+EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
 def _jobs(request: Request) -> Jobs:
@@ -132,8 +135,8 @@ async def _begun(
     last_event_id: Annotated[str | None, Header(description="The last one that was seen.")] = None,
 ) -> tuple[int, tuple[Event, ...]]:
     """Asked before the answer begins, so that an unknown job is a 404."""
-    after = int(last_event_id) if (last_event_id or "").isdecimal() else 0  # type: ignore[arg-type]
-    after = min(after, (1 << 63) - 1)
+    known = EVENT_ID.fullmatch(last_event_id or "")
+    after = int(known[0]) if known is not None else 0
     return after, await run_in_threadpool(jobs.events, job, after)
 
 

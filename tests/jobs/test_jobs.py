@@ -220,6 +220,8 @@ def test_events_go_on_where_they_were_left(zoo: Zoo) -> None:
     rest = httpx.get(address, headers={"Last-Event-ID": str(numbers[2])}).text
     left = [int(found) for found in re.findall(r"^id: (\d+)$", rest, re.MULTILINE)]
     assert left == numbers[3:]
+    for strange in ("9" * 5000, "9" * 19, "-1", "x"):
+        assert httpx.get(address, headers={"Last-Event-ID": strange}).text == whole
     unknown = httpx.get(f"{zoo.url}/v1/jobs/none/events")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not-found")
 
