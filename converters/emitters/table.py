@@ -225,16 +225,6 @@ class Table:
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and (key in self.phrases or self.function(key) is not None)
 
-    def keys(self) -> list[str]:
-        """Every operator of the table."""
-        functions = [n for n, f in vars(self.module).items() if inspect.isfunction(f)]
-        own = [
-            n
-            for n in functions
-            if n[:1].isupper() and vars(self.module)[n].__module__ == self.module.__name__
-        ]
-        return sorted({*self.phrases, *own})
-
     def write(
         self, key: str, inputs: list[Operand | Numbers | None], attributes: dict[str, Any], use: Use
     ) -> Written:

@@ -25,6 +25,7 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.recurrent import Made, gate_weights, recurrent_layers, results
 from converters.emitters.sequences import (  # noqa: F401 - entries of this table
     Optional,
     OptionalGetElement,
@@ -35,7 +36,7 @@ from converters.emitters.sequences import (  # noqa: F401 - entries of this tabl
     SequenceInsert,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
-from converters.graph.model import Array, Value
+from converters.graph.model import Array
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -130,13 +131,6 @@ def _is_float(x: Operand) -> bool:
 def _short(number: float) -> str:
     """The shortest text that gives a number back in float32."""
     return str(np.float32(number))
-
-
-def _results(call: str, node: Use, most: int) -> str:
-    """The first of several results, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
 
 
 # ***** arithmetic *****
@@ -281,7 +275,7 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     if training_mode:
         given = f"{x}, {scale}, {b}, {mean}, {var}, {_short(epsilon)}, {_short(momentum)}"
-        return _results(f"batch_norm_training({given})", node, 3)
+        return results(f"batch_norm_training({given})", node, 3)
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         # The layer for three axes holds one for two.
@@ -323,7 +317,7 @@ def LayerNormalization(
     rank, eps = x.ranked(), _short(epsilon)
     begin = axis % rank - rank
     if node.outputs > 1:
-        return _results(
+        return results(
             f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {eps})", node, 3
         )
     if scale.weight is not None and b is not None and _owns(scale, b) and x.typed() == np.float32:
@@ -1089,11 +1083,11 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
+    return results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    return _results(f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})", node, 2)
+    return results(f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})", node, 2)
 
 
 def NonMaxSuppression(
@@ -1439,7 +1433,7 @@ def DequantizeLinear(
 
 
 def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
-    return _results(f"dynamic_quantize({x})", node, 3)
+    return results(f"dynamic_quantize({x})", node, 3)
 
 
 def MatMulInteger(
@@ -1510,7 +1504,7 @@ def RNN(
 ) -> str:  # fmt: skip
     names = _activations(activations, ("Tanh",), direction, activation_alpha, activation_beta)
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
-    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
+    return results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
 
 
 def GRU(
@@ -1524,17 +1518,16 @@ def GRU(
     names = _activations(activations, usual, direction, activation_alpha, activation_beta)
     plain = names in (usual, usual * 2) and not clip and linear_before_reset
     if plain and lengths is None and direction != "reverse" and _owns(w, r, b):
-        # The standard orders gates z, r, h; MindSpore r, z, n.
-        constructor, weights = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
+        constructor, weights = _recurrent("GRU", w, r, b, direction, bool(layout))
         state = f", {h}" if h is not None else ""
         call = f"run_gru(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node, 2), "gru")
+        return Layer(constructor, weights, results(call, node, 2), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0),
         linear_before_reset=(bool(linear_before_reset), False),
     )  # fmt: skip
-    return _results(f"gru({given}{options})", node, 2)
+    return results(f"gru({given}{options})", node, 2)
 
 
 def LSTM(
@@ -1549,63 +1542,15 @@ def LSTM(
     plain = names in (usual, usual * 2) and not clip and not input_forget and p is None
     plain = plain and (h is None) == (c is None)
     if plain and lengths is None and direction != "reverse" and _owns(w, r, b):
-        # The standard orders gates i, o, f, c; MindSpore i, f, g, o.
-        constructor, weights = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
+        constructor, weights = _recurrent("LSTM", w, r, b, direction, bool(layout))
         state = f", {h}, {c}" if h is not None else ""
         call = f"run_lstm(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node, 3), "lstm")
+        return Layer(constructor, weights, results(call, node, 3), "lstm")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {c}, {p}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0), input_forget=(bool(input_forget), False)
     )
-    return _results(f"lstm({given}{options})", node, 3)
-
-
-def LSTMLayer(
-    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
-    batch_first: bool, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
-    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
-    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
-    return Layer(*made, text, "lstm")
-
-
-def GRULayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
-
-
-def RNNLayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    nonlinearity: str, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("RNN", (0,), weights, direction, batch_first, nonlinearity)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
-
-
-def _stack(
-    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
-    batch_first: bool, nonlinearity: str = "tanh",
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a module of one or more layers, three weights for each."""
-    constructor, found = "", dict[str, Value | None]()
-    layers = len(weights) // 3
-    for k in range(layers):
-        w, r, b = weights[3 * k : 3 * k + 3]
-        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
-            raise Refusal("weights that something else reads too")
-        made = _recurrent(
-            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
-        )
-        constructor = constructor or made[0]
-        found |= made[1]
-    return constructor, found
+    return results(f"lstm({given}{options})", node, 3)
 
 
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
@@ -1623,32 +1568,22 @@ def _activations(
 
 
 def _recurrent(
-    name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
-    layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a recurrent layer, gates in MindSpore's order."""
-    if w.weight is None or r.weight is None:
-        raise Refusal("weights that are not constant")
-    hidden, into, gates = r.weight.shape[2], w.weight.shape[2], len(order)
-
-    def ordered(data: Array) -> Array:
-        parts = np.split(data, gates)
-        return np.concatenate([parts[k] for k in order])
-
-    weights: dict[str, Value | None] = {}
-    count = w.weight.shape[0]
-    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
-        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
-        if b is not None and b.weight is not None:
-            both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l{layer}{suffix}"] = b.relaid(ordered(both[0]), 2 * d, 2 * count)
-            weights[f"bias_hh_l{layer}{suffix}"] = b.relaid(ordered(both[1]), 2 * d + 1, 2 * count)
+    name: str, w: Operand, r: Operand, b: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str = "tanh", layer: int = 0, layers: int = 1,
+) -> Made:  # fmt: skip
+    """A module of MindSpore, and its weights."""
+    into, hidden, weights = gate_weights(name, w, r, b, layer)
     options = arguments(
-        num_layers=(layers, 1), nonlinearity=(nonlinearity, "tanh"), has_bias=(b is not None, True), batch_first=(bool(layout), False),
+        num_layers=(layers, 1),
+        nonlinearity=(nonlinearity, "tanh"),
+        has_bias=(b is not None, True),
+        batch_first=(bool(batch_first), False),
         bidirectional=(direction == "bidirectional", False),
-    )  # fmt: skip
+    )
     return f"nn.{name}({into}, {hidden}{options})", weights
+
+
+LSTMLayer, GRULayer, RNNLayer = recurrent_layers(_recurrent)
 
 
 # ***** signal *****

@@ -25,6 +25,7 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.recurrent import Made, gate_weights, recurrent_layers, results
 from converters.emitters.sequences import (  # noqa: F401 - entries of this table
     Optional,
     OptionalGetElement,
@@ -35,7 +36,7 @@ from converters.emitters.sequences import (  # noqa: F401 - entries of this tabl
     SequenceInsert,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
-from converters.graph.model import Array, Value, constant
+from converters.graph.model import Array
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -116,13 +117,6 @@ def _owns(*operands: Operand | None) -> bool:
         or (x.weight is not None and x.weight.dtype.name in ("float32", "float16", "bfloat16"))
         for x in operands
     )
-
-
-def _results(call: str, node: Use, most: int) -> str:
-    """The first of several results, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
 
 
 def _is_float(x: Operand) -> bool:
@@ -273,7 +267,7 @@ def BatchNormalization(
     eps = _short(epsilon)
     if training_mode:
         given = f"{x}, {scale}, {b}, {mean}, {var}, {eps}, {_short(momentum)}"
-        return _results(f"batch_norm_training({given})", node, 3)
+        return results(f"batch_norm_training({given})", node, 3)
     if _owns(scale, b, mean, var) and x.rank in (2, 3, 4, 5):
         dims = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
         options = arguments(momentum=(float(_short(momentum)), 0.9), epsilon=(float(eps), 1e-05))
@@ -319,7 +313,7 @@ def LayerNormalization(
     # PaddlePaddle leaves the first axis as it is.
     if node.outputs > 1 or not same or first == 0:
         text = f"layer_norm_with_statistics({x}, {scale}, {b}, {first}, {eps})"
-        return _results(text, node, 3)
+        return results(text, node, 3)
     if _owns(scale, b) and scale.weight is not None:
         shape = scale.weight.size if scale.weight.ndim == 1 else list(scale.weight.shape)
         options = arguments(
@@ -1077,12 +1071,12 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
+    return results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
     text = f"top_k({x}, {_number(k)}, {axis}, {bool(largest)})"
-    return _results(text, node, 2)
+    return results(text, node, 2)
 
 
 def NonMaxSuppression(
@@ -1478,7 +1472,7 @@ def DequantizeLinear(
 
 
 def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
-    return _results(f"dynamic_quantize({x})", node, 3)
+    return results(f"dynamic_quantize({x})", node, 3)
 
 
 def MatMulInteger(
@@ -1557,7 +1551,7 @@ def RNN(
 ) -> str:  # fmt: skip
     names = _activations(activations, ("Tanh",), direction, activation_alpha, activation_beta)
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
-    return _results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
+    return results(f"rnn({given}{arguments(clip=(clip, None), layout=(layout, 0))})", node, 2)
 
 
 def GRU(
@@ -1571,18 +1565,17 @@ def GRU(
     names = _activations(activations, usual, direction, activation_alpha, activation_beta)
     plain = set(names) == set(usual) and names[:2] == usual and not clip and linear_before_reset
     if plain and lengths is None and direction != "reverse" and _owns(w, r, b):
-        # The standard orders gates z, r, h; PaddlePaddle r, z, h.
-        constructor, weights = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
+        constructor, weights = _recurrent("GRU", w, r, b, direction, bool(layout))
         state = f", {h}" if h is not None else ""
         call = f"run_gru(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node, 2), "gru")
+        return Layer(constructor, weights, results(call, node, 2), "gru")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None),
         layout=(layout, 0),
         linear_before_reset=(bool(linear_before_reset), False),
     )
-    return _results(f"gru({given}{options})", node, 2)
+    return results(f"gru({given}{options})", node, 2)
 
 
 def LSTM(
@@ -1597,63 +1590,15 @@ def LSTM(
     plain = names in (usual, usual * 2) and not clip and not input_forget and p is None
     plain = plain and (h is None) == (c is None)
     if plain and lengths is None and direction != "reverse" and _owns(w, r, b):
-        # The standard orders gates i, o, f, c; PaddlePaddle i, f, c, o.
-        constructor, weights = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
+        constructor, weights = _recurrent("LSTM", w, r, b, direction, bool(layout))
         state = f", {h}, {c}" if h is not None else ""
         call = f"run_lstm(layer, {x}{state}{arguments(batch_first=(bool(layout), False))})"
-        return Layer(constructor, weights, _results(call, node, 3), "lstm")
+        return Layer(constructor, weights, results(call, node, 3), "lstm")
     given = f"{x}, {w}, {r}, {b}, {lengths}, {h}, {c}, {p}, {names}, {direction!r}"
     options = arguments(
         clip=(clip, None), layout=(layout, 0), input_forget=(bool(input_forget), False)
     )
-    return _results(f"lstm({given}{options})", node, 3)
-
-
-def LSTMLayer(
-    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
-    batch_first: bool, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
-    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
-    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
-    return Layer(*made, text, "lstm")
-
-
-def GRULayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
-
-
-def RNNLayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    nonlinearity: str, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("SimpleRNN", (0,), weights, direction, batch_first, nonlinearity)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
-
-
-def _stack(
-    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
-    batch_first: bool, nonlinearity: str = "tanh",
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a module of one or more layers, three weights for each."""
-    constructor, found = "", dict[str, Value | None]()
-    layers = len(weights) // 3
-    for k in range(layers):
-        w, r, b = weights[3 * k : 3 * k + 3]
-        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
-            raise Refusal("weights that something else reads too")
-        made = _recurrent(
-            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
-        )
-        constructor = constructor or made[0]
-        found |= made[1]
-    return constructor, found
+    return results(f"lstm({given}{options})", node, 3)
 
 
 CELL_ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
@@ -1672,39 +1617,22 @@ def _activations(
 
 
 def _recurrent(
-    name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None, direction: str,
-    layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a recurrent layer, gates in PaddlePaddle's order."""
-    if w.weight is None or r.weight is None:
-        raise Refusal("weights that are not constant")
-    hidden, into, gates = r.weight.shape[2], w.weight.shape[2], len(order)
-
-    def ordered(data: Array) -> Array:
-        parts = np.split(data, gates)
-        return np.concatenate([parts[k] for k in order])
-
-    # PaddlePaddle keeps biases of zero where there are none.
-    zeros = np.zeros((w.weight.shape[0], 2 * gates * hidden), w.weight.dtype)
-    biases = zeros if b is None or b.weight is None else b.weight
-    label = f"{w.value.name}.bias" if b is None else b.value.name
-    weights: dict[str, Value | None] = {}
-    count = w.weight.shape[0]
-    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
-        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
-        for k, (part, half) in enumerate(zip(("ih", "hh"), np.split(biases[d], 2), strict=True)):
-            made = constant(label, ordered(half), trainable=True)
-            if b is not None and b.weight is not None:
-                made = b.relaid(ordered(half), 2 * d + k, 2 * count)
-            weights[f"bias_{part}_l{layer}{suffix}"] = made
+    name: str, w: Operand, r: Operand, b: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str = "tanh", layer: int = 0, layers: int = 1,
+) -> Made:  # fmt: skip
+    """A module of PaddlePaddle, and its weights."""
+    into, hidden, weights = gate_weights(name, w, r, b, layer, zeros=True)
     options = arguments(
         num_layers=(layers, 1),
         activation=(nonlinearity, "tanh"),
         direction=("bidirect" if direction == "bidirectional" else "forward", "forward"),
-        time_major=(not layout, False),
+        time_major=(not batch_first, False),
     )
-    return f"nn.{name}({into}, {hidden}{options})", weights
+    title = "SimpleRNN" if name == "RNN" else name
+    return f"nn.{title}({into}, {hidden}{options})", weights
+
+
+LSTMLayer, GRULayer, RNNLayer = recurrent_layers(_recurrent)
 
 
 # ***** signal *****

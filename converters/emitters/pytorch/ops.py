@@ -23,6 +23,7 @@ from converters.emitters.arith import (
     slices,
     window,
 )
+from converters.emitters.recurrent import Made, gate_weights, recurrent_layers, results
 from converters.emitters.sequences import (  # noqa: F401 - entries of this table
     Optional,
     OptionalGetElement,
@@ -33,7 +34,7 @@ from converters.emitters.sequences import (  # noqa: F401 - entries of this tabl
     SequenceInsert,
 )
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Use
-from converters.graph.model import Array, Value
+from converters.graph.model import Value
 
 PHRASES: dict[str, str] = {
     # ***** arithmetic *****
@@ -97,13 +98,6 @@ PHRASES: dict[str, str] = {
     # ***** indexing *****
     "NonZero": "{X}.nonzero().T",
 }  # fmt: skip
-
-
-def _results(call: str, node: Use, most: int) -> str:
-    """The first of several results, as many as the node has."""
-    if node.outputs == 1:
-        return f"{call}[0]"
-    return call if node.outputs == most else f"{call}[:{node.outputs}]"
 
 
 # ***** arithmetic *****
@@ -253,7 +247,7 @@ def BatchNormalization(
 ) -> str | Layer:  # fmt: skip
     if training_mode:
         given = f"{x}, {scale}, {b}, {mean}, {var}, {epsilon}, {momentum}"
-        return _results(f"batch_norm_training({given})", node, 3)
+        return results(f"batch_norm_training({given})", node, 3)
     weights = [scale.weight, b.weight, mean.weight, var.weight]
     if all(w is not None for w in weights) and x.rank in (2, 3, 4, 5):
         n = {2: 1, 3: 1, 4: 2, 5: 3}[x.rank or 4]
@@ -299,7 +293,7 @@ def LayerNormalization(
 ) -> str | Layer:  # fmt: skip
     rank = x.ranked()
     if node.outputs > 1:
-        return _results(
+        return results(
             f"layer_norm_with_statistics({x}, {scale}, {b}, {axis % rank}, {epsilon})", node, 3
         )
     if scale.weight is not None and (b is None or b.weight is not None):
@@ -1059,11 +1053,11 @@ def ReverseSequence(x: Operand, lengths: Operand, *, batch_axis: int, time_axis:
 
 
 def Unique(x: Operand, *, axis: int | None = None, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    return _results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
+    return results(f"unique({x}, {axis}, {bool(sorted)})", node, 4)
 
 
 def TopK(x: Operand, k: Numbers, *, axis: int, largest: int, sorted: int, node: Use) -> str:  # noqa: A002 - the standard's name
-    return _results(
+    return results(
         f"top_k({x}, {str(k) if k.scalar else k.args}, {axis}, {bool(largest)})", node, 2
     )
 
@@ -1500,11 +1494,11 @@ def RNN(
     names = _activations(("Tanh",), activations, activation_alpha, activation_beta, direction)
     usual = names[0] in ("tanh", "relu") and len(set(names)) == 1 and not clip and lengths is None
     if usual and _owns(w, r, b):
-        layer = _recurrent("RNN", (0,), w, r, b, direction, layout, names[0])
+        layer = _recurrent("RNN", w, r, b, direction, bool(layout), names[0])
         return _layer_call(layer, "rnn", x, (h,), direction, layout, node)
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(activations=(names, ("tanh",) * len(names)))
-    return _results(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
+    return results(f"rnn_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def GRU(
@@ -1518,15 +1512,14 @@ def GRU(
     names = _activations(standard, activations, activation_alpha, activation_beta, direction)
     usual = set(zip(names[::2], names[1::2], strict=True)) == {standard} and not clip
     if usual and linear_before_reset and lengths is None and _owns(w, r, b):
-        # The standard orders gates z, r, h; PyTorch r, z, n.
-        layer = _recurrent("GRU", (1, 0, 2), w, r, b, direction, layout)
+        layer = _recurrent("GRU", w, r, b, direction, bool(layout))
         return _layer_call(layer, "rnn", x, (h,), direction, layout, node, "gru")
     options = _step_options(lengths, (h,), direction, layout, clip)
     options += arguments(
         activations=(names, standard * (len(names) // 2)),
         linear_before_reset=(bool(linear_before_reset), False),
     )
-    return _results(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
+    return results(f"gru_by_steps({x}, {w}, {r}, {b}{options})", node, 2)
 
 
 def LSTM(
@@ -1540,8 +1533,7 @@ def LSTM(
     names = _activations(standard, activations, activation_alpha, activation_beta, direction)
     usual = set(zip(names[::3], names[1::3], names[2::3], strict=True)) == {standard} and not clip
     if usual and not input_forget and p is None and lengths is None and _owns(w, r, b):
-        # The standard orders gates i, o, f, c; PyTorch i, f, g, o.
-        layer = _recurrent("LSTM", (0, 2, 3, 1), w, r, b, direction, layout)
+        layer = _recurrent("LSTM", w, r, b, direction, bool(layout))
         return _layer_call(layer, "lstm", x, (h, c), direction, layout, node)
     options = _step_options(lengths, (h, c), direction, layout, clip)
     options += f", peepholes={p}" if p is not None else ""
@@ -1549,54 +1541,7 @@ def LSTM(
         activations=(names, standard * (len(names) // 3)),
         input_forget=(bool(input_forget), False),
     )
-    return _results(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node, 3)
-
-
-def LSTMLayer(
-    x: Operand, h: Operand | None, c: Operand | None, *weights: Operand | None, direction: str,
-    batch_first: bool, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("LSTM", (0, 2, 3, 1), weights, direction, batch_first)
-    call = f"layer({x}, ({h}, {c}))" if h is not None else f"layer({x})"
-    text = f"{call}[0]" if node.outputs == 1 else _results(f"unpacked({call})", node, 3)
-    return Layer(*made, text, "lstm")
-
-
-def GRULayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("GRU", (1, 0, 2), weights, direction, batch_first)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "gru")
-
-
-def RNNLayer(
-    x: Operand, h: Operand | None, *weights: Operand | None, direction: str, batch_first: bool,
-    nonlinearity: str, node: Use,
-) -> Layer:  # fmt: skip
-    made = _stack("RNN", (0,), weights, direction, batch_first, nonlinearity)
-    state = f", {h}" if h is not None else ""
-    return Layer(*made, _results(f"layer({x}{state})", node, 2), "rnn")
-
-
-def _stack(
-    name: str, order: tuple[int, ...], weights: tuple[Operand | None, ...], direction: str,
-    batch_first: bool, nonlinearity: str = "tanh",
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a module of one or more layers, three weights for each."""
-    constructor, found = "", dict[str, Value | None]()
-    layers = len(weights) // 3
-    for k in range(layers):
-        w, r, b = weights[3 * k : 3 * k + 3]
-        if w is None or r is None or any(v is not None and v.weight is None for v in (w, r, b)):
-            raise Refusal("weights that something else reads too")
-        made = _recurrent(
-            name, order, w, r, b, direction, batch_first, nonlinearity, layer=k, layers=layers
-        )
-        constructor = constructor or made[0]
-        found |= made[1]
-    return constructor, found
+    return results(f"lstm_by_steps({x}, {w}, {r}, {b}{options})", node, 3)
 
 
 # The activations of recurrent operators and the parameters that functions.py has for them.
@@ -1647,41 +1592,28 @@ def _layer_call(
     text += arguments(backwards=(direction == "reverse", False))
     return Layer(
         *layer,
-        _results(f"{function}(layer, {x}{text})", node, 3 if node.node.key == "LSTM" else 2),
+        results(f"{function}(layer, {x}{text})", node, 3 if node.node.key == "LSTM" else 2),
         role or function,
     )
 
 
 def _recurrent(
-    name: str, order: tuple[int, ...], w: Operand, r: Operand, b: Operand | None,
-    direction: str, layout: int, nonlinearity: str = "tanh", *, layer: int = 0, layers: int = 1,
-) -> tuple[str, dict[str, Value | None]]:  # fmt: skip
-    """Constructor and weights of a recurrent module, gates in PyTorch's order."""
-    if w.weight is None or r.weight is None:
-        raise Refusal("weights that are not constant")
-    gates, hidden, into = len(order), r.weight.shape[2], w.weight.shape[2]
-
-    def ordered(data: Array) -> Array:
-        parts = np.split(data, gates)
-        return np.concatenate([parts[k] for k in order])
-
-    weights: dict[str, Value | None] = {}
-    count = w.weight.shape[0]
-    for d, suffix in zip(range(count), ("", "_reverse"), strict=False):
-        weights[f"weight_ih_l{layer}{suffix}"] = w.relaid(ordered(w.weight[d]), d, count)
-        weights[f"weight_hh_l{layer}{suffix}"] = r.relaid(ordered(r.weight[d]), d, count)
-        if b is not None and b.weight is not None:
-            both = np.split(b.weight[d], 2)
-            weights[f"bias_ih_l{layer}{suffix}"] = b.relaid(ordered(both[0]), 2 * d, 2 * count)
-            weights[f"bias_hh_l{layer}{suffix}"] = b.relaid(ordered(both[1]), 2 * d + 1, 2 * count)
+    name: str, w: Operand, r: Operand, b: Operand | None, direction: str, batch_first: bool,
+    nonlinearity: str = "tanh", layer: int = 0, layers: int = 1,
+) -> Made:  # fmt: skip
+    """A module of PyTorch, and its weights."""
+    into, hidden, weights = gate_weights(name, w, r, b, layer)
     options = arguments(
         num_layers=(layers, 1),
         nonlinearity=(nonlinearity, "tanh"),
         bias=(b is not None, True),
-        batch_first=(bool(layout), False),
+        batch_first=(bool(batch_first), False),
         bidirectional=(direction == "bidirectional", False),
     )
     return f"nn.{name}({into}, {hidden}{options})", weights
+
+
+LSTMLayer, GRULayer, RNNLayer = recurrent_layers(_recurrent)
 
 
 # ***** signal *****
