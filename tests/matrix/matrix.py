@@ -177,7 +177,12 @@ class Cell:
     @property
     def passed(self) -> bool:
         """Whether it was verified, under the right names."""
-        return not self.reason and self.names in ("", "kept")
+        return not self.why
+
+    @property
+    def why(self) -> str:
+        """What makes it red; empty where nothing does."""
+        return self.reason or ("" if self.names in ("", "kept") else "names of parameters changed")
 
 
 def laid(model: Model, folder: Path) -> tuple[Path, list[str]]:
@@ -313,7 +318,7 @@ def page(cells: Sequence[Cell]) -> str:
     ]
     for cell in cells:
         error = "" if cell.error is None else f"{cell.error:.1e}"
-        mark = "verified" if cell.passed else f"**red**: {cell.reason or 'names'}".replace("|", "/")
+        mark = "verified" if cell.passed else f"**red**: {cell.why}".replace("|", "/")
         lines.append(
             f"| {cell.model} | {cell.source} | {cell.target} | {cell.route} | {error} |"
             f" {cell.names} | {cell.seconds:.0f} | {mark} |"
@@ -328,7 +333,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="matrix-") as scratch:
             found = tried(name, MODELS[name], Path(scratch))
         for cell in found:
-            state = f"{cell.error or 0:.1e} {cell.names}" if cell.passed else f"RED {cell.reason}"
+            state = f"{cell.error or 0:.1e} {cell.names}" if cell.passed else f"RED {cell.why}"
             print(f"{cell.model}: {cell.source} -> {cell.target}: {state}", flush=True)
         cells += found
     if not sys.argv[1:]:
