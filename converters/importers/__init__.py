@@ -22,6 +22,7 @@ from converters.checkpoints.onnx_initializers import has_nodes
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.importers.imported import Attempt, Imported, Reference
 from converters.importers.mindspore.program import is_mindir
+from converters.runtimes import FRAMEWORKS
 
 # What a source is -> what it is called in text.
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -76,7 +77,7 @@ def recognise(path: Path) -> Source:
     kind = _program(path)
     if kind is None:
         form = formats.recognise(path)
-        kind = "onnx" if form == "onnx" and has_nodes(path) else "checkpoint"
+        kind = "onnx" if form == "onnx" and _has_graph(path) else "checkpoint"
         if form == "pdiparams" and not _is_tensors(path):
             kind = "paddle-program"
     return Source(path, kind)
@@ -122,11 +123,28 @@ def bring(
             f"{source.path.name}: {KINDS['checkpoint']}",
             fix="name their class: --model package.module:Class --model-args JSON",
         )
+    if source.kind == "checkpoint":
+        _require_pytorch(source.path)
     from converters.importers import pytorch
 
     return pytorch.to_onnx(
         source.path, source.kind, folder, model=model, arguments=arguments, inputs=inputs
     )
+
+
+# How programs are saved that carry their architecture with them.
+SAVED_BY = {"paddle": "paddle.jit.save", "mindspore": "mindspore.export to MINDIR"}
+
+
+def _require_pytorch(path: Path) -> None:
+    """Weights with a class are run in PyTorch alone."""
+    framework = formats.open_checkpoint(path).framework
+    if framework in SAVED_BY:
+        raise UnsupportedError(
+            f"{path.name}: weights of {FRAMEWORKS[framework].title}, whose classes are not run here",
+            fix=f"save the model with {SAVED_BY[framework]} and convert that;"
+            " leave --model out to convert the weights alone",
+        )
 
 
 def _folder(path: Path) -> Source:
@@ -194,6 +212,18 @@ def _archive(path: Path) -> str | None:
     if any(n.endswith("serialized_exported_program.json") or "/models/" in n for n in names):
         return "exported-program"
     return "torchscript" if any("/code/" in name for name in names) else None
+
+
+def _has_graph(path: Path) -> bool:
+    """Whether what begins as an ONNX model does holds more than weights; text may begin so as well."""
+    try:
+        return has_nodes(path)
+    except UnsafeInput as error:
+        said = error.message.removeprefix(f"{path.name}: ")
+        raise UnsafeInput(
+            f"{path.name}: not a model file that is known here, or a broken ONNX model ({said})",
+            fix="fetch it again, or name another file",
+        ) from error
 
 
 def _is_tensors(path: Path) -> bool:

@@ -43,7 +43,7 @@ def read_program(path: Path, framework: str, kind: str, folder: Path) -> Importe
     folder.mkdir(parents=True, exist_ok=True)
     model = folder.resolve() / "model.onnx"
     task, answer = folder.resolve() / "read.json", folder.resolve() / "answer.json"
-    job = {"source": str(path.resolve()), "framework": framework, "model": str(model)}
+    job = {"source": str(path.absolute()), "framework": framework, "model": str(model)}
     task.write_text(json.dumps(job), encoding="utf-8")
     with Runtime("onnx", python=sys.executable, limits=LIMITS) as runtime:
         try:
@@ -57,7 +57,7 @@ def read_program(path: Path, framework: str, kind: str, folder: Path) -> Importe
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:
         raise raised(said)
-    program = _runnable(path.resolve(), framework, kind, model, folder.resolve() / "program")
+    program = _runnable(path.absolute(), framework, kind, model, folder.resolve() / "program")
     return Imported(model, framework, kind, (Attempt("read"),), program=program)
 
 

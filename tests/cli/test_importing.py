@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters.checkpoints import write_pdparams
+
 NETS = Path(__file__).parents[1] / "importers"
 needs_torch = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")),
@@ -138,6 +140,31 @@ def test_calls_that_are_wrong(net, tmp_path, source, options, status, said):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "options", "status", "said"),
+    [
+        (
+            "notes.py",
+            b'"""Some text that begins as a message does."""\n',
+            [],
+            5,
+            "not a model file",
+        ),
+        ("w.pdparams", None, ["--model", "mine:Net"], 3, "paddle.jit.save"),
+    ],
+)
+def test_what_is_no_source(tmp_path, name, data, options, status, said):
+    path = tmp_path / name
+    if data is None:
+        write_pdparams(path, {"fc.weight": np.ones((2, 3), np.float32)})
+    else:
+        path.write_bytes(data)
+    done = zoo("convert", path, "--to", "pytorch", "--out", tmp_path / "o", *options)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "o").exists()
+
+
 @needs_paddle
 @pytest.mark.parametrize("form", ["0", "1"], ids=["ProgramDesc", "PIR"])
 def test_a_program_of_paddle(tmp_path, monkeypatch, form):
@@ -147,6 +174,11 @@ def test_a_program_of_paddle(tmp_path, monkeypatch, form):
     subprocess.run(
         [sys.executable, tmp_path / "save.py", tmp_path / "p/net"], check=True, capture_output=True
     )
+    # As caches of hubs lay files out: links to files of other names.
+    (tmp_path / "blobs").mkdir()
+    for number, file in enumerate(sorted((tmp_path / "p").iterdir())):
+        file.rename(tmp_path / "blobs" / str(number))
+        file.symlink_to(tmp_path / "blobs" / str(number))
     done = zoo(
         "convert", tmp_path / "p", "--to", "paddle,pytorch,onnx", "--out", tmp_path / "o", "--json"
     )
