@@ -214,3 +214,29 @@ def test_a_program_of_mindspore(tmp_path):
     manifest = json.loads((tmp_path / "o/mindspore/manifest.json").read_text())
     assert manifest["route"] == ["mindspore", "onnx", "mindspore"]
     assert {"conv.weight", "bn.gamma", "fc.weight"} <= set(manifest["parameters"].values())
+
+
+@needs_paddle
+@needs_torch
+def test_names_come_back_through_a_saved_program_of_paddle(net, tmp_path):
+    first = zoo(
+        "convert", net / "Cnn.pt", "--to", "paddle,pytorch", "--out", tmp_path / "first", "--model",
+        "torch_nets:Cnn", "--inputs", net / "Cnn.npz", cwd=NETS,
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    script = (
+        "import infer, paddle, sys\nfrom paddle.static import InputSpec\n"
+        "paddle.jit.save(infer.load('cpu'), sys.argv[1],"
+        " [InputSpec([None, 3, None, None], 'float32', 'x')])\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "saved/net"], cwd=tmp_path / "first/paddle",
+        check=True, capture_output=True,
+    )  # fmt: skip
+    done = zoo("convert", tmp_path / "saved", "--to", "pytorch", "--out", tmp_path / "back")
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        json.loads((tmp_path / folder / "pytorch/manifest.json").read_text())["parameters"]
+        for folder in ("first", "back")
+    )
+    assert set(before) == set(after)

@@ -31,6 +31,7 @@ def load(device: str = "auto") -> paddle.nn.Layer:
     set_device(device)
     model = import_model()()
     set_weights(model, HERE / "model.pdparams")
+    name_weights(model)
     model.eval()
     return model
 
@@ -89,6 +90,13 @@ def set_weights(model: paddle.nn.Layer, path: Path) -> None:
     missing, unexpected = model.set_state_dict(state)
     if missing or unexpected:
         raise ValueError(f"{path.name}: missing {missing}, unexpected {unexpected}")
+
+
+def name_weights(model: paddle.nn.Layer) -> None:
+    """Call weights as the model does, so that programs saved from it do not say linear_0.w_0."""
+    # A recurrent layer lists its weights twice; the first name is its own.
+    for name, tensor in reversed(model.state_dict().items()):
+        tensor.name = name
 
 
 def to_tensor(array: np.ndarray, dtype: str) -> paddle.Tensor:
