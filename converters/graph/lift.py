@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.graph.load import MADE_UP
 from converters.graph.model import Graph, Node, Value, constant, subgraphs
 
 COMMUTATIVE = {"Add", "Mul", "Max", "Min", "And", "Or", "Xor", "Equal"}
@@ -396,9 +397,14 @@ WEIGHTS: dict[str, tuple[int, ...]] = {
 def mark_parameters(graph: Graph) -> None:
     """Make the constants that layers own trainable, in place.
 
-    A normalisation that scales by one and shifts by zero, under a name that an exporter made up, has none.
+    A normalisation that scales by one and shifts by zero, under a name that an exporter made up, has none; nor has
+    a convolution a bias of zeros that an exporter made up, as torch's does where there is none.
     """
     for node in graph.nodes:
+        if node.key in ("Conv", "ConvTranspose") and len(node.inputs) == 3:
+            bias = node.inputs[2]
+            if bias is not None and bias.const is not None and MADE_UP.search(bias.name):
+                node.inputs = node.inputs if np.any(bias.const) else node.inputs[:2]
         positions = [k for k in WEIGHTS.get(node.key, ()) if k < len(node.inputs)]
         weights = [value for k in positions if (value := node.inputs[k]) is not None]
         datas = [value.const for value in weights]

@@ -169,3 +169,19 @@ def test_a_value_that_nothing_computes_is_refused(make_model: Callable[..., Path
     path = make_model([helper.make_node("Add", ["x", "ghost"], ["y"])], {"x": [2]}, {"y": [2]})
     with pytest.raises(UnsafeInput, match="ghost"):
         read_graph(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "inputs"), [("val_6", 0, 2), ("val_6", 1, 3), ("stem.bias", 0, 3)]
+)
+def test_zeros_that_an_exporter_made_up_are_no_bias(
+    make_model: Callable[..., Path], name: str, value: float, inputs: int
+) -> None:
+    weights = {
+        "stem.weight": np.ones((4, 3, 1, 1), np.float32),
+        name: np.full(4, value, np.float32),
+    }
+    nodes = [helper.make_node("Conv", ["x", "stem.weight", name], ["y"])]
+    path = make_model(nodes, {"x": ["N", 3, 8, 8]}, {"y": None}, weights)
+    (conv,) = read_graph(path).nodes
+    assert len(conv.inputs) == inputs
