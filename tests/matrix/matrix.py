@@ -272,11 +272,11 @@ def saved(framework: str, folder: Path, out: Path, sizes: Mapping[str, tuple[int
     files = [str(folder), str(out / "net"), str(out / "specs.json"), str(out / "in.npz")]
     done = subprocess.run(
         [sys.executable, str(HERE / "export.py"), framework, *files],
-        capture_output=True, text=True, timeout=SECONDS, check=False,
+        cwd=out, capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no word"]
-        raise RuntimeError(f"{framework} cannot save it: {lines[-1][:250]}")
+        lines = [line for line in done.stderr.splitlines() if "Error" in line] or ["no word"]
+        raise RuntimeError(f"{framework} cannot save it: {lines[-1].strip()[:250]}")
     return out / f"net{SUFFIX[framework]}"
 
 
