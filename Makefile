@@ -40,7 +40,7 @@ suite: install
 coverage: install
 	$(BIN)/python tests/emitters/test_onnx_suite.py $(ARGS)
 
-# Published models from every framework to every one; writes docs/matrix.md. Takes two hours.
+# Published models from every framework to every one; writes docs/matrix.md. Takes 40 minutes.
 matrix: install
 	$(BIN)/python tests/matrix/matrix.py $(ARGS)
 
