@@ -32,6 +32,8 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 WORKER = Path(worker.__file__)
 POLL_SECONDS = 0.02
+# So long is waited for processes that were sent SIGKILL.
+KILLED_SECONDS = 10.0
 LARGEST_REPLY = 64 << 20
 # What a process prints is kept to this, its newest part.
 LARGEST_LOG = 16 << 20
@@ -349,6 +351,9 @@ class Runtime:
             with suppress(psutil.Error):
                 process.kill()
         self._process.wait()
+        until = time.monotonic() + KILLED_SECONDS
+        while not all(map(_has_ended, tree)) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
 
     def _ended(self, doing: str) -> RuntimeFailed:
         """The error for a process that closed its pipe."""
@@ -408,6 +413,14 @@ def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[st
         return worker.write_arrays(str(path), dict(arrays))
     except TypeError as error:
         raise UsageError(f"inputs: {error}") from error
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        # A zombie holds nothing any more; who its parent is decides when it goes.
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
 
 
 def _write(descriptor: int, data: bytes) -> None:

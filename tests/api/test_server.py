@@ -96,7 +96,7 @@ def test_it_stops_soon_when_idle(start, tmp_path):
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait() == 0
     timer.cancel()
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 25
     with pytest.raises(httpx.TransportError):
         client.get("/healthz")
 

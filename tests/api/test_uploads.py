@@ -84,15 +84,16 @@ def wait_for(condition, seconds=20):
 
 
 def test_what_came_before_a_broken_connection_stays(http, server, is_problem):
-    data = os.urandom(500_000)
+    data = os.urandom(2_500_000)
     address = begin(http, data).headers["location"]
-    connection = raw_patch(server, address, len(data), data[:200_000])
-    # While that request holds the upload, another is told so; its own offset is out of step anyway.
-    assert wait_for(lambda: "another request" in send(http, address, 9, b"x").text)
-    is_problem(send(http, address, 9, b"x"), 409, "conflict")
+    connection = raw_patch(server, address, len(data), data[:2_000_000])
+    # A mebibyte is on the disk, and that request waits for the rest.
+    assert wait_for(lambda: http.get(address).json()["offset"] > 0)
+    refused = is_problem(send(http, address, 9, b"x"), 409, "conflict")
+    assert "another request" in refused["detail"]
     connection.close()
-    assert wait_for(lambda: http.get(address).json()["offset"] == 200_000)
-    assert wait_for(lambda: send(http, address, 200_000, data[200_000:]).status_code == 204)
+    assert wait_for(lambda: http.get(address).json()["offset"] == 2_000_000)
+    assert wait_for(lambda: send(http, address, 2_000_000, data[2_000_000:]).status_code == 204)
     digest = hashlib.sha256(data).hexdigest()
     assert http.get(f"/v1/blobs/sha256:{digest}").content == data
 

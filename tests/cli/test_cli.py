@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,20 +212,15 @@ def test_inspect_prints_one_document(zoo: Command, model: Any) -> None:
     assert json.loads(result.stdout)["operators"] == {"Relu": 2}
 
 
-def test_help_is_quick_and_imports_little() -> None:
+def test_help_imports_little() -> None:
     code = (
         "import sys, zoo.cli; status = zoo.cli.status_of(['--help']);"
         "heavy = {'onnx', 'onnxruntime', 'fastapi', 'sqlmodel', 'torch', 'paddle', 'mindspore'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(status)"
     )
-    taken = []
-    for _ in range(3):
-        began = time.monotonic()
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        taken.append(time.monotonic() - began)
-        assert (result.returncode, result.stderr) == (0, "[]\n")
-        assert "convert" in result.stdout
-    assert min(taken) < 1
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "[]\n")
+    assert "convert" in result.stdout
 
 
 def test_problems_stand_below_the_first(capsys: pytest.CaptureFixture[str]) -> None:

