@@ -72,7 +72,11 @@ class Client:
         self.transport.close()
 
     def models(
-        self, q: str | None = None, framework: str | None = None, task: str | None = None
+        self,
+        q: str | None = None,
+        framework: str | None = None,
+        task: str | None = None,
+        **filters: str | bool | None,
     ) -> Iterator[dict[str, Any]]:
         """Summaries of the models that fit, as the server lists them, page by page.
 
@@ -80,12 +84,14 @@ class Client:
             q: Words that must occur in name, summary, task or tags.
             framework: Only models that have a form for it.
             task: Only models for this task.
+            filters: Further ones of `GET /v1/models`: `org`, `licence`, `precision`, `target`,
+                `verified`; and `sort`: `name`, `updated` or `relevance`.
         """
+        asked = {"q": q, "framework": framework, "task": task, **filters}
+        given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in asked.items()}
         cursor: str | None = None
         while True:
-            page = self.transport.json(
-                "/v1/models", q=q, framework=framework, task=task, cursor=cursor
-            )
+            page = self.transport.json("/v1/models", **given, cursor=cursor)
             yield from page.get("items", [])
             cursor = page.get("next_cursor")
             if not cursor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from zoo.access import LOCAL, Access, Identity
 from zoo.catalogue import queries
 from zoo.catalogue.engine import open_engine
+from zoo.catalogue.listing import Filter, Sort, models
 from zoo.catalogue.records import (
     ModelDetail,
     ModelPage,
@@ -114,24 +115,21 @@ class Registry:
         self,
         *,
         q: str = "",
+        org: str | None = None,
         framework: str | None = None,
         task: str | None = None,
         licence: str | None = None,
+        precision: str | None = None,
+        target: str | None = None,
+        verified: bool | None = None,
+        sort: Sort | None = None,
         limit: int = 50,
         cursor: str | None = None,
         who: Identity = LOCAL,
     ) -> ModelPage:
-        """Search the models; see `zoo.catalogue.queries.models`."""
-        return queries.models(
-            self._engine,
-            q=q,
-            framework=framework,
-            task=task,
-            licence=licence,
-            limit=limit,
-            cursor=cursor,
-            who=who,
-        )
+        """Search the models; see `zoo.catalogue.listing`."""
+        wanted = Filter(q, org, framework, task, licence, precision, target, verified)
+        return models(self._engine, wanted, sort=sort, limit=limit, cursor=cursor, who=who)
 
     def model(self, name: str) -> ModelDetail:
         """One model.

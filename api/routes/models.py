@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 
 from api.dependencies import Model, Org, Who, Zoo, permitted
 from api.problems import documented
+from zoo.catalogue.listing import Sort
 from zoo.catalogue.records import ModelDetail, ModelPage
-from zoo.manifest import Framework
+from zoo.manifest import Framework, Precision, Target
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401))
 
@@ -26,6 +27,9 @@ def list_models(
             examples=["chinese ocr"],
         ),
     ] = "",
+    org: Annotated[
+        str | None, Query(max_length=96, description="Who publishes it.", examples=["paddleocr"])
+    ] = None,
     framework: Annotated[
         Framework | None, Query(description="The latest version has an artifact for it.")
     ] = None,
@@ -38,14 +42,45 @@ def list_models(
             examples=["Apache-2.0"],
         ),
     ] = None,
+    precision: Annotated[
+        Precision | None, Query(description="The artifact has it; the one of `framework`, if any.")
+    ] = None,
+    target: Annotated[
+        Target | None, Query(description="The same artifact is for this hardware.")
+    ] = None,
+    verified: Annotated[
+        bool | None,
+        Query(description="Whether such an artifact has a report that it computes what it should."),
+    ] = None,
+    sort: Annotated[
+        Sort | None,
+        Query(
+            description="By name; what was published last first; or the best match of `q` first. "
+            "By default relevance where there are words, else name."
+        ),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=400, description="`next_cursor` of the page before.")
+        str | None,
+        Query(
+            max_length=600, description="`next_cursor` of the page before, of the same question."
+        ),
     ] = None,
 ) -> ModelPage:
-    """Models in the order of their names, a page at a time."""
+    """Models that fit, a page at a time; none is lost or comes twice while others publish."""
     return zoo.models(
-        q=q, framework=framework, task=task, licence=licence, limit=limit, cursor=cursor, who=who
+        q=q,
+        org=org,
+        framework=framework,
+        task=task,
+        licence=licence,
+        precision=precision,
+        target=target,
+        verified=verified,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        who=who,
     )
 
 

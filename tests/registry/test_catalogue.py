@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 
 from zoo.catalogue import queries
 from zoo.catalogue.engine import open_engine
+from zoo.catalogue.search import is_index
 from zoo.catalogue.tables import IMMUTABLE, Table
 from zoo.errors import Conflict, InvalidManifest, InvalidReference, MissingBlobs, NotFound, ZooError
 from zoo.registry import Registry
@@ -20,7 +21,12 @@ from zoo.registry import Registry
 def test_migrations_make_what_the_tables_say(tmp_path):
     engine = open_engine(tmp_path / "zoo.db")
     with engine.connect() as connection:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {
+            "compare_type": True,
+            "compare_server_default": True,
+            # Tables of an index are what the database makes of it.
+            "include_name": lambda name, kind, _: kind != "table" or not is_index(name),
+        }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Table.metadata) == []
 

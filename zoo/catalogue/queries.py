@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import unicodedata
 from datetime import datetime, timezone
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
-from zoo.access import LOCAL, Identity, log, unknown_model, visible
+from zoo.access import LOCAL, Identity, log, unknown_model
 from zoo.catalogue.engine import reading, writing
-from zoo.catalogue.records import (
-    ModelDetail,
-    ModelPage,
-    ModelSummary,
-    Publication,
-    VersionDetail,
-    VersionSummary,
-)
-from zoo.catalogue.tables import Artifact, File, Model, Version
-from zoo.errors import Conflict, InvalidReference, NotFound
+from zoo.catalogue.listing import INDEX, document, summary
+from zoo.catalogue.records import ModelDetail, Publication, VersionDetail, VersionSummary
+from zoo.catalogue.search import folded
+from zoo.catalogue.tables import Artifact, File, Form, Model, Version
+from zoo.errors import Conflict, NotFound
 from zoo.manifest import Manifest
 from zoo.reference import LATEST, latest_version, print_digest, shown, version_order
-
-LARGEST_PAGE = 1000
 
 
 def publish(
@@ -71,57 +60,6 @@ def published(engine: Engine, manifest: Manifest) -> Publication | None:
         return None if found is None else _publication(manifest, found, created=False)
 
 
-def models(
-    engine: Engine,
-    *,
-    q: str = "",
-    framework: str | None = None,
-    task: str | None = None,
-    licence: str | None = None,
-    limit: int = 50,
-    cursor: str | None = None,
-    who: Identity = LOCAL,
-) -> ModelPage:
-    """Search the models, by name.
-
-    Args:
-        engine: The catalogue.
-        q: Words that must all be in the name, summary, task or tags; case does not matter.
-        framework: One that the latest version must have an artifact for.
-        task: The task.
-        licence: An SPDX expression, or one licence of it.
-        limit: At most so many.
-        cursor: `next_cursor` of the page before.
-        who: Who asks; private models of others are left out.
-
-    Raises:
-        InvalidReference: The cursor is not one that was given out.
-    """
-    wanted = min(max(limit, 1), LARGEST_PAGE)
-    query = select(Model).order_by(col(Model.name)).limit(wanted + 1)
-    for word in _folded(q).split():
-        query = query.where(col(Model.words).contains(word, autoescape=True))
-    condition = visible(col(Model.name), who)
-    if condition is not None:
-        query = query.where(condition)
-    if framework is not None:
-        lines = "\n" + col(Model.frameworks) + "\n"
-        query = query.where(lines.contains(f"\n{framework}\n", autoescape=True))
-    if task is not None:
-        query = query.where(Model.task == task)
-    if licence is not None:
-        query = _licensed(query, licence)
-    if cursor is not None:
-        query = query.where(col(Model.name) > _read_cursor(cursor))
-    with reading(engine) as session:
-        rows = list(session.exec(query))
-    more = len(rows) > wanted
-    return ModelPage(
-        items=tuple(map(_summary, rows[:wanted])),
-        next_cursor=_write_cursor(rows[wanted - 1].name) if more else None,
-    )
-
-
 def model(engine: Engine, name: str) -> ModelDetail:
     """One model with the names of its versions, the highest first.
 
@@ -132,7 +70,7 @@ def model(engine: Engine, name: str) -> ModelDetail:
         row = _model(session, name)
         names = session.exec(select(Version.version).where(Version.model_id == row.id))
         versions = sorted(names, key=version_order, reverse=True)
-        return ModelDetail(**dict(_summary(row)), versions=tuple(versions))
+        return ModelDetail(**dict(summary(row)), versions=tuple(versions))
 
 
 def versions(engine: Engine, name: str) -> tuple[VersionSummary, ...]:
@@ -164,8 +102,8 @@ def version(engine: Engine, name: str, wanted: str) -> VersionDetail:
                 f"{row.name} has no version {shown(wanted)}", fix=f"published are: {known}"
             )
         manifest = _manifest(found)
-        summary = _version_summary(found, manifest)
-        return VersionDetail(**dict(summary), name=row.name, manifest=manifest)
+        short = _version_summary(found, manifest)
+        return VersionDetail(**dict(short), name=row.name, manifest=manifest)
 
 
 def is_published(engine: Engine, sha256: str) -> bool:
@@ -202,14 +140,19 @@ def _same(session: Session, manifest: Manifest) -> tuple[Model | None, Version |
 
 def _add(session: Session, model: Model | None, manifest: Manifest, when: datetime) -> Version:
     row = model or Model(name=manifest.name, **_searchable(manifest), updated_at=when)
-    if model is not None:
+    row.updated_at = when
+    if model is None:
+        session.add(row)
+        session.flush()
+        _show(session, row, manifest)
+    else:
         known = session.exec(select(Version.version).where(Version.model_id == model.id))
         if latest_version([*known, manifest.version]) == manifest.version:
+            _hide(session, row)
             for field, value in _searchable(manifest).items():
                 setattr(row, field, value)
-        row.updated_at = when
-    session.add(row)
-    session.flush()
+            session.add(row)
+            _show(session, row, manifest)
     version = Version(
         model_id=row.id,
         version=manifest.version,
@@ -245,22 +188,36 @@ def _searchable(manifest: Manifest) -> dict[str, str]:
         "licence": manifest.licence.expression,
         "latest": manifest.version,
         "frameworks": "\n".join(artifact.framework for artifact in manifest.artifacts),
-        "words": _folded("\n".join((manifest.name, manifest.task, manifest.summary, tags))),
+        "words": folded("\n".join((manifest.name, manifest.task, manifest.summary, tags))),
     }
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+def _show(session: Session, row: Model, manifest: Manifest) -> None:
+    """Let searches find what a manifest says."""
+    assert row.id is not None  # noqa: S101 - it was flushed
+    forms = [
+        Form(
+            model_id=row.id,
+            framework=item.framework,
+            precision=item.precision,
+            targets="".join(f"\n{target}" for target in item.targets) + "\n",
+            verified=item.verification is not None and item.verification.passed,
+        )
+        for item in manifest.artifacts
+    ]
+    session.add_all(forms)
+    session.flush()
+    INDEX.add(session.connection(), row.id, document(row, forms))
 
 
-def _licensed(query: SelectOfScalar[Model], licence: str) -> SelectOfScalar[Model]:
-    expression = func.replace(func.replace(Model.licence, "(", " "), ")", " ")
-    words = " " + func.lower(expression) + " "
-    whole = func.lower(Model.licence) == licence.lower()
-    found: SelectOfScalar[Model] = query.where(
-        whole | words.contains(f" {licence.lower()} ", autoescape=True)
-    )
-    return found
+def _hide(session: Session, row: Model) -> None:
+    """Take what the version before said out of searches."""
+    assert row.id is not None  # noqa: S101 - it was read
+    forms = session.exec(select(Form).where(Form.model_id == row.id)).all()
+    INDEX.remove(session.connection(), row.id, document(row, list(forms)))
+    for form in forms:
+        session.delete(form)
+    session.flush()
 
 
 def _model(session: Session, name: str) -> Model:
@@ -284,19 +241,6 @@ def _manifest(row: Version) -> Manifest:
 
 def _utc(when: datetime) -> datetime:
     return when.replace(tzinfo=timezone.utc)
-
-
-def _summary(row: Model) -> ModelSummary:
-    return ModelSummary(
-        name=row.name,
-        summary=row.summary,
-        task=row.task,
-        tags=tuple(row.tags.splitlines()),
-        licence=row.licence,
-        frameworks=tuple(row.frameworks.splitlines()),
-        latest=row.latest,
-        updated_at=_utc(row.updated_at),
-    )
 
 
 def _version_summary(row: Version, manifest: Manifest) -> VersionSummary:
@@ -363,17 +307,3 @@ def differences(before: object, after: object, where: str = "") -> list[str]:
         pairs = enumerate(zip(before, after, strict=True))
         return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
     return [] if before == after else [where]
-
-
-def _write_cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError) as error:
-        raise InvalidReference(
-            f"{shown(cursor)} is not a cursor", fix="use the next_cursor of the page before"
-        ) from error

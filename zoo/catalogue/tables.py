@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 # Names for constraints, so that migrations can speak of them.
@@ -38,7 +38,7 @@ class Model(Table, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(sa_column=_name(193))
-    task: str = Field(index=True)
+    task: str
     summary: str
     tags: str = Field(sa_column=Column(Text, nullable=False))  # one a line
     licence: str
@@ -52,7 +52,11 @@ class Version(Table, table=True):
     """A published version. A trigger refuses every later change."""
 
     __tablename__ = "version"
-    __table_args__ = (UniqueConstraint("model_id", "version"),)
+    __table_args__ = (
+        UniqueConstraint("model_id", "version"),
+        Index(None, "model_id", "id"),
+        Index(None, "id", "model_id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     model_id: int = Field(foreign_key="model.id")
@@ -86,6 +90,18 @@ class File(Table, table=True):
     path: str
     sha256: str = Field(index=True)
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Form(Table, table=True):
+    """An artifact of a model's latest version, to be searched."""
+
+    __tablename__ = "form"
+
+    model_id: int = Field(foreign_key="model.id", primary_key=True)
+    framework: str = Field(primary_key=True)
+    precision: str
+    targets: str = Field(sa_column=Column(Text, nullable=False))  # "\ncpu\ncuda\n"
+    verified: bool  # there is a report, and it passed
 
 
 class Token(Table, table=True):

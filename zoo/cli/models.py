@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -132,38 +133,80 @@ def _head(path: Path | None) -> dict[str, Any]:
     return fields
 
 
+OnlyFramework = Annotated[str | None, typer.Option("--framework", "-f", help="Only with it.")]
+Task = Annotated[str | None, typer.Option(help="Only for this task.")]
+Org = Annotated[str | None, typer.Option(help="Only of this organisation.")]
+Licence = Annotated[str | None, typer.Option(help="Only under this licence: Apache-2.0.")]
+Precision = Annotated[str | None, typer.Option(help="Only with a form of it: fp32, fp16, int8.")]
+Target = Annotated[
+    str | None, typer.Option(help="Only with a form for it: cpu, cuda, ascend, mlu, musa, xpu.")
+]
+Verified = Annotated[
+    bool | None,
+    typer.Option(
+        "--verified/--unverified",
+        help="Only with, or without, a form that is known to compute what it should.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option(help="At most so many.", min=1, show_default="all of them")
+]
+SORT = "By name, updated (what was published last comes first) or relevance."
+
+
 def ls(
     context: typer.Context,
-    framework: Annotated[
-        str | None, typer.Option("--framework", "-f", help="Only with it.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Only for this task.")] = None,
+    framework: OnlyFramework = None,
+    task: Task = None,
+    org: Org = None,
+    licence: Licence = None,
+    precision: Precision = None,
+    target: Target = None,
+    verified: Verified = None,
+    sort: Annotated[str, typer.Option(help=SORT)] = "name",
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """List the models of the zoo."""
-    _list(context, None, framework, task, json)
+    filters = {"org": org, "licence": licence, "precision": precision, "target": target}
+    asked = {**filters, "verified": verified, "sort": sort}
+    _list(context, None, framework, task, asked, limit, json)
 
 
 def search(
     context: typer.Context,
     words: Annotated[str, typer.Argument(help="Words in name, summary, task or tags.")],
-    framework: Annotated[
-        str | None, typer.Option("--framework", "-f", help="Only with it.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Only for this task.")] = None,
+    framework: OnlyFramework = None,
+    task: Task = None,
+    org: Org = None,
+    licence: Licence = None,
+    precision: Precision = None,
+    target: Target = None,
+    verified: Verified = None,
+    sort: Annotated[str, typer.Option(help=SORT)] = "relevance",
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """Find models by words."""
-    _list(context, words, framework, task, json)
+    """Find models by words; the best match comes first."""
+    filters = {"org": org, "licence": licence, "precision": precision, "target": target}
+    asked = {**filters, "verified": verified, "sort": sort}
+    _list(context, words, framework, task, asked, limit, json)
 
 
 def _list(
-    context: typer.Context, words: str | None, framework: str | None, task: str | None, json: bool
+    context: typer.Context,
+    words: str | None,
+    framework: str | None,
+    task: str | None,
+    filters: dict[str, Any],
+    limit: int | None,
+    json: bool,
 ) -> None:
     if framework is not None:
         check_framework(framework)
     with _client(context) as client:
-        found = list(client.models(words, framework, task))
+        found = list(islice(client.models(words, framework, task, **filters), limit))
     if json:
         present.document({"items": found})
         return

@@ -1,0 +1,349 @@
+"""Lists of models: filters, orders and cursors.
+
+A page is read in one of two ways. The next rows in order are looked at first: where much fits, they fill
+the page. Otherwise the index (zoo/catalogue/search.py) says which rows may fit. Either way it is the row
+that decides, so both give the same page.
+
+A cursor names a place in an order that nobody's publishing changes: a name; a model's number within a
+rank; or, where what was published last comes first, the number of the publication, as of the first page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import product
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, UnaryExpression, exists, func, select
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.operators import custom_op
+from sqlmodel import Session, col
+
+from zoo.access import LOCAL, Identity, visible
+from zoo.catalogue.engine import reading
+from zoo.catalogue.records import ModelPage, ModelSummary
+from zoo.catalogue.search import RANKS, Document, Index, Query, words_of
+from zoo.catalogue.tables import Form, Model, Version
+from zoo.errors import InvalidReference
+from zoo.reference import shown
+
+Sort = Literal["name", "updated", "relevance"]
+
+INDEX = Index("model_search")
+LARGEST_PAGE = 1000
+# Rows that are looked at before the index is asked, and rows of the index that are worth sorting.
+LOOK, FEW = 1000, 1000
+_LARGEST_NUMBER = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which models are wanted; None is any.
+
+    Attributes:
+        q: Words that must all be in the name, summary, task or tags; case does not matter.
+        org: Who publishes them.
+        framework: The latest version has a form for it.
+        task: The task.
+        licence: An SPDX expression, or one licence of it.
+        precision: The form has it.
+        target: The form is for such hardware.
+        verified: Whether there is such a form with evidence that it computes what its source does.
+    """
+
+    q: str = ""
+    org: str | None = None
+    framework: str | None = None
+    task: str | None = None
+    licence: str | None = None
+    precision: str | None = None
+    target: str | None = None
+    verified: bool | None = None
+
+    @property
+    def query(self) -> Query:
+        """What the index is asked."""
+        facets = [f"task:{self.task}"] if self.task is not None else []
+        if self.org is not None:
+            facets.append(f"org:{self.org.lower()}")
+        facets += [f"licence:{word}" for word in _licence_words(self.licence or "")]
+        form = _form_facet(self.framework, self.precision, self.target, self.verified or False)
+        without: tuple[str, ...] = ()
+        if self.verified is False:
+            without = (_form_facet(self.framework, self.precision, self.target, True),)
+        return Query(words_of(self.q), (*facets, form), without)
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What must hold of a model's row."""
+        found = [col(Model.words).contains(word, autoescape=True) for word in words_of(self.q)]
+        if self.org is not None:
+            found.append(func.lower(Model.name).startswith(f"{self.org.lower()}/", autoescape=True))
+        if self.task is not None:
+            found.append(col(Model.task) == self.task)
+        if self.licence is not None:
+            found.append(_licensed(self.licence))
+        if (self.framework, self.precision, self.target) != (None, None, None) or self.verified:
+            found.append(self._form(self.verified or False))
+        if self.verified is False:
+            found.append(~self._form(True))
+        return found
+
+    def _form(self, verified: bool) -> ColumnElement[bool]:
+        """Whether one form has all that is asked of forms."""
+        query = select(col(Form.framework)).where(col(Form.model_id) == Model.id)
+        if self.framework is not None:
+            query = query.where(col(Form.framework) == self.framework)
+        if self.precision is not None:
+            query = query.where(col(Form.precision) == self.precision)
+        if self.target is not None:
+            line = f"\n{self.target}\n"
+            query = query.where(col(Form.targets).contains(line, autoescape=True))
+        if verified:
+            query = query.where(col(Form.verified).is_(True))
+        return exists(query)
+
+
+def models(
+    engine: Engine,
+    wanted: Filter,
+    *,
+    sort: Sort | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+    who: Identity = LOCAL,
+) -> ModelPage:
+    """A page of the models that fit.
+
+    Args:
+        engine: The catalogue.
+        wanted: Which.
+        sort: By name, what was published last first, or the best match of the words first; by default
+            the last if there are words, else the first.
+        limit: At most so many.
+        cursor: `next_cursor` of the page before, which was asked for in the same words.
+        who: Who asks; private models of others are left out.
+
+    Raises:
+        InvalidReference: The cursor is not one that was given out for this.
+    """
+    count = min(max(limit, 1), LARGEST_PAGE)
+    query, conditions = wanted.query, wanted.conditions
+    permitted = visible(col(Model.name), who)
+    if permitted is not None:
+        conditions.append(permitted)
+    by = sort or "relevance"
+    if by == "relevance" and not query.words:
+        by = "name"
+    place = None if cursor is None else _read_cursor(cursor, by)
+    with reading(engine) as session:
+        if by == "relevance":
+            found = _by_rank(session, query, conditions, place, count + 1)
+        else:
+            order = _by_name(place) if by == "name" else _by_publication(session, place)
+            found = _ordered(session, order, query, conditions, count + 1)
+        items = tuple(summary(row) for row, _ in found[:count])
+    last = _write_cursor(by, found[count - 1][1]) if len(found) > count else None
+    return ModelPage(items=items, next_cursor=last)
+
+
+Found = list[tuple[Model, list[Any]]]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Models in an order, from a place on.
+
+    Attributes:
+        rows: A model and its key, in no order yet.
+        keys: The keys alone, of the rows and perhaps others.
+        key: What they are ordered by.
+        descending: Whether the largest comes first.
+        after: The key after which the page begins.
+        more: What the cursor says besides the key.
+    """
+
+    rows: Any
+    keys: Any
+    key: Any
+    descending: bool
+    after: Any
+    more: tuple[Any, ...] = ()
+
+    def within(self, rows: Any, key: Any, until: Any = None) -> Any:
+        """Those between the place and a key, in order."""
+        if self.after is not None:
+            rows = rows.where(key < self.after if self.descending else key > self.after)
+        if until is not None:
+            rows = rows.where(key >= until if self.descending else key <= until)
+        return rows.order_by(key.desc() if self.descending else key)
+
+
+def _by_name(place: list[Any] | None) -> _Order:
+    key = col(Model.name)
+    return _Order(select(Model, key), select(key), key, False, place and place[0])
+
+
+def _by_publication(session: Session, place: list[Any] | None) -> _Order:
+    """What was published last first, as it was when the first page was asked for."""
+    newest = select(func.max(Version.id))
+    until = place[1] if place is not None else session.scalar(newest) or 0
+    key, later = col(Version.id), aliased(Version)
+    superseded = exists().where(
+        col(later.model_id) == Version.model_id, col(later.id) > key, col(later.id) <= until
+    )
+    rows = (
+        select(Model, key)
+        .join(Version, col(Version.model_id) == Model.id)
+        .where(key <= until, ~superseded)
+    )
+    keys = select(key).where(key <= until)
+    return _Order(rows, keys, key, True, place and place[0], (until,))
+
+
+def _ordered(
+    session: Session,
+    order: _Order,
+    query: Query,
+    conditions: list[ColumnElement[bool]],
+    count: int,
+) -> Found:
+    rows = order.rows.where(*conditions)
+
+    def fetch(found: Any) -> Found:
+        return [(row, [key, *order.more]) for row, key in session.execute(found.limit(count))]
+
+    if not conditions:
+        return fetch(order.within(rows, order.key))
+    if session.connection().dialect.name != "sqlite":
+        fits = INDEX.matching(session, query)
+        return fetch(order.within(rows.where(col(Model.id).in_(fits)), order.key))
+    until = session.scalar(order.within(order.keys, order.key).offset(LOOK).limit(1))
+    found = fetch(order.within(rows, order.key, until))
+    if until is None or len(found) == count:
+        return found
+    fits = INDEX.matching(session, query)
+    few = session.scalars(fits.limit(FEW + 1)).all()
+    if len(few) <= FEW:
+        return fetch(order.within(rows.where(col(Model.id).in_(few)), _unindexed(order.key)))
+    return fetch(order.within(rows.where(_unindexed(col(Model.id)).in_(fits)), order.key))
+
+
+def _by_rank(
+    session: Session,
+    query: Query,
+    conditions: list[ColumnElement[bool]],
+    place: list[Any] | None,
+    count: int,
+) -> Found:
+    """The best ranks first, and within a rank the oldest model."""
+    first, after = place or (0, 0)
+    found: Found = []
+    for number, rank in enumerate(query.ranks[first:], first):
+        hits, row, condition = INDEX.hits(session, query, rank, alone=True)
+        rows = (
+            select(Model, row)
+            .select_from(hits)
+            .join(Model, col(Model.id) == row)
+            .where(condition, row > (after if number == first else 0), *conditions)
+            .order_by(row)
+            .limit(count - len(found))
+        )
+        found += [(model, [number, at]) for model, at in session.execute(rows)]
+        if len(found) == count:
+            break
+    return found
+
+
+def _unindexed(column: Any) -> ColumnElement[Any]:
+    """A column of which SQLite's planner uses no index: without statistics it would choose badly."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
+def document(row: Model, forms: list[Form]) -> Document:
+    """What the index keeps of a model; the same for as long as its rows are."""
+    name, task, text, tags = row.words.split("\n", 3)
+    facets = {f"task:{row.task}", f"org:{row.name.partition('/')[0].lower()}"}
+    facets |= {f"licence:{word}" for word in _licence_words(row.licence)}
+    for form in forms:
+        choices = product(
+            (None, form.framework),
+            (None, form.precision),
+            (None, *form.targets.split()),
+            {False, form.verified},
+        )
+        facets |= {_form_facet(*choice) for choice in choices}
+    return Document(name, f"{task}\n{tags}", text, frozenset(facets))
+
+
+def _form_facet(
+    framework: str | None, precision: str | None, target: str | None, verified: bool
+) -> str:
+    """The property that some form has all of these."""
+    parts = (framework, precision, target, "verified" if verified else None)
+    return "form:" + ",".join(part or "" for part in parts)
+
+
+def _licence_words(licence: str) -> list[str]:
+    return licence.lower().replace("(", " ").replace(")", " ").split()
+
+
+def _licensed(licence: str) -> ColumnElement[bool]:
+    expression = func.replace(func.replace(Model.licence, "(", " "), ")", " ")
+    words = " " + func.lower(expression) + " "
+    whole: ColumnElement[bool] = func.lower(Model.licence) == licence.lower()
+    return whole | words.contains(f" {licence.lower()} ", autoescape=True)
+
+
+def summary(row: Model) -> ModelSummary:
+    """A model as lists show it."""
+    return ModelSummary(
+        name=row.name,
+        summary=row.summary,
+        task=row.task,
+        tags=tuple(row.tags.splitlines()),
+        licence=row.licence,
+        frameworks=tuple(row.frameworks.splitlines()),
+        latest=row.latest,
+        updated_at=_utc(row.updated_at),
+    )
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=timezone.utc)
+
+
+def _write_cursor(by: str, place: list[Any]) -> str:
+    said = json.dumps([by, *place], ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+# What a cursor says of a place, by order.
+_PLACES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "updated": (int, int),
+    "relevance": (int, int),
+}
+
+
+def _read_cursor(cursor: str, by: str) -> list[Any]:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        said = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError, RecursionError):
+        said = None
+    if isinstance(said, list) and said[:1] == [by]:
+        place = said[1:]
+        numbers = [value for value in place if type(value) is int]
+        fits = tuple(map(type, place)) == _PLACES[by]
+        if fits and all(0 <= number <= _LARGEST_NUMBER for number in numbers):
+            if by != "relevance" or place[0] < len(RANKS):
+                return place
+    raise InvalidReference(
+        f"{shown(cursor)} is not a cursor of this list",
+        fix="use the next_cursor of the page before, and ask for the same",
+    )
