@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo.errors import ZooError
@@ -27,6 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:polyzoo:problem:"
 # All that a stranger learns of a failure of ours.
 UNANSWERED = "the request could not be answered"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 log = logging.getLogger("polyzoo.api")
 
@@ -200,12 +202,26 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not a method of {request.url.path}",
     }
     said = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     return problem(
         request.url.path,
         error.status_code,
         said or details.get(error.status_code, error.detail),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of an address: each may have a route of its own, and the framework names the first."""
+    asked = [{**request.scope, "method": method} for method in METHODS]
+    routes = request.app.router.routes
+    return [
+        scope["method"]
+        for scope in asked
+        if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -143,10 +143,12 @@ SourceUrl = Annotated[
 Size = Annotated[
     StrictInt,
     _rule(lambda n: 0 <= n <= LARGEST_FILE, f"a number of bytes from 0 to {LARGEST_FILE}"),
+    Field(json_schema_extra={"minimum": 0, "maximum": LARGEST_FILE}),
 ]
 Slug = Annotated[
     str,
     _rule(_SLUG.match, "lower-case letters and digits with single '-', '.' or '_' between them"),
+    Field(json_schema_extra={"pattern": "^[a-z0-9]+(?:[._-][a-z0-9]+)*$", "maxLength": 64}),
 ]
 Line = Annotated[str, _line(300)]
 TensorName = Annotated[str, _line(256), Field(examples=["x"])]
