@@ -7,7 +7,8 @@ its operators look like in a class of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
@@ -137,6 +138,15 @@ class Graph:
         """Add a node; its name is that of its first output."""
         self.spend(NODE_BYTES)
         self.nodes.append(helper.make_node(kind, inputs, outputs, outputs[0], **attributes))
+
+    @contextmanager
+    def within(self) -> Iterator[list[onnx.NodeProto]]:
+        """Collect the nodes that are added meanwhile: those of a sub-graph."""
+        outer, self.nodes = self.nodes, []
+        try:
+            yield self.nodes
+        finally:
+            self.nodes = outer
 
     def pruned(self, wanted: Sequence[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes and initialisers that the wanted values are computed from."""

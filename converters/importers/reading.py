@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import onnx
+
 from converters.emitters import inference_script
 from converters.emitters.signature import name_dimensions, signature
 from converters.errors import RuntimeFailed, UnsafeInput, raised
 from converters.graph import read_graph
 from converters.importers import reading_job
 from converters.importers.imported import Attempt, Imported
+from converters.importers.paddle.ragged import SEQUENCES
 from converters.runtimes import Limits, Runtime
 from converters.runtimes.process import REFUSED
 
@@ -71,6 +74,13 @@ def _runnable(path: Path, framework: str, kind: str, model: Path, folder: Path) 
     name_dimensions(graph)
     specs = signature(graph)
     script = inference_script(Path(str(found.__file__)).with_name("inference.py"), specs)
+    # Sequences of different lengths, which only Paddle has.
+    known = {
+        item.key: item.value for item in onnx.load(model, load_external_data=False).metadata_props
+    }
+    if SEQUENCES in known:
+        said = json.loads(known[SEQUENCES])
+        script = script.replace("SEQUENCES: dict[str, str] = {}", f"SEQUENCES = {said!r}")
     (folder / "infer.py").write_text(script, encoding="utf-8")
     manifest = {
         "schema": 1,

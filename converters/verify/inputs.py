@@ -34,6 +34,8 @@ STEP_BETWEEN_NAMES = 2
 MOST_WAYS = 8
 
 MASK = re.compile("mask", re.IGNORECASE)
+# `x_lengths` says how many steps of each sequence in `x` [N, T, ...] count.
+LENGTHS = "_lengths"
 # Integers below this are tokens of most vocabularies.
 HIGHEST_INTEGER = 100
 # ... and below this, members of the smallest set that can be told apart.
@@ -167,7 +169,8 @@ def generate_cases(
 
     Where a model compares an input of one element with numbers, there is a case for each of them.
 
-    Floats are normal, 8-bit integers of any value, other integers from 0 to 99, masks 0 and 1.
+    Floats are normal, 8-bit integers of any value, other integers from 0 to 99, masks 0 and 1, `x_lengths` from 1 to
+    the number of steps in `x`.
 
     Args:
         specs: The inputs; equal names of dimensions are equal sizes.
@@ -312,8 +315,20 @@ def _array(
         # A row that masks everything out has no answer.
         np.atleast_1d(mask)[..., :1] = 1
         return mask.astype(dtype)
+    steps = _steps(spec, case)
+    if bounds is None and steps:
+        return np.asarray(random.integers(1, steps + 1, shape)).astype(dtype)
     low, high = bounds or _integer_bounds(dtype, case.highest)
     return np.asarray(random.integers(int(low), int(high), shape)).astype(dtype)
+
+
+def _steps(spec: TensorSpec, case: Case) -> int:
+    """How long sequences are at most, for an input that has their lengths; 0 for all others."""
+    for other in case.specs if len(spec.dimensions()) == 1 else ():
+        if spec.name == f"{other.name}{LENGTHS}" and len(other.dimensions()) > 1:
+            size = other.dimensions()[1]
+            return case.dims[size] if isinstance(size, str) else size
+    return 0
 
 
 def _integer_bounds(dtype: np.dtype[Any], highest: int) -> tuple[int, int]:

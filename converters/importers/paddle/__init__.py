@@ -10,18 +10,20 @@ Parameters keep Paddle's names; inputs and outputs have the names of feeds and f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 from converters.checkpoints import paddle_program
 from converters.checkpoints.files import File
 from converters.checkpoints.tensors import Tensor
 from converters.errors import UnsafeInput, Unsupported, UnsupportedError, UnsupportedOperators
 from converters.importers.graph import (
+    BATCH,
     IR_VERSION,
     LARGEST_CONSTANT,
     OPSET,
@@ -34,6 +36,8 @@ from converters.importers.paddle.build import Call, unsupported_type
 from converters.importers.paddle.ops import TABLE
 from converters.importers.paddle.pir import read_pir
 from converters.importers.paddle.program import Program, Variable, read_description
+from converters.importers.paddle.ragged import LENGTHS, SEQUENCES, Lengths, groups, refusal
+from converters.importers.paddle.sequences import lengths_of, put_padded
 
 
 def to_onnx(path: Path) -> onnx.ModelProto:
@@ -79,28 +83,26 @@ def read(path: Path) -> Program:
 
 def convert(program: Program, tensors: Mapping[str, Tensor]) -> onnx.ModelProto:
     """Turn a program and its parameters into ONNX; see `to_onnx`."""
-    _refuse_sequences(program)
     graph = Graph(program.where)
-    inputs = [*_inputs(graph, program)]
+    ragged = groups(program)
+    inputs = [*_inputs(graph, program, ragged)]
+    made = {first: lengths_of(graph, first) for first in dict.fromkeys(ragged.values())}
+    lengths = {name: made[first] for name, first in ragged.items()}
     _parameters(graph, program, tensors)
-    kept = _operators(graph, program)
-    outputs = [*_outputs(graph, program, kept)]
+    kept = _operators(graph, program, lengths)
+    outputs = [*_outputs(graph, program, kept, lengths)]
     nodes, initialisers = graph.pruned([output.name for output in outputs])
     made = helper.make_graph(nodes, "paddle", inputs, outputs, initialisers)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
     model.producer_name = "polyzoo"
+    sequences = {name: lengths[name].name for name in program.feeds if name in lengths}
+    sequences |= {
+        name: lengths[variable].name for name, variable in program.fetches if variable in lengths
+    }
+    if sequences:
+        helper.set_model_props(model, {SEQUENCES: json.dumps(sequences)})
     return model
-
-
-def _refuse_sequences(program: Program) -> None:
-    found = [name for name in program.feeds if _variable(program, name).levels > 0]
-    if found:
-        raise UnsupportedError(
-            f"{program.where}: the input {found[0][:200]!r} is a tensor with levels of detail (LoD):"
-            " sequences of different lengths in one",
-            fix="export the model with padded inputs and their lengths",
-        )
 
 
 def _variable(program: Program, name: str) -> Variable:
@@ -109,18 +111,43 @@ def _variable(program: Program, name: str) -> Variable:
     return program.variables[name]
 
 
-def _inputs(graph: Graph, program: Program) -> Iterator[onnx.ValueInfoProto]:
+def _inputs(
+    graph: Graph, program: Program, ragged: Mapping[str, str]
+) -> Iterator[onnx.ValueInfoProto]:
     """Inputs; dimensions of any size are symbols, which inputs declared alike share."""
     forms: list[tuple[int, ...]] = []
+    steps = [*dict.fromkeys(ragged.values())]
     for name in program.feeds:
         variable = _variable(program, name)
         if variable.kind is None or variable.kind.onnx is None or variable.dims is None:
             raise unsupported_type(program.where, name)
+        if name in ragged:
+            number = steps.index(ragged[name])
+            yield _padded_input(graph, variable, variable.kind.onnx, number)
+            if name == ragged[name]:
+                lengths = graph.fresh(LENGTHS.format(name))
+                yield helper.make_tensor_value_info(lengths, TensorProto.INT64, [BATCH])
+            continue
         if variable.dims not in forms:
             forms.append(variable.dims)
         graph.values[name] = Value(graph.fresh(name), variable.kind, variable.dims)
         shape = symbols(variable.dims, forms.index(variable.dims))
         yield helper.make_tensor_value_info(name, variable.kind.onnx, shape)
+
+
+def _padded_input(graph: Graph, variable: Variable, kind: int, number: int) -> onnx.ValueInfoProto:
+    """An input of sequences, [N, T, ...], and its rows."""
+    dims = variable.dims or ()
+    if not dims or any(size < 0 for size in dims[1:]):
+        raise UnsupportedError(
+            f"{graph.where}: the input {variable.name[:200]!r} has levels of detail (LoD) and rows of no known size",
+            fix="export the model with padded inputs and their lengths",
+        )
+    name, rows = graph.fresh(variable.name), graph.fresh(f"{variable.name}/rows")
+    graph.node("Reshape", [name, graph.constant(np.array([-1, *dims[1:]]))], [rows])
+    graph.values[variable.name] = Value(rows, variable.kind, dims)
+    shape = [BATCH, f"T_{number}" if number else "T", *dims[1:]]
+    return helper.make_tensor_value_info(name, kind, shape)
 
 
 def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -> None:
@@ -150,7 +177,7 @@ def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -
         graph.values[name] = Value(name, tensor.kind, tensor.shape, kept)
 
 
-def _operators(graph: Graph, program: Program) -> dict[str, str]:
+def _operators(graph: Graph, program: Program, lengths: Mapping[str, Lengths]) -> dict[str, str]:
     """All operators; what is not supported is gathered and refused at once.
 
     Returns:
@@ -162,7 +189,7 @@ def _operators(graph: Graph, program: Program) -> dict[str, str]:
         for names in operator.outputs.values()
         for name in names
     }
-    # The last one to write an output has its name.
+    # The last one to write an output has its name; of rows, what pads them has it.
     kept: dict[str, str] = {}
     for name, variable in program.fetches:
         if variable in last and variable not in kept:
@@ -174,10 +201,14 @@ def _operators(graph: Graph, program: Program) -> dict[str, str]:
         if len(set(written)) < len(written):
             raise UnsafeInput(f"{program.where}: {operator.type[:200]!r} writes a variable twice")
         names = {
-            name: kept[name] if name in kept and last[name] == index else graph.fresh(name)
+            name: kept[name]
+            if name in kept and name not in lengths and last[name] == index
+            else graph.fresh(name)
             for name in written
         }
-        reason = _operator(Call(graph, operator, declared, names))
+        reason = refusal(operator, frozenset(lengths), program)
+        if reason is None or operator.type not in TABLE:
+            reason = _operator(Call(graph, operator, declared, names, lengths))
         if reason is not None:
             refused.setdefault((operator.type, reason), []).append(next(iter(written), ""))
             for name in written:
@@ -205,7 +236,9 @@ def _operator(call: Call) -> str | None:
     return None
 
 
-def _outputs(graph: Graph, program: Program, kept: dict[str, str]) -> Iterator[onnx.ValueInfoProto]:
+def _outputs(
+    graph: Graph, program: Program, kept: dict[str, str], lengths: Mapping[str, Lengths]
+) -> Iterator[onnx.ValueInfoProto]:
     """Outputs, under the names of fetches where nothing else has them."""
     if not program.fetches:
         raise UnsafeInput(f"{program.where}: a program without outputs")
@@ -216,10 +249,13 @@ def _outputs(graph: Graph, program: Program, kept: dict[str, str]) -> Iterator[o
         if value.kind is None or value.kind.onnx is None or value.dims is None:
             raise unsupported_type(program.where, name)
         own = kept.pop(variable, None) or graph.fresh(name)
-        if own != value.name:
+        shape = [size if size >= 0 else None for size in value.dims]
+        if variable in lengths:
+            put_padded(graph, own, value, lengths[variable])
+            shape = [None, *shape]
+        elif own != value.name:
             # A constant, an input, or an output that is named twice.
             graph.node("Identity", [value.name], [own])
-        shape = [size if size >= 0 else None for size in value.dims]
         yield helper.make_tensor_value_info(own, value.kind.onnx, shape)
 
 

@@ -26,6 +26,7 @@ from converters.importers.graph import (
     Value,
 )
 from converters.importers.paddle.program import Operator, Slots
+from converters.importers.paddle.ragged import Lengths
 
 
 class Call(Step):
@@ -37,6 +38,7 @@ class Call(Step):
         operator: Operator,
         declared: Mapping[str, tuple[ElementType | None, tuple[int, ...] | None]],
         names: Mapping[str, str],
+        lengths: Mapping[str, Lengths],
     ) -> None:
         """Prepare a call.
 
@@ -45,11 +47,13 @@ class Call(Step):
             operator: The operator.
             declared: Element type and dimensions of variables, as the program says.
             names: ONNX names for the variables that this operator writes.
+            lengths: Of variables that are rows of sequences.
         """
         super().__init__(graph)
         self.operator = operator
         self._declared = declared
         self._names = names
+        self._lengths = lengths
 
     @property
     def hint(self) -> str:
@@ -88,6 +92,13 @@ class Call(Step):
     def has(self, slot: str) -> bool:
         """Whether a slot has any variable."""
         return bool(_of(self.operator.inputs, slot))
+
+    def lengths(self, slot: str) -> Lengths:
+        """The sequences that the variable of a slot is made of; refused where it is no such."""
+        found = self._lengths.get(next(iter(_of(self.operator.inputs, slot)), ""))
+        if found is None:
+            self.refuse(f"{slot} without levels of detail (LoD)")
+        return found
 
     # ***** Attributes *****
 
@@ -266,6 +277,11 @@ class Call(Step):
         """Say the dimensions of an output that was put, where the program's declaration is outdated."""
         for variable in self.outputs(slot):
             self.graph.values[variable] = replace(self.graph.values[variable], dims=dims)
+
+    def retype(self, slot: str, kind: ElementType) -> None:
+        """Say the element type of an output that was put, where the program's declaration is wrong."""
+        for variable in self.outputs(slot):
+            self.graph.values[variable] = replace(self.graph.values[variable], kind=kind)
 
     def put_constant(self, slot: str, array: Array) -> None:
         """The variable of an output is known now."""

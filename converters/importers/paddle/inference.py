@@ -2,6 +2,9 @@
 
 A module with the two functions of an infer.py; the program is `program.pdmodel` or `program.json` beside
 `program.pdiparams`, or a folder `program` with `__model__` and a file for each parameter.
+
+Sequences of different lengths come and go padded, [N, T, ...], with their lengths in an input of their own; Paddle
+gets their rows, one sequence after the other, and where each begins.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from paddle import inference
 HERE = Path(__file__).resolve().parent
 INPUTS: dict[str, str] = {}
 OUTPUTS: dict[str, str] = {}
+# Padded inputs and outputs -> the input with their lengths.
+SEQUENCES: dict[str, str] = {}
 
 
 def load(device: str = "auto") -> inference.Predictor:
@@ -39,9 +44,36 @@ def run(model: inference.Predictor, inputs: dict[str, np.ndarray]) -> dict[str, 
     for name in model.get_input_names():
         array = np.ascontiguousarray(np.asarray(inputs[name]).astype(INPUTS[name]))
         handle = model.get_input_handle(name)
+        if name in SEQUENCES:
+            lengths = _lengths(inputs, name)
+            array = np.concatenate([x[:n] for x, n in zip(array, lengths, strict=True)])
+            handle.set_lod([[0, *np.cumsum(lengths).tolist()]])
         handle.reshape(array.shape)
         handle.copy_from_cpu(array)
     model.run()
     names = model.get_output_names()
     results = [model.get_output_handle(name).copy_to_cpu() for name in names]
-    return dict(zip(OUTPUTS, results, strict=True))
+    outputs = dict(zip(OUTPUTS, results, strict=True))
+    for name in SEQUENCES.keys() & outputs.keys():
+        padded = next(
+            key for key in SEQUENCES if key in inputs and SEQUENCES[key] == SEQUENCES[name]
+        )
+        outputs[name] = _padded(outputs[name], _lengths(inputs, name), inputs[padded].shape[1])
+    return outputs
+
+
+def _lengths(inputs: dict[str, np.ndarray], name: str) -> list[int]:
+    """Lengths of sequences, which must be there."""
+    steps = max(inputs[key].shape[1] for key in SEQUENCES if key in inputs)
+    lengths: list[int] = np.asarray(inputs[SEQUENCES[name]]).tolist()
+    if not all(1 <= length <= steps for length in lengths):
+        raise ValueError(f"{SEQUENCES[name]}: lengths from 1 to {steps} are needed, not {lengths}")
+    return lengths
+
+
+def _padded(rows: np.ndarray, lengths: list[int], steps: int) -> np.ndarray:
+    """Rows of sequences, [N, T, ...], with zeros behind them."""
+    padded = np.zeros((len(lengths), steps, *rows.shape[1:]), rows.dtype)
+    for place, part in enumerate(np.split(rows, np.cumsum(lengths)[:-1])):
+        padded[place, : len(part)] = part
+    return padded

@@ -29,6 +29,7 @@ from converters.importers.graph import (
     Value,
 )
 from converters.importers.paddle.build import Call
+from converters.importers.paddle.sequences import SEQUENCES
 
 Rule: TypeAlias = Callable[[Call], None]
 
@@ -189,13 +190,14 @@ def _scale(call: Call) -> None:
         for kind, number in (steps if after else steps[::-1])
         if number != (1.0 if kind == "Mul" else 0.0)
     ]
-    if not steps:
-        call.put("Out", "Identity", x.name)
-        return
     name = x.name
     for kind, number in steps[:-1]:
         name = call.node(kind, name, _operand(call, number, x.type))
-    call.put("Out", steps[-1][0], name, _operand(call, steps[-1][1], x.type))
+    if steps:
+        call.put("Out", steps[-1][0], name, _operand(call, steps[-1][1], x.type))
+    else:
+        call.put("Out", "Identity", name)
+    call.retype("Out", x.type)
 
 
 def _operand(call: Call, number: float | str, kind: ElementType) -> str:
@@ -1456,7 +1458,8 @@ def _scatter_nd_add(call: Call) -> None:
 def _lookup(call: Call, squeezed: bool) -> None:
     """Rows of a table; the row of `padding_idx` is zero, whatever the table says."""
     ids, table = call.value("Ids"), call.value("W")
-    call.only("remote_prefetch", False)
+    # Without servers, nothing is fetched from them.
+    call.only("epmap", ())
     index = ids.name
     if squeezed:
         index = call.node("Squeeze", index, call.vector([-1]))
@@ -1917,4 +1920,5 @@ TABLE: Mapping[str, Rule] = {
     "size": _size,
     # Sequences.
     "rnn": _rnn,
+    **SEQUENCES,
 }
