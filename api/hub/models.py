@@ -21,11 +21,11 @@ LARGEST_PAGE = 1000
 DETAILED_PAGE = 50
 
 
-def page_link(base: str, request: Request, page: int) -> dict[str, str]:
+def page_link(base: str, request: Request, page: int | str, name: str = "page") -> dict[str, str]:
     """The header that leads to a page of the same question."""
-    asked = [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
+    asked = [(key, value) for key, value in request.query_params.multi_items() if key != name]
     address = f"{base}{request.scope['raw_path'].decode('latin-1')}"
-    return {"Link": f'<{address}?{urlencode([*asked, ("page", str(page))])}>; rel="next"'}
+    return {"Link": f'<{address}?{urlencode([*asked, (name, str(page))])}>; rel="next"'}
 
 
 @router.get("")
@@ -39,9 +39,9 @@ def list_models(
     author: str | None = None,
     filters: Annotated[list[str] | None, Query(alias="filter")] = None,
     pipeline_tag: str | None = None,
-    sort: str = "lastModified",
+    sort: str = "",
     limit: Annotated[int, Query(ge=1)] = LARGEST_PAGE,
-    page: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    cursor: Annotated[str | None, Query(max_length=600)] = None,
     gated: str | None = None,
     full: str = "",
 ) -> list[dict[str, Any]]:
@@ -51,16 +51,16 @@ def list_models(
     tags += [pipeline_tag] if pipeline_tag else []
     if gated == "true":
         return []
-    found = zoo.repositories.search(
-        who, words=search[:200], author=author, tags=tags[:20], sort=sort, limit=size + 1,
-        offset=page * size,
+    found, following = zoo.repositories.search(
+        who, words=search[:200], author=author, tags=tags[:20], sort=sort, limit=size,
+        cursor=cursor,
     )  # fmt: skip
-    if len(found) > size:
-        response.headers.update(page_link(base, request, page + 1))
+    if following is not None:
+        response.headers.update(page_link(base, request, following, "cursor"))
     detailed = wire.flagged([full]) if full else False
     asked = {*request.query_params.getlist("expand"), *request.query_params.getlist("expand[]")}
     answers = []
-    for info in found[:size]:
+    for info in found:
         answer = wire.model_of(info)
         if detailed or asked & {"sha", "siblings"}:
             commit, files = zoo.repositories.files(info.name, MAIN, who)

@@ -68,9 +68,10 @@ def list_models(
     page_size: int = Query(10, ge=1, le=1000),
 ) -> dict[str, Any]:
     """Repositories, a page at a time."""
-    found = zoo.repositories.search(
-        who, words=search[:200], author=owner, limit=page_size, offset=(page_number - 1) * page_size
-    )
+    found, _ = zoo.repositories.search(
+        who, words=search[:200], author=owner, sort="createdAt", limit=page_size,
+        offset=(page_number - 1) * page_size,
+    )  # fmt: skip
     models = [
         {"id": info.name, "display_name": info.name, "tags": list(info.tags)} for info in found
     ]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from zoo.access import LOCAL, Identity, Role
+from zoo.catalogue import paging
 from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound
 from zoo.hub.objects import REGULAR_LIMIT, file_entry, pointer, write_trees
 from zoo.hub.records import Addition, Deletion
@@ -202,3 +203,41 @@ def test_the_card_is_metadata_only_where_it_can_be_read(zoo):
     ):
         commit(zoo, {"README.md": text})
         assert zoo.repositories.info("org/model", LOCAL).tags == ()
+
+
+def listed(zoo, **asked):
+    """Names of all pages, two at a time."""
+    found, cursor = [], None
+    while True:
+        page, cursor = zoo.repositories.search(LOCAL, **asked, limit=2, cursor=cursor)
+        found += [info.name for info in page]
+        if cursor is None:
+            return found
+
+
+def test_repositories_are_found_by_words_tags_and_authors(zoo, monkeypatch):
+    for name in ("acme/bert", "acme/roberta", "Other/bert-large", "other/ocr"):
+        zoo.repositories.create(name, LOCAL)
+    head = "---\nlicense: mit\ntags: [文字, bert]\n---\n"
+    commit(zoo, {"README.md": head.encode()}, name="other/ocr")
+    publish(zoo, name="acme/published")
+    zoo.repositories.move("acme/roberta", "acme/distilled", LOCAL)
+    zoo.repositories.create("acme/gone-bert", LOCAL)
+    zoo.repositories.delete("acme/gone-bert", LOCAL)
+    newest = ["acme/published", "other/ocr", "Other/bert-large", "acme/distilled", "acme/bert"]
+    for room in (1000, 1):  # as few, and as if there were many
+        monkeypatch.setattr(paging, "LOOK", room)
+        monkeypatch.setattr(paging, "FEW", room)
+        assert listed(zoo) == newest
+        assert listed(zoo, sort="name") == sorted(newest, key=str.lower)
+        assert listed(zoo, sort="lastModified")[:2] == ["acme/published", "other/ocr"]
+        assert listed(zoo, words="BERT") == ["acme/bert", "Other/bert-large", "other/ocr"]
+        assert listed(zoo, words="文") == ["other/ocr"]
+        assert listed(zoo, words="roberta") == []
+        assert listed(zoo, author="OTHER", sort="name") == ["Other/bert-large", "other/ocr"]
+        assert listed(zoo, tags=["license:mit", "文字"]) == ["other/ocr"]
+        assert listed(zoo, tags=["onnx"], words="publ") == ["acme/published"]
+        assert listed(zoo, tags=["onn"]) == []
+    assert [i.name for i in zoo.repositories.search(LOCAL, limit=2, offset=3)[0]] == newest[3:]
+    with pytest.raises(InvalidReference, match="cursor"):
+        zoo.repositories.search(LOCAL, cursor="bmFtZQ")

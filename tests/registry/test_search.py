@@ -7,8 +7,8 @@ import sqlite3
 
 import pytest
 
-from zoo.access import Identity
-from zoo.catalogue import listing, queries
+from zoo.access import LOCAL, Identity
+from zoo.catalogue import paging, queries
 from zoo.errors import InvalidReference
 from zoo.manifest import validate_manifest
 from zoo.registry import Registry
@@ -93,6 +93,7 @@ def zoo(tmp_path_factory, models):
         if model["name"][-1] in "123456":
             publish(zoo, model["name"], "0.1", summary="xyzzy", licence={"expression": "0BSD"})
         publish(zoo, **model)
+    zoo.repositories.create("org/kept", LOCAL)
     return zoo
 
 
@@ -100,7 +101,7 @@ def zoo(tmp_path_factory, models):
 def room(request, monkeypatch):
     """As with so many models that not all are looked at, or sorted."""
     for name, value in zip(ROOM, request.param, strict=True):
-        monkeypatch.setattr(listing, name, value)
+        monkeypatch.setattr(paging, name, value)
 
 
 def pages(zoo, **asked):
@@ -196,7 +197,7 @@ def test_better_matches_come_first(tmp_path):
 @pytest.mark.parametrize("sort", ["name", "updated", "relevance"])
 @pytest.mark.parametrize("q", ["", "thing"])
 def test_nothing_is_lost_or_comes_twice_while_others_publish(tmp_path, monkeypatch, sort, q):
-    monkeypatch.setattr(listing, "LOOK", 5)
+    monkeypatch.setattr(paging, "LOOK", 5)
     zoo = Registry(tmp_path)
     there = [f"org/thing-{number:02}" for number in range(9)]
     for name in there:
@@ -225,9 +226,9 @@ def test_cursors_belong_to_an_order(zoo):
     for place in (["updated", 2**63, 1], ["updated", True, 1], ["updated", -1, 1], ["updated", 1],
                   ["updated", "1", 1], ["updated", 1.5, 1], {}, [], 7, [["updated"]]):  # fmt: skip
         with pytest.raises(InvalidReference):
-            zoo.models(sort="updated", cursor=listing._write_cursor(*_split(place)))
+            zoo.models(sort="updated", cursor=paging.write_cursor(*_split(place)))
     with pytest.raises(InvalidReference):
-        zoo.models(q="e", cursor=listing._write_cursor("relevance", [4, 0]))
+        zoo.models(q="e", cursor=paging.write_cursor("relevance", [4, 0]))
 
 
 def _split(place):
@@ -253,6 +254,10 @@ def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_pat
     with sqlite3.connect(copy) as database:
         for statement in (
             "DROP TABLE model_search",
+            "DROP TABLE repository_search",
+            "DROP INDEX ix_repository_changed",
+            "ALTER TABLE repository DROP COLUMN changed",
+            "CREATE INDEX ix_repository_updated_at ON repository (updated_at)",
             "DROP TABLE form",
             "DROP INDEX ix_version_model_id",
             "DROP INDEX ix_version_id",
@@ -261,6 +266,7 @@ def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_pat
         ):
             database.execute(statement)
     migrated = Registry(tmp_path)
+    assert migrated.repositories.search(LOCAL, words="kept")[0][0].name == "org/kept"
     for asked in ASKED:
         assert names(migrated, **asked) == names(zoo, **asked)
     # What it says of a model can be changed, so it is what publishing would have written.

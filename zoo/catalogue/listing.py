@@ -1,43 +1,34 @@
-"""Lists of models: filters, orders and cursors.
-
-A page is read in one of two ways. The next rows in order are looked at first: where much fits, they fill
-the page. Otherwise the index (zoo/catalogue/search.py) says which rows may fit. Either way it is the row
-that decides, so both give the same page.
-
-A cursor names a place in an order that nobody's publishing changes: a name; a model's number within a
-rank; or, where what was published last comes first, the number of the publication, as of the first page.
-"""
+"""Lists of models: filters and orders."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import product
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, UnaryExpression, exists, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, select
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.operators import custom_op
 from sqlmodel import Session, col
 
 from zoo.access import LOCAL, Identity, visible
 from zoo.catalogue.engine import reading
+from zoo.catalogue.paging import Listed, Order, ordered, ranked, read_cursor, write_cursor
 from zoo.catalogue.records import ModelPage, ModelSummary
-from zoo.catalogue.search import RANKS, Document, Index, Query, words_of
+from zoo.catalogue.search import Document, Index, Query, words_of
 from zoo.catalogue.tables import Form, Model, Version
-from zoo.errors import InvalidReference
-from zoo.reference import shown
 
 Sort = Literal["name", "updated", "relevance"]
 
 INDEX = Index("model_search")
+LISTED = Listed(Model, col(Model.id), INDEX)
 LARGEST_PAGE = 1000
-# Rows that are looked at before the index is asked, and rows of the index that are worth sorting.
-LOOK, FEW = 1000, 1000
-_LARGEST_NUMBER = (1 << 63) - 1
+# What says a place in an order.
+PLACES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "updated": (int, int),
+    "relevance": (int, int),
+}
 
 
 @dataclass(frozen=True)
@@ -139,56 +130,24 @@ def models(
     by = sort or "relevance"
     if by == "relevance" and not query.words:
         by = "name"
-    place = None if cursor is None else _read_cursor(cursor, by)
+    place = read_cursor(cursor, by, PLACES[by])
     with reading(engine) as session:
         if by == "relevance":
-            found = _by_rank(session, query, conditions, place, count + 1)
+            found = ranked(session, LISTED, query, conditions, place, count + 1)
         else:
             order = _by_name(place) if by == "name" else _by_publication(session, place)
-            found = _ordered(session, order, query, conditions, count + 1)
+            found = ordered(session, order, query, conditions, count + 1)
         items = tuple(summary(row) for row, _ in found[:count])
-    last = _write_cursor(by, found[count - 1][1]) if len(found) > count else None
+    last = write_cursor(by, found[count - 1][1]) if len(found) > count else None
     return ModelPage(items=items, next_cursor=last)
 
 
-Found = list[tuple[Model, list[Any]]]
-
-
-@dataclass(frozen=True)
-class _Order:
-    """Models in an order, from a place on.
-
-    Attributes:
-        rows: A model and its key, in no order yet.
-        keys: The keys alone, of the rows and perhaps others.
-        key: What they are ordered by.
-        descending: Whether the largest comes first.
-        after: The key after which the page begins.
-        more: What the cursor says besides the key.
-    """
-
-    rows: Any
-    keys: Any
-    key: Any
-    descending: bool
-    after: Any
-    more: tuple[Any, ...] = ()
-
-    def within(self, rows: Any, key: Any, until: Any = None) -> Any:
-        """Those between the place and a key, in order."""
-        if self.after is not None:
-            rows = rows.where(key < self.after if self.descending else key > self.after)
-        if until is not None:
-            rows = rows.where(key >= until if self.descending else key <= until)
-        return rows.order_by(key.desc() if self.descending else key)
-
-
-def _by_name(place: list[Any] | None) -> _Order:
+def _by_name(place: list[Any] | None) -> Order:
     key = col(Model.name)
-    return _Order(select(Model, key), select(key), key, False, place and place[0])
+    return Order(LISTED, select(Model, key), select(key), key, after=place and place[0])
 
 
-def _by_publication(session: Session, place: list[Any] | None) -> _Order:
+def _by_publication(session: Session, place: list[Any] | None) -> Order:
     """What was published last first, as it was when the first page was asked for."""
     newest = select(func.max(Version.id))
     until = place[1] if place is not None else session.scalar(newest) or 0
@@ -202,66 +161,7 @@ def _by_publication(session: Session, place: list[Any] | None) -> _Order:
         .where(key <= until, ~superseded)
     )
     keys = select(key).where(key <= until)
-    return _Order(rows, keys, key, True, place and place[0], (until,))
-
-
-def _ordered(
-    session: Session,
-    order: _Order,
-    query: Query,
-    conditions: list[ColumnElement[bool]],
-    count: int,
-) -> Found:
-    rows = order.rows.where(*conditions)
-
-    def fetch(found: Any) -> Found:
-        return [(row, [key, *order.more]) for row, key in session.execute(found.limit(count))]
-
-    if not conditions:
-        return fetch(order.within(rows, order.key))
-    if session.connection().dialect.name != "sqlite":
-        fits = INDEX.matching(session, query)
-        return fetch(order.within(rows.where(col(Model.id).in_(fits)), order.key))
-    until = session.scalar(order.within(order.keys, order.key).offset(LOOK).limit(1))
-    found = fetch(order.within(rows, order.key, until))
-    if until is None or len(found) == count:
-        return found
-    fits = INDEX.matching(session, query)
-    few = session.scalars(fits.limit(FEW + 1)).all()
-    if len(few) <= FEW:
-        return fetch(order.within(rows.where(col(Model.id).in_(few)), _unindexed(order.key)))
-    return fetch(order.within(rows.where(_unindexed(col(Model.id)).in_(fits)), order.key))
-
-
-def _by_rank(
-    session: Session,
-    query: Query,
-    conditions: list[ColumnElement[bool]],
-    place: list[Any] | None,
-    count: int,
-) -> Found:
-    """The best ranks first, and within a rank the oldest model."""
-    first, after = place or (0, 0)
-    found: Found = []
-    for number, rank in enumerate(query.ranks[first:], first):
-        hits, row, condition = INDEX.hits(session, query, rank, alone=True)
-        rows = (
-            select(Model, row)
-            .select_from(hits)
-            .join(Model, col(Model.id) == row)
-            .where(condition, row > (after if number == first else 0), *conditions)
-            .order_by(row)
-            .limit(count - len(found))
-        )
-        found += [(model, [number, at]) for model, at in session.execute(rows)]
-        if len(found) == count:
-            break
-    return found
-
-
-def _unindexed(column: Any) -> ColumnElement[Any]:
-    """A column of which SQLite's planner uses no index: without statistics it would choose badly."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+    return Order(LISTED, rows, keys, key, True, place and place[0], (until,))
 
 
 def document(row: Model, forms: list[Form]) -> Document:
@@ -315,35 +215,3 @@ def summary(row: Model) -> ModelSummary:
 
 def _utc(when: datetime) -> datetime:
     return when.replace(tzinfo=timezone.utc)
-
-
-def _write_cursor(by: str, place: list[Any]) -> str:
-    said = json.dumps([by, *place], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
-
-
-# What a cursor says of a place, by order.
-_PLACES: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "updated": (int, int),
-    "relevance": (int, int),
-}
-
-
-def _read_cursor(cursor: str, by: str) -> list[Any]:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        said = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
-    except (binascii.Error, ValueError, RecursionError):
-        said = None
-    if isinstance(said, list) and said[:1] == [by]:
-        place = said[1:]
-        numbers = [value for value in place if type(value) is int]
-        fits = tuple(map(type, place)) == _PLACES[by]
-        if fits and all(0 <= number <= _LARGEST_NUMBER for number in numbers):
-            if by != "relevance" or place[0] < len(RANKS):
-                return place
-    raise InvalidReference(
-        f"{shown(cursor)} is not a cursor of this list",
-        fix="use the next_cursor of the page before, and ask for the same",
-    )

@@ -159,7 +159,10 @@ class Repository(Table, table=True):
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(sa_column=_name(193))
     created_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
-    updated_at: datetime = Field(sa_column=Column(DateTime, nullable=False, index=True))  # UTC
+    updated_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    changed: int = Field(  # grows with every change of any repository
+        default=0, sa_column=Column(BigInteger, nullable=False, index=True, server_default="0")
+    )
     committed_at: datetime | None = Field(  # UTC; the last upload by a hub client
         default=None, sa_column=Column(DateTime, index=True)
     )

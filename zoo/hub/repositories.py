@@ -18,11 +18,11 @@ from sqlalchemy import Engine
 from sqlalchemy import delete as delete_rows
 from sqlmodel import Session, col, select
 
-from zoo.access import Access, Identity, Role, log, mark_private, unknown_model, visible
+from zoo.access import Access, Identity, Role, log, mark_private, unknown_model
 from zoo.catalogue.engine import reading, writing
 from zoo.catalogue.tables import Commit, Model, PrivateModel, Ref, Repository, Tree, Version
 from zoo.errors import Conflict, InvalidReference, NotFound, TooLarge
-from zoo.hub import card
+from zoo.hub import card, listing
 from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
 from zoo.hub.records import (
     Addition,
@@ -94,7 +94,7 @@ class Repositories:
         """
         with self._open(name, who) as session:
             row = _repository(session, name)
-            return _info(row, session.get(PrivateModel, row.name) is not None)
+            return listing.info(row, session.get(PrivateModel, row.name) is not None)
 
     def search(
         self,
@@ -103,45 +103,39 @@ class Repositories:
         words: str = "",
         author: str | None = None,
         tags: Sequence[str] = (),
-        sort: str = "lastModified",
+        sort: str = "",
         limit: int = 1000,
+        cursor: str | None = None,
         offset: int = 0,
-    ) -> tuple[RepositoryInfo, ...]:
-        """Repositories that fit, the newest first.
+    ) -> tuple[tuple[RepositoryInfo, ...], str | None]:
+        """Repositories that fit, a page at a time.
 
         Args:
             who: Who asks; private ones of others are left out.
             words: That must all be in the name or the tags.
             author: The organisation.
             tags: That it must all have.
-            sort: `lastModified`, `createdAt`, or anything else for the order of names.
+            sort: `lastModified`, `createdAt` (both the newest first) or `name`; by default the best
+                match of the words first, where there are any, or the newest.
             limit: At most so many.
-            offset: After so many.
+            cursor: That of the page before.
+            offset: After so many, for clients that count pages; not by relevance.
+
+        Returns:
+            The page, and the cursor of the next; None on the last.
+
+        Raises:
+            InvalidReference: The cursor is not one that was given out for this.
         """
-        query = select(Repository, PrivateModel.name).join(
-            PrivateModel, col(PrivateModel.name) == Repository.name, isouter=True
+        return listing.search(
+            self._engine,
+            listing.Filter(words, author, tuple(tags)),
+            who,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+            offset=offset,
         )
-        condition = visible(col(Repository.name), who)
-        if condition is not None:
-            query = query.where(condition)
-        for word in card.folded(words).split():
-            query = query.where(
-                col(Repository.name).contains(word, autoescape=True)
-                | col(Repository.tags).contains(word, autoescape=True)
-            )
-        if author is not None:
-            query = query.where(col(Repository.name).startswith(f"{author}/", autoescape=True))
-        for tag in tags:
-            line = f"\n{card.folded(tag)}\n"
-            query = query.where(col(Repository.tags).contains(line, autoescape=True))
-        order = {"lastModified": Repository.updated_at, "createdAt": Repository.created_at}.get(
-            sort
-        )
-        if order is not None:
-            query = query.order_by(col(order).desc())
-        query = query.order_by(col(Repository.name)).offset(offset).limit(limit)
-        with reading(self._engine) as session:
-            return tuple(_info(row, private is not None) for row, private in session.exec(query))
 
     def commit(self, name: str, revision: str, who: Identity) -> CommitInfo:
         """The commit that a revision names.
@@ -262,8 +256,8 @@ class Repositories:
                     f"{name} is there already", fix="choose another name, or use that one"
                 )
             row = Repository(name=name, created_at=now, updated_at=now, card="{}", tags="\n")
-            session.add(row)
-            session.flush()
+            listing.touch(session, row, now)
+            listing.add(session, row)
             mark_private(session, name, private)
             root, trees = write_trees(())
             _keep_trees(session, trees)
@@ -283,6 +277,7 @@ class Repositories:
             for table in (Ref, Commit):
                 session.exec(delete_rows(table).where(col(table.repository_id) == row.id))
             mark_private(session, row.name, False)
+            listing.remove(session, row)
             session.delete(row)
             log(session, by, "repository.delete", name)
 
@@ -303,8 +298,9 @@ class Repositories:
             private = session.get(PrivateModel, row.name) is not None
             mark_private(session, row.name, False)
             session.flush()
+            listing.remove(session, row)
             row.name = to
-            session.add(row)
+            listing.add(session, row)
             mark_private(session, to, private)
             log(session, by, "repository.move", name, to=to)
 
@@ -378,8 +374,7 @@ class Repositories:
                 self._describe(session, row, made)
             else:
                 _set_ref(session, row, BRANCH, branch, made.id)
-            row.updated_at = now
-            session.add(row)
+            listing.touch(session, row, now)
             log(session, by, "repository.commit", f"{name}@{branch}", commit=made.id)
             session.flush()
             return _commit_info(made)
@@ -494,13 +489,12 @@ class Repositories:
                     row = Repository(
                         name=model.name, created_at=at, updated_at=at, card="{}", tags="\n"
                     )
-                    session.add(row)
-                    session.flush()
+                    listing.add(session, row)
                 self._add_version(
                     session, row, Manifest.model_validate_json(version.manifest), version
                 )
                 latest = model.latest
-                row.updated_at = max(row.updated_at, version.published_at)
+                listing.touch(session, row, max(row.updated_at, version.published_at))
             if row is not None and latest is not None:
                 self._follow(session, row, latest)
 
@@ -567,9 +561,10 @@ class Repositories:
         tags = card.tags_of(metadata)
         tags += [tag for form in forms for tag in (form, card.LIBRARIES[form])]
         tags = list(dict.fromkeys(tags))
+        listing.remove(session, row)
         row.card = json.dumps({"metadata": metadata, "tags": tags}, ensure_ascii=False)
         row.tags = card.searchable(tags)
-        session.add(row)
+        listing.add(session, row)
 
 
 def _unseen(session: Session, name: str) -> list[tuple[Model, Version]]:
@@ -807,18 +802,6 @@ def _no_entry(name: str, revision: str, path: str, commit: str) -> EntryNotFound
         f"{name} has no {shown(path)} at {shown(revision)}",
         fix="list its files",
         details={"commit": commit},
-    )
-
-
-def _info(row: Repository, private: bool) -> RepositoryInfo:
-    kept = json.loads(row.card)
-    return RepositoryInfo(
-        name=row.name,
-        private=private,
-        created_at=_utc(row.created_at),
-        updated_at=_utc(row.updated_at),
-        metadata=kept.get("metadata", {}),
-        tags=tuple(kept.get("tags", ())),
     )
 
 
