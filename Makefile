@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lint suite coverage matrix bench conformance fuzz chaos docs clean
+.PHONY: install demo test test-scaled lint suite coverage matrix bench conformance fuzz chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,10 @@ demo: install
 
 test: install lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# The same tests with the catalogue in PostgreSQL: docs/scaling.md.
+test-scaled: install
+	POLYZOO_TEST_SETUP=scaled $(BIN)/python -m pytest tests/registry tests/api tests/hub tests/client tests/jobs $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

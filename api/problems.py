@@ -59,6 +59,7 @@ _HTTP: Mapping[int, tuple[str, str, str]] = MappingProxyType(
         415: ("unsupported-media-type", "Not a type of body that is read here", "send JSON"),
         416: ("range-not-satisfiable", "No such bytes", "ask for bytes within the length"),
         422: ("invalid-request", "The request is not valid", "correct the fields that are named"),
+        503: ("storage-unavailable", "The zoo's storage does not answer", "try again in a while"),
         500: ("internal", "The zoo failed", "try again; the server's log says more"),
     }
 )
@@ -111,6 +112,10 @@ _DOCUMENTED: Mapping[int, tuple[str, dict[str, Any]]] = MappingProxyType(
             },
         ),
         500: ("The zoo failed.", {"detail": UNANSWERED}),
+        503: (
+            "The zoo's database or bucket does not answer.",
+            {"detail": "the zoo's database or bucket does not answer"},
+        ),
         507: (
             "The disk is full.",
             {
@@ -125,8 +130,8 @@ _DOCUMENTED: Mapping[int, tuple[str, dict[str, Any]]] = MappingProxyType(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for the errors that it gives; 500 is always among them."""
-    return {status: _documentation(status) for status in (*statuses, 500)}
+    """The `responses` of a route for the errors that it gives; 500 and 503 always are."""
+    return {status: _documentation(status) for status in (*statuses, 500, 503)}
 
 
 def _documentation(status: int) -> dict[str, Any]:
@@ -182,14 +187,14 @@ async def _zoo_error(request: Request, error: Exception) -> Response:
     if error.http >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error.message)
     # What a path of the server is called is nothing for a stranger.
-    detail = error.message if error.code != ZooError.code else UNANSWERED
+    detail = error.public or (error.message if error.code != ZooError.code else UNANSWERED)
     return problem(
         request.url.path,
         error.http,
         detail,
         code=error.code,
         title=error.title,
-        fix=error.fix if error.code != ZooError.code else "",
+        fix=error.fix if detail == error.message else "",
         details=error.details,
         headers={"WWW-Authenticate": "Bearer"} if error.http == 401 else None,
     )

@@ -7,14 +7,19 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services import Services, running_services
+
 START_SECONDS = 60
+# `scaled`: every zoo of every test has its catalogue in PostgreSQL and its blobs in a bucket.
+SETUP = os.environ.get("POLYZOO_TEST_SETUP", "embedded")
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,53 @@ def start_server(data: Path, *, port: int = 0, **environment: str) -> Server:
     return Server(url, data, process)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that are marked so run on both set-ups, all others on the one of the run."""
+    if SETUP == "embedded" and metafunc.definition.get_closest_marker("both_setups"):
+        metafunc.parametrize("setup", ["embedded", "scaled"], indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks into a zoo's own files has no meaning where there are none."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        wanted = SETUP if callspec is None else callspec.params.get("setup", SETUP)
+        if wanted == "scaled" and item.get_closest_marker("embedded"):
+            item.add_marker(pytest.mark.skip(reason="about the embedded set-up"))
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def services() -> Iterator[Services]:
+    """A real PostgreSQL and a real S3 API, for this run."""
+    with running_services() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where zoos that a test opens keep what they have: a database and a bucket of the test's own."""
+    if getattr(request, "param", SETUP) == "embedded":
+        yield
+        return
+    services: Services = request.getfixturevalue("services")
+    with services.fresh() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """One server for the whole run; tests choose model names of their own."""
-    running = start_server(tmp_path_factory.mktemp("zoo"))
-    yield running
-    running.stop()
+    with ExitStack() as stack:
+        elsewhere: Mapping[str, str] = {}
+        if SETUP == "scaled":
+            elsewhere = stack.enter_context(request.getfixturevalue("services").fresh())
+        running = start_server(tmp_path_factory.mktemp("zoo"), **elsewhere)
+        yield running
+        running.stop()
 
 
 @pytest.fixture

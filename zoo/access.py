@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from zoo.catalogue.engine import reading, writing
-from zoo.catalogue.tables import AuditLine, Grant, PrivateModel, Token
+from zoo.catalogue.tables import AuditLine, Grant, PrivateModel, Token, caseless
 from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound, Unauthorized
 from zoo.reference import is_component, shown
 from zoo.settings import Anonymous
@@ -326,7 +326,7 @@ def visible(name: Mapped[str], who: Identity) -> ColumnElement[bool] | None:
         return None
     own = (org for org, role in who.grants.items() if role >= Role.READ)
     return or_(
-        name.not_in(select(PrivateModel.name)),
+        name.not_in(select(caseless(col(PrivateModel.name)))),
         *(name.startswith(f"{org}/", autoescape=True) for org in own),
     )
 

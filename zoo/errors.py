@@ -13,6 +13,7 @@
     ├── DigestMismatch          exit 5   http 422   bytes are not what their digest says
     ├── SourceUnavailable       exit 1   http 502   a source (pypi:, https: ...) cannot be fetched
     ├── ServerUnavailable       exit 1   http 503   no answer from the zoo's server
+    ├── StorageUnavailable      exit 1   http 503   the zoo's database or bucket does not answer
     ├── NoSpace                 exit 1   http 507   the disk is full
     └── TooLarge                exit 1   http 413
 
@@ -33,6 +34,8 @@ class ZooError(Exception):
     http: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "The zoo failed"
+    # Said to strangers instead of the message, where that names what is the operator's own.
+    public: ClassVar[str] = ""
 
     def __init__(
         self, message: str, *, fix: str = "", details: Mapping[str, Any] | None = None
@@ -120,6 +123,13 @@ class ServerUnavailable(ZooError):
     """The zoo's server does not answer, or broke off more often than we retry."""
 
     http, code, title = 503, "server-unavailable", "The server does not answer"
+
+
+class StorageUnavailable(ZooError):
+    """The zoo's own database or bucket does not answer, or does not let it in."""
+
+    http, code, title = 503, "storage-unavailable", "The zoo's storage does not answer"
+    public = "the zoo's database or bucket does not answer"
 
 
 class NoSpace(ZooError):

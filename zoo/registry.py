@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo.access import LOCAL, Access, Identity
 from zoo.catalogue import queries
-from zoo.catalogue.engine import open_engine
+from zoo.catalogue.engine import database_url, open_engine
 from zoo.catalogue.listing import Filter, Sort, models
 from zoo.catalogue.records import (
     ModelDetail,
@@ -52,7 +52,8 @@ class Registry:
             lifetime=self.settings.upload_lifetime,
         )
         self.xet = Xet(self.data / "xet", self.store, self.settings.largest_blob)
-        self._engine = open_engine(self.data / "zoo.db")
+        database = self.settings.database.get_secret_value()
+        self._engine = open_engine(database_url(database, self.data / "zoo.db"))
         self.access = Access(self._engine, self.settings.anonymous)
         self.repositories = Repositories(self._engine, self.store, self.access)
 

@@ -26,6 +26,8 @@ from pydantic import (
 from zoo.errors import InvalidSetting
 
 PREFIX = "POLYZOO_"
+# What is read where a setting's own variable is not set.
+COMMON_VARIABLES = {"database": "DATABASE_URL"}
 MEBIBYTE = 1 << 20
 TEBIBYTE = 1 << 40
 
@@ -100,10 +102,14 @@ class Settings(BaseModel):
         description="seconds without a byte after which an unfinished upload is removed",
     )
 
-    jobs_database: str = Field(
-        default="",
-        description="postgresql://… of the database of jobs, for workers on many machines; by default"
-        " SQLite in the zoo's directory",
+    database: SecretStr = Field(
+        default=SecretStr(""),
+        description="postgresql://… of the catalogue and of jobs, for servers and workers on many machines; "
+        "DATABASE_URL by default, and without that, or with `sqlite`, files in the zoo's directory",
+    )
+    jobs_database: SecretStr = Field(
+        default=SecretStr(""),
+        description="the database of jobs, where it is another than the catalogue's",
     )
     job_parallel: PositiveInt = Field(default=1, description="jobs that one worker runs at a time")
     job_attempts: PositiveInt = Field(
@@ -137,13 +143,18 @@ class Settings(BaseModel):
             InvalidSetting: A variable does not hold what its setting needs.
         """
         found = os.environ if environment is None else environment
-        texts = {name: found.get(variable(name), "").strip() for name in cls.model_fields}
+        texts = {
+            name: found.get(variable(name), "").strip()
+            or found.get(COMMON_VARIABLES.get(name, ""), "").strip()
+            for name in cls.model_fields
+        }
         try:
             return cls.model_validate({name: text for name, text in texts.items() if text})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            shown = "…" if name == "token" else texts[name]
+            secret = isinstance(cls.model_fields[name].default, SecretStr)
+            shown = "…" if secret else texts[name]
             raise InvalidSetting(
                 f'{variable(name)} is "{shown}": {first["msg"]}',
                 fix=f"set it to: {cls.model_fields[name].description}; or unset it",

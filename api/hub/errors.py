@@ -60,8 +60,8 @@ async def _zoo_error(request: Request, problem: Exception) -> Response:
     if problem.http >= 500:
         log.error("%s %s: %s", request.method, request.url.path, problem.message)
     status, code = code_of(problem, writing=request.method not in ("GET", "HEAD"))
-    said = UNANSWERED
-    if problem.code != ZooError.code:
+    said = problem.public or UNANSWERED
+    if not problem.public and problem.code != ZooError.code:
         said = f"{problem.message}; {problem.fix}" if problem.fix else problem.message
     commit = problem.details.get("commit")
     return error(status, said, code, **({"X-Repo-Commit": commit} if commit else {}))

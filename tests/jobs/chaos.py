@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from zoo_of_workers import Zoo, kill, postgresql
+from sqlalchemy import text
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+from zoo_of_workers import Zoo, kill  # noqa: E402
+
+from tests.services import postgresql  # noqa: E402
+from zoo.catalogue.engine import database_url, open_engine  # noqa: E402
 
 WORKERS = 3
 
@@ -30,7 +34,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         more = {}
         if store == "postgresql":
-            more["POLYZOO_JOBS_DATABASE"] = stack.enter_context(postgresql(folder / "pg"))
+            more["POLYZOO_DATABASE"] = stack.enter_context(postgresql(folder / "pg"))
         zoo = Zoo(folder / "run", **more)
         stack.callback(zoo.stop)
         living = [zoo.work() for _ in range(WORKERS)]
@@ -55,8 +59,9 @@ def main() -> None:
                 counts["stopped"] += 1
         ended = [zoo.ended(job) for job in jobs]
         failed = [job for job in ended if job.state != "succeeded"]
-        with sqlite3.connect(zoo.data / "zoo.db") as catalogue:
-            rows = catalogue.execute("SELECT digest FROM version").fetchall()
+        database = more.get("POLYZOO_DATABASE", "")
+        with open_engine(database_url(database, zoo.data / "zoo.db")).connect() as catalogue:
+            rows = catalogue.execute(text("SELECT digest FROM version")).fetchall()
         published = sorted(f"sha256:{row[0].removeprefix('sha256:')}" for row in rows)
         again = sum(step.attempts - 1 for job in ended for step in job.steps)
         left = zoo.left_behind()

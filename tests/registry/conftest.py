@@ -58,7 +58,8 @@ def manifest() -> Callable[..., Manifest]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path / "data", cache=tmp_path / "cache", attempts=3, timeout=5)
+    changes = {"data": tmp_path / "data", "cache": tmp_path / "cache", "attempts": 3, "timeout": 5}
+    return Settings.from_environment().model_copy(update=changes)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -9,30 +8,36 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from zoo.catalogue import queries
-from zoo.catalogue.engine import open_engine
+from zoo.catalogue.engine import database_url, open_engine
 from zoo.catalogue.search import is_index
 from zoo.catalogue.tables import IMMUTABLE, Table
 from zoo.errors import Conflict, InvalidManifest, InvalidReference, MissingBlobs, NotFound, ZooError
 from zoo.registry import Registry
 
+# Everything here is true of SQLite and of PostgreSQL.
+pytestmark = pytest.mark.both_setups
 
-def test_migrations_make_what_the_tables_say(tmp_path):
-    engine = open_engine(tmp_path / "zoo.db")
-    with engine.connect() as connection:
-        options = {
-            "compare_type": True,
-            "compare_server_default": True,
-            # Tables of an index are what the database makes of it.
-            "include_name": lambda name, kind, _: kind != "table" or not is_index(name),
-        }
+
+def test_migrations_make_what_the_tables_say(registry):
+    def named(name, kind, _parents):
+        # What the database makes of an index, and what makes up for a collation that SQLite has.
+        return not (kind == "table" and is_index(name)) and not (
+            kind == "index" and name.endswith("_caseless")
+        )
+
+    with registry._engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "include_name": named}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Table.metadata) == []
 
 
+@pytest.mark.embedded
 def test_settings_of_the_database(tmp_path):
-    engine = open_engine(tmp_path / "zoo.db")
+    engine = open_engine(database_url("", tmp_path / "zoo.db"))
     with engine.connect() as connection:
         pragmas = ("journal_mode", "foreign_keys", "synchronous")
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
@@ -57,15 +62,17 @@ def test_publishes_once_and_for_ever(registry, manifest):
 
 def test_the_database_itself_refuses_changes(registry, manifest):
     registry.publish(manifest())
-    database = sqlite3.connect(registry.data / "zoo.db")
     registry.access.set_private("org/model", False)  # leaves a line in the audit log
     for table in IMMUTABLE:
         for statement in (
             f"UPDATE {table.__tablename__} SET id = 9",
             f"DELETE FROM {table.__tablename__}",
         ):
-            with pytest.raises(sqlite3.IntegrityError, match="never changes"):
-                database.execute(statement)
+            with (
+                pytest.raises(IntegrityError, match="never changes"),
+                registry._engine.begin() as connection,
+            ):
+                connection.execute(text(statement))
 
 
 def test_missing_blobs_are_listed_and_nothing_is_published(registry, manifest):
@@ -228,12 +235,13 @@ def test_publishers_in_several_processes(tmp_path, registry, manifest):
 
 
 def test_a_catalogue_of_a_newer_release_is_refused(tmp_path, registry):
-    with sqlite3.connect(registry.data / "zoo.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with registry._engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ZooError, match="newer release"):
         Registry(registry.data)
 
 
+@pytest.mark.embedded
 def test_a_file_that_is_no_catalogue_is_refused(tmp_path):
     (tmp_path / "zoo.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(ZooError, match="not a database"):

@@ -1,4 +1,9 @@
-"""The one place that opens the database: SQLite with WAL, foreign keys and explicit transactions."""
+"""The one place that opens the database: SQLite in the zoo's directory, or PostgreSQL elsewhere.
+
+Both see the same transactions. `reading` sees one state of the catalogue; `writing` is the only writer, by
+BEGIN IMMEDIATE there and by a lock of the transaction's own here, so that what a writer has looked at is
+still so when it commits.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +13,84 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,  # noqa: A004 - of waiting for a connection
+)
 from sqlmodel import Session
 
-from zoo.errors import NoSpace, ZooError
+from zoo.errors import InvalidReference, InvalidSetting, NoSpace, StorageUnavailable, ZooError
 
-BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30
+CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).with_name("migrations")
+EMBEDDED = ("", "sqlite")
+# Locks of PostgreSQL are numbers; these are ours.
+_MIGRATING, _WRITING = 7094365, 7094366
+_DISK_FULL = "53100"
 
 
-def open_engine(path: Path) -> Engine:
-    """Open the catalogue, make it if it is missing, and bring it to the newest schema.
+def database_url(database: str, file: Path) -> URL:
+    """The address of a database.
 
     Args:
-        path: The database file; its directory must exist.
+        database: `postgresql://…`; empty, or `sqlite`, for a file of the zoo's own.
+        file: That file.
+
+    Raises:
+        InvalidSetting: It is not one.
+    """
+    if database in EMBEDDED:
+        return URL.create("sqlite", database=str(file))
+    try:
+        url = make_url(database.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        url = None
+    if url is None or url.get_backend_name() != "postgresql":
+        # It may hold a password, so it is not shown.
+        raise InvalidSetting(
+            "POLYZOO_DATABASE, POLYZOO_JOBS_DATABASE or DATABASE_URL is not the address of a "
+            "PostgreSQL database",
+            fix="set it to postgresql://USER:PASSWORD@HOST/DATABASE, or POLYZOO_DATABASE to sqlite",
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def open_engine(url: URL, migrations: Path = MIGRATIONS) -> Engine:
+    """Open a database, make its tables if they are missing, and bring them to the newest schema.
+
+    Args:
+        url: As `database_url` gives it; the directory of a file must exist.
+        migrations: The directory of Alembic that says how.
 
     Raises:
         ZooError: It cannot be opened, is no catalogue, or was written by a newer release.
     """
-    engine = sqlite_engine(path)
-    with told(path):
-        migrate(engine)
-    return engine
-
-
-def sqlite_engine(path: Path) -> Engine:
-    """An engine for a database file, with our transactions; the schema is as it is."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": float(BUSY_SECONDS)})
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
+    else:
+        patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
+    with told(engine):
+        migrate(engine, migrations)
     return engine
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one state of the catalogue, whatever is published meanwhile."""
-    with told(engine.url.database), Session(engine) as session:
+    if _is_postgresql(engine):
+        engine = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    with told(engine), Session(engine) as session:
         yield session
 
 
@@ -52,19 +98,21 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """A session that is the only writer, and commits all or nothing."""
     with (
-        told(engine.url.database),
+        told(engine),
         Session(engine.execution_options(begin="BEGIN IMMEDIATE")) as session,
         session.begin(),
     ):
+        if _is_postgresql(engine):
+            _lock(session.connection(), _WRITING)
         yield session
 
 
-def migrate(engine: Engine, migrations: Path = MIGRATIONS) -> None:
+def migrate(engine: Engine, migrations: Path) -> None:
     """Bring the schema to the newest state, in one transaction; processes wait for each other.
 
     Args:
         engine: The database.
-        migrations: The directory of Alembic that says how.
+        migrations: The directory of Alembic that says how; its name is also that of what it makes.
 
     Raises:
         ZooError: The catalogue was written by a newer release.
@@ -79,9 +127,11 @@ def migrate(engine: Engine, migrations: Path = MIGRATIONS) -> None:
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
     known = {script.revision for script in scripts.walk_revisions()}
+    table = version_table(migrations)
 
     def revision(connection: Connection) -> str | None:
-        return MigrationContext.configure(connection).get_current_revision()
+        options = {"version_table": table}
+        return MigrationContext.configure(connection, opts=options).get_current_revision()
 
     with engine.connect() as connection:
         found = revision(connection)
@@ -89,42 +139,84 @@ def migrate(engine: Engine, migrations: Path = MIGRATIONS) -> None:
         return
     if found is not None and found not in known:
         raise ZooError(
-            f"the database {engine.url.database} was written by a newer release of Polyzoo",
-            fix="install that release, or name another data directory",
+            f"the database {_shown(engine)} was written by a newer release of Polyzoo",
+            fix="install that release, or name another data directory or database",
         )
     writer = engine.execution_options(begin="BEGIN IMMEDIATE")
     with writer.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7094365)")
+        if _is_postgresql(engine):
+            _lock(connection, _MIGRATING)
         config.attributes["connection"] = connection
+        config.attributes["version_table"] = table
         command.upgrade(config, "head")
 
 
+def version_table(migrations: Path) -> str:
+    """Where Alembic notes how far it is; the catalogue and jobs may share a database."""
+    return "alembic_version" if migrations == MIGRATIONS else f"{migrations.parent.name}_version"
+
+
 @contextmanager
-def told(database: object) -> Iterator[None]:
-    """Turn what SQLite says into an error that says what to do.
+def told(engine: Engine) -> Iterator[None]:
+    """Turn what the database says into an error that says what to do.
 
     Raises:
         NoSpace: The disk is full.
+        StorageUnavailable: A server of databases does not answer.
+        InvalidReference: Text holds a character that no database of this kind takes.
         ZooError: Any other failure.
     """
     try:
         yield
-    except OperationalError as error:
-        if "full" in str(error.orig):
+    except (OperationalError, InterfaceError) as error:
+        if "full" in str(error.orig) or getattr(error.orig, "sqlstate", None) == _DISK_FULL:
             raise NoSpace(
-                f"no space left to write {database}", fix="free some space and repeat the command"
+                f"no space left to write {_shown(engine)}",
+                fix="free some space and repeat the command",
             ) from error
+        if _is_postgresql(engine):
+            raise _unavailable(engine, error.orig) from error
         raise ZooError(
-            f"{database}: {error.orig}",
+            f"{_shown(engine)}: {error.orig}",
             fix="check that this user may write there and that no other program holds the file",
         ) from error
+    except TimeoutError as error:
+        raise _unavailable(engine, "too many requests wait for it") from error
+    except DataError as error:
+        # PostgreSQL keeps no NUL; nothing here is called so.
+        if "NUL" not in str(error.orig):
+            raise
+        raise InvalidReference("text with a NUL character names nothing", fix="leave it out") from (
+            error
+        )
     except DatabaseError as error:
         if type(error) is not DatabaseError:
             raise
         raise ZooError(
-            f"{database}: {error.orig}", fix="restore the catalogue from a copy"
+            f"{_shown(engine)}: {error.orig}", fix="restore the catalogue from a copy"
         ) from error
+
+
+def _unavailable(engine: Engine, said: object) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"the database {_shown(engine)} does not answer: {' '.join(str(said).split())}",
+        fix="check that it runs, and that POLYZOO_DATABASE (or DATABASE_URL) names it rightly",
+    )
+
+
+def _shown(engine: Engine) -> str:
+    """The database without its password."""
+    url = engine.url
+    return f"{url.host}/{url.database}" if url.host else str(url.database)
+
+
+def _is_postgresql(engine: Engine) -> bool:
+    return engine.dialect.name == "postgresql"
+
+
+def _lock(connection: Connection, number: int) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

@@ -77,7 +77,7 @@ class Order:
             rows = rows.where(key < self.after if self.descending else key > self.after)
         if until is not None:
             rows = rows.where(key >= until if self.descending else key <= until)
-        return rows.order_by(key.desc() if self.descending else key)
+        return rows.order_by(key.desc() if self.descending else key.asc())
 
 
 def ordered(

@@ -22,21 +22,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Connection,
     Select,
-    String,
     TableClause,
+    Text,
     and_,
     bindparam,
     column,
+    literal,
     not_,
     select,
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session
 
 # How well a row fits, the best first: the part in which all words must be.
@@ -121,7 +121,7 @@ class Index:
             connection.execute(text(statement), {"id": number, **_columns(document)})
             return
         statement = f"INSERT INTO {self.name} (id, tokens) VALUES (:id, :tokens)"  # noqa: S608
-        tokens = bindparam("tokens", sorted(_tokens(document)), type_=ARRAY(String))
+        tokens = bindparam("tokens", sorted(_tokens(document)), type_=ARRAY(Text))
         connection.execute(text(statement).bindparams(tokens), {"id": number})
 
     def remove(self, connection: Connection, number: int, document: Document) -> None:
@@ -161,12 +161,12 @@ class Index:
             hits = table(self.name, column("rowid"), column(self.name))
             asked = _expression(query, rank, better)
             return hits, hits.c.rowid, hits.c[self.name].op("MATCH", is_comparison=True)(asked)
-        hits = table(self.name, column("id"), column("tokens", ARRAY(String)))
+        hits = table(self.name, column("id"), column("tokens", ARRAY(Text)))
         held = hits.c.tokens
         wanted = [*_scoped(query.words, rank), *map(_facet, (*query.facets, _EVERY))]
-        conditions = [held.contains(array(wanted))]
-        conditions += [not_(held.contains(array([_facet(facet)]))) for facet in query.without]
-        conditions += [not_(held.contains(array(_scoped(query.words, r)))) for r in better]
+        conditions = [held.contains(_array(wanted))]
+        conditions += [not_(held.contains(_array([_facet(facet)]))) for facet in query.without]
+        conditions += [not_(held.contains(_array(_scoped(query.words, r)))) for r in better]
         return hits, hits.c.id, and_(*conditions)
 
     def matching(self, session: Session, query: Query) -> Select[Any]:
@@ -192,6 +192,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def _embedded(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
+
+
+def _array(tokens: list[str]) -> ColumnElement[list[str]]:
+    return literal(tokens, ARRAY(Text))
 
 
 def _hex(text: str) -> str:

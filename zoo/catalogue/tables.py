@@ -6,8 +6,28 @@ A change here needs a migration in migrations/versions; a test compares the two.
 from __future__ import annotations
 
 from datetime import datetime
+from string import ascii_uppercase
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    literal,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
 # Names for constraints, so that migrations can speak of them.
@@ -25,9 +45,66 @@ class Table(SQLModel):
     metadata = MetaData(naming_convention=NAMING)
 
 
+class caseless(FunctionElement[str]):  # noqa: N801 - it is used as a function of SQL
+    """A name as it is compared: the case of ASCII letters does not matter."""
+
+    name = "caseless"
+    type = String()
+    inherit_cache = True
+
+
+@compiles(caseless, "sqlite")
+def _collated(element: caseless, compiler: SQLCompiler, **options: Any) -> str:
+    # The column's own collation sees to it, and its index is used.
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(caseless)
+def _lowered(element: caseless, compiler: SQLCompiler, **options: Any) -> str:
+    return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
+class Name(TypeDecorator[str]):
+    """Text that is equal to text that differs in the case of ASCII letters only.
+
+    Such names would collide on some disks. To be in order, or to be joined, names go through `caseless`.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self._length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """How the database holds it."""
+        collation = "NOCASE" if dialect.name == "sqlite" else None
+        return dialect.type_descriptor(String(self._length, collation=collation))
+
+    class comparator_factory(TypeDecorator.Comparator[str]):  # noqa: N801 - SQLAlchemy's name for it
+        """Compares names without their case."""
+
+        def operate(self, op: Any, *other: Any, **options: Any) -> Any:
+            """An expression of SQL."""
+            return op(caseless(self.expr), *(_operand(op, item) for item in other), **options)
+
+
+_UPPER = {ord(letter): letter.lower() for letter in ascii_uppercase}
+_PATTERNS = (operators.startswith_op, operators.contains_op, operators.endswith_op)
+
+
+def _operand(op: object, other: Any) -> Any:
+    """What a name is compared with, without its case too; a SELECT sees to that itself."""
+    if isinstance(other, str):
+        return other.translate(_UPPER) if op in _PATTERNS else caseless(literal(other))
+    if isinstance(other, list | tuple):
+        return [_operand(op, item) for item in other]
+    return caseless(other) if isinstance(other, ColumnElement) else other
+
+
 def _name(length: int) -> Column[str]:
-    # Names that differ in the case of letters only would collide on some disks.
-    return Column(String(length, collation="NOCASE"), nullable=False)
+    return Column(Name(length), nullable=False)
 
 
 class Model(Table, table=True):
@@ -133,7 +210,7 @@ class PrivateModel(Table, table=True):
 
     __tablename__ = "private_model"
 
-    name: str = Field(sa_column=Column(String(193, collation="NOCASE"), primary_key=True))
+    name: str = Field(sa_column=Column(Name(193), primary_key=True))
 
 
 class AuditLine(Table, table=True):

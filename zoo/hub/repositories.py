@@ -20,7 +20,16 @@ from sqlmodel import Session, col, select
 
 from zoo.access import Access, Identity, Role, log, mark_private, unknown_model
 from zoo.catalogue.engine import reading, writing
-from zoo.catalogue.tables import Commit, Model, PrivateModel, Ref, Repository, Tree, Version
+from zoo.catalogue.tables import (
+    Commit,
+    Model,
+    PrivateModel,
+    Ref,
+    Repository,
+    Tree,
+    Version,
+    caseless,
+)
 from zoo.errors import Conflict, InvalidReference, NotFound, TooLarge
 from zoo.hub import card, listing
 from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
@@ -569,7 +578,7 @@ class Repositories:
 
 def _unseen(session: Session, name: str) -> list[tuple[Model, Version]]:
     known = (
-        select(Ref.name)
+        select(caseless(col(Ref.name)))
         .join(Repository, col(Repository.id) == Ref.repository_id)
         .where(Repository.name == name, Ref.kind == VERSION)
     )

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, create_engine, delete, insert, select, update
-from sqlalchemy.engine import RowMapping, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy import URL, Connection, delete, insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
 
 from converters.errors import ConversionError
 from zoo.access import LOCAL, Identity
-from zoo.catalogue.engine import migrate, sqlite_engine, told
-from zoo.errors import Conflict, InvalidManifest, InvalidSetting, MissingBlobs, NotFound, ZooError
+from zoo.catalogue import engine as databases
+from zoo.catalogue.engine import open_engine, told
+from zoo.errors import Conflict, InvalidManifest, MissingBlobs, NotFound, ZooError
 from zoo.jobs import tables
 from zoo.jobs.records import ENDED, Event, Failure, Job, Policy, Step, Submission
 from zoo.manifest import Manifest
@@ -46,7 +47,7 @@ class Jobs:
         self.registry = registry
         self.settings = registry.settings
         self.folder = registry.data / "jobs"
-        self._engine = open_jobs(registry.data, registry.settings)
+        self._engine = open_engine(database_url(registry.data, registry.settings), MIGRATIONS)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -471,45 +472,23 @@ class Jobs:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         engine = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-        with told(engine.url.database), engine.begin() as connection:
+        with told(engine), engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with told(self._engine.url.database), self._engine.connect() as connection:
+        with told(self._engine), self._engine.connect() as connection:
             yield connection
 
 
-def database_url(data: Path, settings: Settings) -> str:
-    """The address of the jobs' database, for SQLAlchemy.
+def database_url(data: Path, settings: Settings) -> URL:
+    """The address of the jobs' database: the catalogue's, unless a setting names another.
 
     Raises:
         InvalidSetting: It is not one.
     """
-    if not settings.jobs_database:
-        return f"sqlite:///{data / 'jobs.db'}"
-    try:
-        url = make_url(settings.jobs_database)
-    except ArgumentError:
-        url = None
-    if url is None or url.get_backend_name() != "postgresql":
-        raise InvalidSetting(
-            "POLYZOO_JOBS_DATABASE: not the address of a PostgreSQL database",
-            fix="set it to postgresql://USER@HOST/DATABASE, or unset it",
-        )
-    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-
-
-def open_jobs(data: Path, settings: Settings) -> Engine:
-    """Open the jobs' database and bring it to the newest schema."""
-    url = database_url(data, settings)
-    if url.startswith("sqlite"):
-        engine = sqlite_engine(data / "jobs.db")
-    else:
-        engine = create_engine(url, pool_pre_ping=True)
-    with told(engine.url.database):
-        migrate(engine, MIGRATIONS)
-    return engine
+    named = settings.jobs_database.get_secret_value() or settings.database.get_secret_value()
+    return databases.database_url(named, data / "jobs.db")
 
 
 def require_allowed(address: str, settings: Settings) -> None:

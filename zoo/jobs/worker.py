@@ -91,10 +91,11 @@ class Worker:
         return self.jobs.folder / "tmp" / self.id
 
     def _start_queue(self) -> None:
+        address = database_url(self.jobs.registry.data, self.settings)
         DBOS(
             config={
                 "name": "polyzoo",
-                "system_database_url": database_url(self.jobs.registry.data, self.settings),
+                "system_database_url": address.render_as_string(hide_password=False),
                 "executor_id": self.id,
                 "application_version": STEPS_VERSION,
                 "log_level": "ERROR",

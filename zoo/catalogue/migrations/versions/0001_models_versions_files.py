@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from zoo.catalogue.migrations.parts import keep, name, unique_name
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -16,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "model",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(193, collation="NOCASE"), nullable=False),
+        sa.Column("name", name(193), nullable=False),
         sa.Column("task", sa.String(), nullable=False),
         sa.Column("summary", sa.String(), nullable=False),
         sa.Column("tags", sa.Text(), nullable=False),
@@ -33,7 +35,7 @@ def upgrade() -> None:
         "version",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("model_id", sa.Integer(), nullable=False),
-        sa.Column("version", sa.String(64, collation="NOCASE"), nullable=False),
+        sa.Column("version", name(64), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("published_at", sa.DateTime(), nullable=False),
         sa.Column("manifest", sa.Text(), nullable=False),
@@ -66,9 +68,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("artifact_id", "path", name="uq_file_artifact_id"),
     )
     op.create_index("ix_file_sha256", "file", ["sha256"])
+    unique_name("model", "name")
+    unique_name("version", "model_id", "version")
     for table in ("version", "artifact", "file"):
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
-                "BEGIN SELECT RAISE(ABORT, 'a published version never changes'); END"
-            )
+        keep(table, "a published version never changes")

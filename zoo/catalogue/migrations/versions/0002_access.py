@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from zoo.catalogue.migrations.parts import keep, name, unique_name
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -34,7 +36,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "private_model",
-        sa.Column("name", sa.String(193, collation="NOCASE"), nullable=False),
+        sa.Column("name", name(193), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_private_model"),
     )
     op.create_table(
@@ -48,8 +50,5 @@ def upgrade() -> None:
         sa.Column("details", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
-    for change in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END"
-        )
+    unique_name("private_model", "name")
+    keep("audit", "the audit log never changes")

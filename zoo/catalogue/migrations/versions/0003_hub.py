@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from zoo.catalogue.migrations.parts import name, unique_name
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -16,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "repository",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(193, collation="NOCASE"), nullable=False),
+        sa.Column("name", name(193), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
         sa.Column("committed_at", sa.DateTime(), nullable=True),
@@ -59,10 +61,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repository_id"], ["repository.id"], name="fk_ref_repository_id"),
         sa.PrimaryKeyConstraint("repository_id", "kind", "name", name="pk_ref"),
     )
+    unique_name("repository", "name")
     # What was published before; the first look at a repository fills in its card.
     op.execute(
         "INSERT INTO repository (name, created_at, updated_at, card, tags) "
         "SELECT model.name, (SELECT min(published_at) FROM version WHERE model_id = model.id), "
-        "updated_at, '{}', char(10) || tags || char(10) || task || char(10) || frameworks "
+        "updated_at, '{}', '\n' || tags || '\n' || task || '\n' || frameworks "
         "FROM model"
     )
