@@ -101,6 +101,8 @@ class Statement:
         head: Those that its own expression reads.
         scope: Names of the modules around it, outermost first.
         leaf: For a layer, its own name in the innermost of them; empty where the source has none.
+        home: For a layer, the innermost of them where those only hold it: those that the module which
+            computes it goes through.
         choice: For an `if`, whose condition is the expression: what either branch does.
         rounds: For a loop.
     """
@@ -112,6 +114,7 @@ class Statement:
     layer: Layer | None = None
     scope: tuple[str, ...] = ()
     leaf: str = ""
+    home: tuple[str, ...] = ()
     head: tuple[Value, ...] = ()
     choice: tuple[Program, ...] = ()
     rounds: Rounds | None = None
@@ -502,7 +505,7 @@ class _Lowering:
     def host(self, value: Value, node: Node) -> Numbers:
         host = host_of(value, self.hosts)
         if host is not None and node.key == "Reshape" and not node.attributes.get("allowzero", 0):
-            host = _without_zeros(host, node.inputs[0])
+            host = _inferred(_without_zeros(host, node.inputs[0]))
         if host is None and value.const is not None:
             return Numbers(tuple(value.const.ravel().tolist()), scalar=value.const.ndim == 0)
         if host is not None:
@@ -584,6 +587,24 @@ def _without_zeros(host: Host, x: Value | None) -> Host:
             dim(x, axis) if not isinstance(item, Expr) and item == 0 and axis < size else item
             for axis, item in enumerate(host.items)
         )
+    )
+
+
+def _inferred(host: Host) -> Host:
+    """The target of a Reshape: a size that takes a division is what the others leave.
+
+    Before: (N * (L // 256) * 64 // 256, 256). After: (-1, 256), which exporters can follow too.
+    """
+    sizes = [item for item in host.items if isinstance(item, Expr)]
+    rest = [item for item in host.items if not isinstance(item, Expr)]
+    if len(sizes) != 1 or not _divides(sizes[0]) or not all(item > 0 for item in rest):
+        return host
+    return Host(tuple(-1 if isinstance(item, Expr) else item for item in host.items))
+
+
+def _divides(item: Item) -> bool:
+    return isinstance(item, Expr) and (
+        item.op == "//" or any(_divides(arg) for arg in item.args if isinstance(arg, Expr))
     )
 
 

@@ -5,30 +5,35 @@ tree follows them. Where it has none, repeated runs of statements are found by w
 (`converters.emitters.repeats`) and become blocks.
 
 A region must be computable in one go: what it reads is known before it starts. Where names say
-otherwise (a module whose parts are used at different times), that level of the names is dissolved.
+otherwise (a module whose parts are used at different times), the region around computes those parts; that level of
+the names is a module that only holds them, so that keys of weights are those of the source in any case.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from converters.emitters.flow import place_by_flow
 from converters.emitters.lower import Program, Statement
+from converters.emitters.names import Path, parameter_path, shared
 from converters.emitters.repeats import name_repeats
-from converters.graph.load import INLINED
 from converters.graph.model import Value
-
-Path: TypeAlias = tuple[str, ...]
 
 
 @dataclass(eq=False)
 class Region:
-    """A module: statements and inner regions, in an order in which they can be computed."""
+    """A module: statements and inner regions, in an order in which they can be computed.
+
+    Attributes:
+        home: Names of the modules between the one that calls it and itself, which only hold others.
+    """
 
     name: str
     items: list[Statement | Region] = field(default_factory=list)
+    home: Path = ()
 
     def items_outside(self) -> Iterable[Statement]:
         """Every statement in it, inner regions included, but nothing within control flow."""
@@ -62,7 +67,7 @@ def outline(program: Program, around: Path = ()) -> Region:
             s.scope = s.scope[len(around) :]
     if not any(s.scope or s.leaf for s in statements):
         name_repeats(program)
-    root = _group("", [(s, s.scope) for s in statements])
+    root = _group("", (), [(s, s.scope) for s in statements])
     _dissolve_trivial(root)
     return root
 
@@ -82,21 +87,29 @@ def _name_layers(statements: Sequence[Statement]) -> None:
         # The only statement of a scope is the module of that name itself.
         if s.layer is not None and not s.leaf and s.scope and at_scope[s.scope] == 1:
             s.scope, s.leaf = s.scope[:-1], s.scope[-1]
-    if any(s.scope for s in statements):
+    if any(s.node.scope for s in statements):
         _fill_scopes(statements)
+    else:
+        place_by_flow(statements, _named_by_parameters(statements))
 
 
 def _weight_path(statement: Statement) -> Path:
-    """The module path in a name such as `encoder.layer.0.output.dense.bias`."""
+    """The path of a layer, which is that of its weights without their own names."""
     layer = statement.layer
-    names = [v.name for v in layer.weights.values() if v is not None] if layer is not None else []
-    for name in names:
-        parts = tuple(INLINED.sub("", name).split("."))
-        plain = all(re.fullmatch(r"\w+", part) for part in parts)
-        # `conv2d_10.w_0` is a generated name, not a path.
-        if len(parts) > 1 and plain and not re.fullmatch(r"[wb]_\d+(_\w+)?", parts[-1]):
-            return parts[:-1]
-    return ()
+    weights = [v for v in layer.weights.values() if v is not None] if layer is not None else []
+    return next((path[:-1] for path in map(parameter_path, weights) if path), ())
+
+
+def _named_by_parameters(statements: Sequence[Statement]) -> set[Statement]:
+    """Statements that a name gives a place: layers, and what alone reads a bare parameter."""
+    readers = Counter(v for s in statements for v in set(s.reads))
+    named = {s for s in statements if s.layer is not None and (s.scope or s.leaf)}
+    for s in statements:
+        paths = [parameter_path(v) for v in s.reads if v.const is not None and readers[v] == 1]
+        if s.layer is None and any(paths):
+            s.scope = next(path for path in paths if path)[:-1]
+            named.add(s)
+    return named
 
 
 def _fill_scopes(statements: Sequence[Statement]) -> None:
@@ -106,7 +119,7 @@ def _fill_scopes(statements: Sequence[Statement]) -> None:
     up: dict[Statement, Path] = {}
     for s in statements:
         before = [producer[v] for v in s.reads if v in producer]
-        up[s] = _shared([up[p] for p in before]) if s in open_ and before else s.scope
+        up[s] = shared([up[p] for p in before]) if s in open_ and before else s.scope
     readers: dict[Value, list[Statement]] = {}
     for s in statements:
         for value in s.reads:
@@ -114,70 +127,64 @@ def _fill_scopes(statements: Sequence[Statement]) -> None:
     down: dict[Statement, Path] = {}
     for s in reversed(statements):
         after = [r for v in s.outputs if v is not None for r in readers.get(v, ())]
-        down[s] = _shared([down[r] for r in after]) if s in open_ and after else s.scope
+        down[s] = shared([down[r] for r in after]) if s in open_ and after else s.scope
     for s in open_:
-        s.scope = _shared([up[s], down[s]])
-
-
-def _shared(paths: Sequence[Path]) -> Path:
-    """The longest common beginning."""
-    first, *rest = paths or [()]
-    length = len(first)
-    for path in rest:
-        length = min(length, len(path))
-        while path[:length] != first[:length]:
-            length -= 1
-    return first[:length]
+        s.scope = shared([up[s], down[s]])
 
 
 Placed: TypeAlias = "tuple[Statement, Path]"
 
 
-def _group(name: str, placed: Sequence[Placed]) -> Region:
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Statements of one module, with what remains of their paths; or one statement, without a name."""
+
+    home: Path
+    name: str
+    members: list[Placed]
+
+
+def _group(name: str, home: Path, placed: Sequence[Placed]) -> Region:
     """Make a region of statements whose remaining paths are given."""
-    parts: list[tuple[str, list[Placed]]] = []
-    index: dict[str, int] = {}
-    for statement, path in placed:
-        if path and path[0] in index:
-            parts[index[path[0]]][1].append((statement, path[1:]))
-            continue
-        if path:
-            index[path[0]] = len(parts)
-            parts.append((path[0], [(statement, path[1:])]))
-        else:
-            parts.append(("", [(statement, ())]))
+    parts = _parts((), placed)
     while True:
-        order, cycle = _order([[s for s, _ in members] for _, members in parts])
+        order, cycle = _order([[s for s, _ in part.members] for part in parts])
         if not cycle:
             break
         parts = _dissolve(parts, cycle)
-    region = Region(name)
-    for position in order:
-        part, members = parts[position]
-        region.items.append(_group(part, members) if part else members[0][0])
+    region = Region(name, home=home)
+    for part in (parts[position] for position in order):
+        statement, _ = part.members[0]
+        region.items.append(_group(part.name, part.home, part.members) if part.name else statement)
     return region
 
 
-def _dissolve(
-    parts: list[tuple[str, list[Placed]]], cycle: set[int]
-) -> list[tuple[str, list[Placed]]]:
+def _parts(home: Path, placed: Sequence[Placed]) -> list[_Part]:
+    """Statements by the first name of their paths."""
+    parts: list[_Part] = []
+    index: dict[str, list[Placed]] = {}
+    for statement, path in placed:
+        if not path:
+            statement.home = home
+            parts.append(_Part(home, "", [(statement, ())]))
+        elif path[0] in index:
+            index[path[0]].append((statement, path[1:]))
+        else:
+            index[path[0]] = [(statement, path[1:])]
+            parts.append(_Part(home, path[0], index[path[0]]))
+    return parts
+
+
+def _dissolve(parts: list[_Part], cycle: set[int]) -> list[_Part]:
     """Split the parts that wait for each other one level further down."""
-    split: list[tuple[str, list[Placed]]] = []
-    for position, (name, members) in enumerate(parts):
-        if position not in cycle or not name:
-            split.append((name, members))
-            continue
-        inner: dict[str, list[Placed]] = {}
-        for statement, path in members:
-            if path:
-                inner.setdefault(f"{name}_{path[0]}", []).append((statement, path[1:]))
-            else:
-                if statement.leaf:
-                    statement.leaf = f"{name}_{statement.leaf}"
-                split.append(("", [(statement, ())]))
-        split.extend(inner.items())
-    first = {id(s): k for k, s in enumerate(s for _, members in parts for s, _ in members)}
-    return sorted(split, key=lambda part: min(first[id(s)] for s, _ in part[1]))
+    split: list[_Part] = []
+    for position, part in enumerate(parts):
+        if position in cycle and part.name:
+            split += _parts((*part.home, part.name), part.members)
+        else:
+            split.append(part)
+    first = {id(s): k for k, s in enumerate(s for part in parts for s, _ in part.members)}
+    return sorted(split, key=lambda part: min(first[id(s)] for s, _ in part.members))
 
 
 def _order(parts: list[list[Statement]]) -> tuple[list[int], set[int]]:

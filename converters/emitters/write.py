@@ -29,6 +29,7 @@ from converters.emitters.forward import (
 )
 from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
+from converters.emitters.names import Path, parameter_path
 from converters.emitters.outline import Region, outline
 from converters.graph.model import Value
 
@@ -92,29 +93,52 @@ class Chain:
 
     def member(self, attribute: str) -> Member:
         """It as an attribute of a module."""
-        made = ast.parse(f"self.{attribute} = {self.text}").body[0]
-        return Member(attribute, made, weights=dict(self.weights))
+        return Member(attribute, _assignment(attribute, self.text), weights=dict(self.weights))
 
 
 @dataclass(eq=False)
 class Module:
-    """A region on its way to a class."""
+    """A region on its way to a class, or what only holds modules that others call.
+
+    Attributes:
+        path: Names of the modules around it in the source, and its own.
+        names: The names of its members.
+        forward: None for what only holds others; where their names are numbers that is a list.
+    """
 
     region: Region
     title: str
-    inputs: list[Value]
-    outputs: list[Value]
+    path: Path
+    names: _Names
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
-    forward: Forward = field(default_factory=lambda: Forward([], []))
+    forward: Forward | None = None
     class_name: str = ""
     listed: bool = False
     sizes: dict[str, ast.expr] = field(default_factory=dict)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list that only holds modules."""
+        return self.forward is None and self.names.numbered
 
     @property
     def height(self) -> int:
         """How many levels of modules are below it."""
         inner = [module.height for member in self.members for module in member.modules]
         return 1 + max(inner, default=-1)
+
+    def settle(self, name: str, inner: Module) -> str:
+        """Give an inner module its attribute, and what was to be held under its name."""
+        held = [m for m in self.members if m.attribute == attribute_name(name) and m.modules]
+        if held and held[0].modules[0].forward is None:
+            inner.members += held[0].modules[0].members
+            held[0].modules = [inner]
+            return held[0].attribute
+        attribute = self.names.named(name)
+        self.members.append(Member(attribute, modules=[inner]))
+        return attribute
 
     def weights(self, prefix: str = "") -> dict[str, Value]:
         """Its constants by state dictionary key."""
@@ -132,7 +156,8 @@ class Module:
 def write(program: Program, tree: Region, framework: Framework, header: str) -> Source:
     """Write a program as a module of a framework."""
     writer = _Writer(program, framework)
-    root = writer.module(tree, ROOT, is_root=True)
+    writer.open_lists(tree)
+    root = writer.module(tree, ROOT, (), is_root=True)
     classes = _Classes(framework).define(root)
     body = "\n\n\n".join(classes)
     parts = [f'"""{header}"""', "from __future__ import annotations"]
@@ -166,31 +191,44 @@ class _Writer:
         named = {*BUILTINS, *framework.imports, *_defined(framework)}
         names = {v: identifier(v.name) for v in program.graph.inputs}
         self.inputs = {v: f"{name}_" if name in named else name for v, name in names.items()}
-        # Names of the lists that `items` makes, by the list's identity.
-        self.list_names: dict[int, str] = {}
+        # Modules of the source: where a parameter belongs to one of them, nothing else has it.
+        self.paths = {
+            (*s.scope, s.leaf)[:length] if s.leaf else s.scope[:length]
+            for s in program.statements
+            for length in range(len(s.scope) + 2)
+        }
+        # The regions that hold the lists which `items` makes, by the list's identity.
+        self.lists: dict[int, Region] = {}
 
-    def module(self, region: Region, title: str, *, is_root: bool = False) -> Module:
+    def module(self, region: Region, title: str, path: Path, *, is_root: bool = False) -> Module:
         """Write one region, inner ones included; classes are named later."""
-        inputs = list(self.program.graph.inputs) if is_root else self.reads(region)
+        inputs = list(self.program.graph.inputs) if is_root else self.reads(region, path)
         outputs = list(self.program.graph.outputs) if is_root else self.given(region)
-        module = Module(region, title, inputs, outputs)
+        module = Module(region, title, path, _Names(region), inputs, outputs)
         steps, held = self.steps(module)
         named = [(v, self.inputs.get(v, "x" if k == 0 else "")) for k, v in enumerate(inputs)]
         module.forward = write_forward(steps, named, outputs, self.program.tokens, held)
         return module
 
-    def reads(self, region: Region) -> list[Value]:
-        """What a region reads from outside: values, and constants that others read too."""
+    def reads(self, region: Region, path: Path) -> list[Value]:
+        """What a region reads from outside: values, and constants that others read or have."""
         written = region.written()
         mine = set(region.statements())
         found: dict[Value, None] = {}
         for s in region.statements():
             reads = (*s.direct, *s.results())
             for value in sorted(set(reads), key=lambda v: reads.index(v)):
-                shared = value.const is not None and not self.readers.get(value, mine) <= mine
+                shared = value.const is not None and (
+                    not self.readers.get(value, mine) <= mine or self.is_of_another(value, path)
+                )
                 if (value.const is None and value not in written) or shared:
                     found[value] = None
         return list(found)
+
+    def is_of_another(self, value: Value, path: Path) -> bool:
+        """Whether a parameter belongs to a module that is not the one at a path, nor in it."""
+        own = parameter_path(value)[:-1]
+        return bool(own) and own in self.paths and own[: len(path)] != path
 
     def given(self, region: Region) -> list[Value]:
         """What a region computes and something outside reads."""
@@ -204,7 +242,7 @@ class _Writer:
 
     def steps(self, module: Module) -> tuple[list[Step], dict[Value, str]]:
         """What a module computes, its inner modules and layers, and the constants that it holds."""
-        making = _Making(module, _Names(module.region))
+        making = _Making(module)
         for value in module.outputs:
             self.ensure_token(value)
         steps = self.steps_of(module.region, making)
@@ -214,7 +252,7 @@ class _Writer:
 
     def steps_of(self, region: Region, making: _Making) -> list[Step]:
         steps: list[Step] = []
-        module, names = making.module, making.names
+        making.note(region)
         for item in self.items(region):
             if isinstance(item, Statement):
                 for value in item.direct:
@@ -224,22 +262,28 @@ class _Writer:
                     self.control(item, making) if control else self.statement(item, making)
                 )
                 continue
+            inners: list[Module] = []
             if isinstance(item, Region):
-                attribute = names.take(attribute_name(item.name))
+                holder, access = making.holder(item.home)
                 chain = self.sequential(item)
                 if chain is not None:
-                    module.members.append(chain.member(attribute))
-                    steps.append(self.chained(chain, attribute))
+                    attribute = holder.names.named(item.name)
+                    holder.members.append(chain.member(attribute))
+                    steps.append(self.chained(chain, _joined(access, attribute)))
                     steps += [self.statement(s, making) for s in chain.rest]
                     continue
-                inner = self.module(item, item.name)
-                module.members.append(Member(attribute, modules=[inner]))
-                steps.append(self.call(inner, f"self.{attribute}"))
+                in_list = bool(item.home) and item.name.isdigit()
+                title = item.home[-1] if in_list else item.name
+                inner = self.module(item, title, (*holder.path, item.name))
+                inner.listed = in_list
+                inners = [inner]
+                attribute = holder.settle(item.name, inner)
+                steps.append(self.call(inner, f"self.{_joined(access, attribute)}"))
             else:
-                steps.extend(self.repeated(item, names, module))
-            for inner in module.members[-1].modules:
-                for value in inner.inputs:
-                    self.hold_if_needed(value, None, making)
+                inners, calls = self.repeated(item, making)
+                steps.extend(calls)
+            for value in (value for inner in inners for value in inner.inputs):
+                self.hold_if_needed(value, None, making)
         return steps
 
     def control(self, statement: Statement, making: _Making) -> Step:
@@ -269,7 +313,9 @@ class _Writer:
     def body(
         self, block: Program, results: Sequence[Value], statement: Statement, making: _Making
     ) -> Body:
-        steps = self.steps_of(outline(block, statement.scope), making)
+        region = outline(block, statement.scope)
+        self.open_lists(region)
+        steps = self.steps_of(region, making)
         for value in results:
             self.ensure_token(value)
             self.hold_if_needed(value, None, making)
@@ -279,7 +325,7 @@ class _Writer:
         """Keep a constant in the module, unless it has it or is given it."""
         if value.const is None or value in making.held or value in making.module.inputs:
             return
-        making.held[value] = self.hold(value, reader, making.names, making.module)
+        making.held[value] = self.hold(value, reader, making)
 
     def ensure_token(self, value: Value) -> None:
         if value not in self.token_of:
@@ -287,18 +333,31 @@ class _Writer:
             self.program.tokens[token] = value
             self.token_of[value] = token
 
+    def open_lists(self, region: Region) -> None:
+        """Lists that are neither chains nor of modules alone only hold what the module around them calls."""
+        items: list[Statement | Region] = []
+        for item in region.items:
+            if isinstance(item, Region):
+                self.open_lists(item)
+                numbers = [i for i in item.items if _name_in(i).isdigit()]
+                if numbers and self.sequential(item) is None and not _is_plain_list(item):
+                    for inner in item.items:
+                        inner.home = (*item.home, item.name, *inner.home)
+                    items += item.items
+                    continue
+            items.append(item)
+        region.items = items
+
     def items(self, region: Region) -> list[Statement | Region | list[Region]]:
         """The items of a region; inner regions that only hold numbered ones are lists of those."""
         found: list[Statement | Region | list[Region]] = []
         for item in region.items:
-            if isinstance(item, Region) and self.sequential(item) is None:
+            if isinstance(item, Region) and _is_plain_list(item) and self.sequential(item) is None:
                 inner = [i for i in item.items if isinstance(i, Region)]
-                numbers = [i.name for i in inner]
-                if len(inner) == len(item.items) and numbers == [str(k) for k in range(len(inner))]:
-                    found.append(inner)
-                    self.list_names[id(inner)] = item.name
-                    continue
-            found.append(item)
+                found.append(inner)
+                self.lists[id(inner)] = item
+            else:
+                found.append(item)
         return found
 
     def sequential(self, region: Region) -> Chain | None:
@@ -343,6 +402,8 @@ class _Writer:
 
     def link(self, item: Statement | Region) -> Chain | None:
         """One module of a chain: a numbered layer or chain, or what has a class of its own."""
+        if item.home:
+            return None
         if isinstance(item, Region):
             chain = self.sequential(item) if item.name.isdigit() else None
             if chain is None or chain.rest:
@@ -389,15 +450,20 @@ class _Writer:
         function = ast.Name(f"self.{attribute}", ast.Load())
         return Step((chain.result,), ast.Call(function, [argument], []), comment=True)
 
-    def repeated(self, regions: list[Region], names: _Names, module: Module) -> list[Step]:
+    def repeated(self, regions: list[Region], making: _Making) -> tuple[list[Module], list[Step]]:
         """Numbered regions: a module list, called in a loop where each feeds the next."""
-        title = self.list_names[id(regions)]
-        inners = [self.module(region, title) for region in regions]
+        around = self.lists[id(regions)]
+        holder, access = making.holder(around.home)
+        path = (*holder.path, around.name)
+        inners = [self.module(region, around.name, (*path, region.name)) for region in regions]
         for inner in inners:
             inner.listed = True
-        attribute = names.take(attribute_name(title))
-        module.members.append(Member(attribute, modules=inners, listed=True))
-        return [step for run in self.chains(inners) for step in self.calls(attribute, inners, run)]
+        attribute = holder.names.named(around.name)
+        holder.members.append(Member(attribute, modules=inners, listed=True))
+        name = _joined(access, attribute)
+        return inners, [
+            step for run in self.chains(inners) for step in self.calls(name, inners, run)
+        ]
 
     def chains(self, modules: Sequence[Module]) -> list[range]:
         """Runs of modules, each feeding nothing but the next, that one loop can call."""
@@ -443,17 +509,17 @@ class _Writer:
         return Step(tuple(module.outputs), expression, hint="", comment=len(module.outputs) == 1)
 
     def statement(self, statement: Statement, making: _Making) -> Step:
-        names, module = making.names, making.module
         node = statement.node
         hint = HINTS.get(node.key, "")
         expression = statement.expression
         if statement.layer is not None:
             layer = statement.layer
-            attribute = names.layer(statement)
-            made = ast.parse(f"self.{attribute} = {layer.constructor}").body[0]
+            holder, access = making.holder(statement.home)
+            attribute = holder.names.layer(statement)
+            made = _assignment(attribute, layer.constructor)
             weights = {k: v for k, v in layer.weights.items() if v is not None}
-            module.members.append(Member(attribute, made, weights=weights))
-            expression = _LayerName(f"self.{attribute}").visit(expression)
+            holder.members.append(Member(attribute, made, weights=weights))
+            expression = _LayerName(f"self.{_joined(access, attribute)}").visit(expression)
             if statement.leaf and re.fullmatch(r"[A-Za-z_]+", attribute):
                 hint = attribute
         x = next((v for v in node.inputs if v is not None), None)
@@ -472,26 +538,97 @@ class _Writer:
             return ""
         return "qkv"[node.inputs.index(value)]
 
-    def hold(self, value: Value, reader: Statement | None, names: _Names, module: Module) -> str:
+    def hold(self, value: Value, reader: Statement | None, making: _Making) -> str:
         """Keep a constant in the module; returns its attribute."""
-        attribute = names.constant(value, reader.node.key if reader is not None else "")
+        path, own = parameter_path(value), making.module.path
+        holder, access = making.module, ""
+        if path[: len(own)] == own and len(path) > len(own):
+            holder, access = making.holder(path[len(own) : -1])
+            attribute = holder.names.take(attribute_name(path[-1]), given=True)
+        else:
+            attribute = holder.names.constant(value, reader.node.key if reader is not None else "")
         form = self.framework.parameter if value.trainable else self.framework.buffer
         shape = list(value.const.shape) if value.const is not None else []
         made = form.format(
             name=attribute, shape=shape, dtype=self.framework.spelling.dtype(value.dtype)
         )
         text = made if "{name}" in form else f"self.{attribute} = {made}"
-        module.members.append(Member(attribute, ast.parse(text).body[0], weights={"": value}))
-        return attribute
+        holder.members.append(Member(attribute, ast.parse(text).body[0], weights={"": value}))
+        return _joined(access, attribute)
 
 
 @dataclass(eq=False)
 class _Making:
-    """A module while its steps are written: the names in it and the constants that it holds."""
+    """A module while its steps are written.
+
+    Attributes:
+        held: The constants that it holds, and where.
+        children: The names in modules that only hold others, by the path from here.
+    """
 
     module: Module
-    names: _Names
     held: dict[Value, str] = field(default_factory=dict)
+    children: dict[Path, set[str]] = field(default_factory=dict)
+
+    def note(self, region: Region) -> None:
+        """Learn what is in the modules that only hold others."""
+        for item in region.items:
+            if isinstance(item, Region) or item.layer is not None:
+                path = (*item.home, _own_name(item))
+                for k, name in enumerate(path):
+                    self.children.setdefault(path[:k], set()).add(name)
+
+    def holder(self, home: Path) -> tuple[Module, str]:
+        """The module at a path from here, made where there is none, and how it is reached."""
+        module, access, names = self.module, "", iter(enumerate(home, 1))
+        for depth, name in names:
+            attribute = name if module.names.numbered else attribute_name(name)
+            known = [m for m in module.members if m.attribute == attribute and m.modules]
+            if known and known[0].listed:
+                access = _joined(access, attribute)
+                _, attribute = next(names, (0, "0"))
+                module = known[0].modules[int(attribute)]
+            elif known:
+                module = known[0].modules[0]
+            else:
+                region = Region(name)
+                inner = Module(region, name, (*module.path, name), _Names(region))
+                inside = self.children.get(home[:depth], home[depth : depth + 1])
+                inner.names.numbered = bool(inside) and all(n.isdigit() for n in inside)
+                attribute = module.names.named(name)
+                module.members.append(Member(attribute, modules=[inner]))
+                module = inner
+            access = _joined(access, attribute)
+        return module, access
+
+
+def _joined(access: str, attribute: str) -> str:
+    """How a member is reached: `blocks[3].conv`."""
+    if attribute.isdigit():
+        return f"{access}[{attribute}]"
+    return f"{access}.{attribute}" if access else attribute
+
+
+def _assignment(attribute: str, text: str) -> ast.stmt:
+    """`self.conv = nn.Conv2d(3, 16, 3)`; what stands in a list has no attribute of its own."""
+    name = f"_{attribute}" if attribute.isdigit() else attribute
+    return ast.parse(f"self.{name} = {text}").body[0]
+
+
+def _own_name(item: Statement | Region) -> str:
+    """What an item is called in the module that holds it."""
+    return item.name if isinstance(item, Region) else item.leaf
+
+
+def _name_in(item: Statement | Region) -> str:
+    """What an item, or the module that holds it, is called in the region."""
+    return item.home[0] if item.home else _own_name(item)
+
+
+def _is_plain_list(region: Region) -> bool:
+    """Whether there is nothing in a region but regions with numbers, in order."""
+    numbers = [i.name for i in region.items if isinstance(i, Region) and not i.home]
+    return bool(numbers) and numbers == [str(k) for k in range(len(region.items))]
 
 
 class _LayerName(ast.NodeTransformer):
@@ -515,29 +652,41 @@ def _feeds(a: Module, b: Module) -> bool:
 
 
 class _Names:
-    """Attribute names of one module: unique, numbered only where there are several of a kind."""
+    """Attribute names of one module: unique, numbered only where there are several of a kind.
+
+    Attributes:
+        given: Names that are the source's, which nothing else gets.
+        numbered: Its members have numbers for names.
+    """
 
     def __init__(self, region: Region) -> None:
         self.taken: set[str] = set()
+        self.given = {name for item in region.items if (name := _name_in(item))}
+        self.numbered = False
         own = [s for i in region.items if isinstance(i, Statement) for s in i.every()]
         self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
         self.numbers: Counter[str] = Counter()
 
-    def take(self, wanted: str) -> str:
+    def take(self, wanted: str, *, given: bool = False) -> str:
         if wanted in RESERVED:
             wanted += "_"
         name, number = wanted, 1
-        while name in self.taken:
+        while name in self.taken or (name in self.given and not given):
             number += 1
             name = f"{wanted}_{number}" if wanted[-1:].isdigit() else f"{wanted}{number}"
         self.taken.add(name)
         return name
 
+    def named(self, name: str) -> str:
+        """The attribute for a name of the source."""
+        return self.take(name if self.numbered else attribute_name(name), given=True)
+
     def layer(self, statement: Statement) -> str:
         assert statement.layer is not None  # noqa: S101 - the caller has looked
         if statement.leaf:
             leaf = statement.leaf
-            return self.take(f"layer{leaf}" if leaf.isdigit() else attribute_name(leaf))
+            plain = leaf.isdigit() and not self.numbered
+            return self.take(f"layer{leaf}", given=True) if plain else self.named(leaf)
         role = statement.layer.role
         if self.roles[role] == 1:
             return self.take(role)
@@ -579,12 +728,13 @@ class _Classes:
         for member in module.members:
             for inner in member.modules:
                 self.collect(inner, found)
-        found.append(module)
+        found += [] if module.is_list else [module]
 
     def form(self, module: Module) -> str:
         """Everything about a module but its sizes."""
         made = [ast.unparse(_Hole().visit(stmt)) for _, stmt in self.made(module)]
-        return "\n".join([",".join(module.forward.parameters), *made, *module.forward.lines])
+        forward = module.forward or Forward([], [])
+        return "\n".join([",".join(forward.parameters), *made, *forward.lines])
 
     def made(self, module: Module) -> list[tuple[str, ast.stmt]]:
         """The statements of a module's constructor, with every default argument written out."""
@@ -637,10 +787,18 @@ class _Classes:
             text = f"{self.framework.module_list}([{calls[0]} for _ in range({len(calls)})])"
         else:
             text = f"{self.framework.module_list}([{', '.join(calls)}])"
-        return ast.parse(f"self.{member.attribute} = {text}").body[0]
+        return _assignment(member.attribute, text)
 
     def construction(self, module: Module) -> str:
         """The call that makes a module: sizes by position, those with a default by name."""
+        if module.is_list:
+            made = {int(m.attribute): m.made or self.inner(m) for m in module.members}
+            # A number that nothing has, as Dropout in inference mode.
+            texts = [
+                ast.unparse(stmt.value) if isinstance(stmt, ast.Assign) else "nn.Identity()"
+                for stmt in (made.get(k) for k in range(max(made) + 1))
+            ]
+            return f"{self.framework.module_list}([{', '.join(texts)}])"
         parameters = self.parameters[module.class_name]
         args = [
             f"{name}={ast.unparse(size)}" if parameters[name].default else ast.unparse(size)
@@ -662,6 +820,8 @@ class _Classes:
         lines += [
             f"        {ast.unparse(self.without_defaults(stmt))}" for _, stmt in statements[0]
         ]
+        if first.forward is None:
+            return "\n".join(lines)
         lines.append("")
         pairs = zip(first.forward.parameters, first.inputs, strict=True)
         arguments = "".join(f", {name}: {self.annotation(value)}" for name, value in pairs)
@@ -669,7 +829,7 @@ class _Classes:
         returned = given[0] if len(given) == 1 else f"tuple[{', '.join(given)}]"
         lines.append(f"    def {self.framework.forward}(self{arguments}) -> {returned}:")
         for k, line in enumerate(first.forward.lines):
-            said = {m.forward.comments[k] for m in group}
+            said = {m.forward.comments[k] for m in group if m.forward is not None}
             comment = said.pop() if len(said) == 1 else ""
             text = f"        {line}  # {comment}"
             # A comment is not worth breaking a line for.

@@ -347,11 +347,35 @@ def _split_key_transposes(graph: Graph) -> None:
         graph.nodes.insert(graph.nodes.index(transpose), first)
 
 
+def _clip_by_numbers(graph: Graph) -> None:
+    """Min(Max(x, 0), 1) -> Clip(x, 0, 1): exporters of some frameworks know no bounds but tensors."""
+    producers, uses = graph.producers(), graph.uses()
+    for node in [n for n in graph.nodes if n.key in ("Max", "Min") and len(n.inputs) == 2]:
+        x, bound = sorted(node.inputs, key=lambda v: v is None or v.const is not None)
+        if x is None or x.rank is None or x.const is not None or bound is None or bound.trainable:
+            continue
+        data = bound.const
+        if data is None or data.size != 1 or data.ndim > x.rank or data.dtype.kind != "f":
+            continue
+        limit = constant(bound.name, data.reshape(()))
+        within = producers.get(x)
+        low: Value | None = limit if node.key == "Max" else None
+        if node.key == "Min" and within is not None and within.key == "Clip":
+            alone = len(uses[x]) == 1 and x not in graph.outputs
+            if alone and len(within.inputs) == 2:
+                x, low = within.inputs
+                graph.nodes.remove(within)
+        node.inputs = [x, low] if node.key == "Max" else [x, low, limit]
+        node.key = "Clip"
+
+
 def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> None:
     """Apply every rule whose replacement is native to the emitter, in place."""
     for node in graph.nodes:
         for inner in subgraphs(node):
             lift(inner, native=native)
+    if native("Clip"):
+        _clip_by_numbers(graph)
     if native("ScaledDotProductAttention"):
         _split_key_transposes(graph)
     for rule in RULES:

@@ -36,7 +36,7 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 INLINED = re.compile(r"^(?:If_\d+_(?:then|else)_branch__|Inline_\d+__|F\d+::)+")
 # Names that exporters make up for constants; anything else that is a float is a parameter.
 MADE_UP = re.compile(
-    r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.",
+    r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.|\.tmp_\d+$",
     re.IGNORECASE,
 )
 # A single number is a parameter only where its name says so.

@@ -5,6 +5,7 @@ identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the 
 branch      If with a known condition         -> the branch taken
 carried     what no round of a loop changes   -> read from outside
 host        Shape arithmetic on known sizes   -> the numbers, known
+filled      Expand of one number              -> ConstantOfShape
 dead        nodes and outputs that nothing reads -> gone
 """
 
@@ -66,6 +67,7 @@ def simplify(graph: Graph) -> None:
                     _narrow_choice(node)
                 elif node.key in LOOPS:
                     _narrow_loop(node, inner)
+            _fill_expanded(inner)
         _number_known_sizes(graph)
         _drop_dead(graph)
 
@@ -128,7 +130,10 @@ def _folded(node: Node, opset: int) -> bool:
 def _is_twin(node: Node) -> bool:
     """Whether this is a parameter of its own: torch's exporter writes equal ones once, and Identity for others."""
     source, out = node.inputs[0], node.output
-    return source is not None and source.trainable and not MADE_UP.search(out.name)
+    if source is None or not source.trainable or MADE_UP.search(out.name):
+        return False
+    # Beside `encoder.weight`, `assign_36` names a step of the computation.
+    return "." in out.name or "." not in source.name
 
 
 def _is_plain(dtype: np.dtype[Any] | None) -> bool:
@@ -244,6 +249,17 @@ def _take_known_branches(graph: Graph) -> None:
             if outer is not None:
                 nodes.append(Node("Identity", [inner], [outer], {}, node.name, node.scope))
     graph.nodes = nodes
+
+
+def _fill_expanded(graph: Graph) -> None:
+    for node in graph.nodes:
+        x, shape = (*node.inputs[:2], None, None)[:2]
+        if node.key != "Expand" or x is None or x.const is None or x.trainable or shape is None:
+            continue
+        length = shape.shape[0] if shape.rank == 1 and shape.shape is not None else None
+        if x.const.size == 1 and isinstance(length, int) and length >= x.const.ndim:
+            node.key, node.inputs = "ConstantOfShape", [shape]
+            node.attributes = {"value": x.const.reshape(1)}
 
 
 def _number_known_sizes(graph: Graph) -> None:

@@ -421,13 +421,22 @@ def saved(framework: str, folder: Path, out: Path, sizes: Mapping[str, tuple[int
     if framework == "onnx":
         return folder / "model.onnx"
     out.mkdir()
-    specs = json.loads((folder / "manifest.json").read_text())["signature"]["inputs"]
-    (out / "specs.json").write_text(json.dumps(specs))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    specs = manifest["signature"]["inputs"]
     wanted = [TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in specs]
     known = {d for spec in specs for d in spec["shape"]}
-    cases = generate_cases(wanted, sizes={k: v for k, v in sizes.items() if k in known})
+    case = generate_cases(wanted, sizes={k: v for k, v in sizes.items() if k in known})[1]
+    # Sizes that the model was verified at: not every model takes any.
+    verified: dict[str, list[int]] = {}
+    for said in manifest["verification"]["cases"]:
+        for spec in specs:
+            for dim, size in zip(spec["shape"], said["inputs"][spec["name"]], strict=True):
+                if isinstance(dim, str):
+                    verified.setdefault(dim, []).append(size)
+    (out / "specs.json").write_text(json.dumps({"inputs": specs, "sizes": verified}))
+    dims = {dim: found[-1] for dim, found in verified.items()}
     # Small integers, which every embedding has.
-    np.savez(out / "in.npz", **cases[1].made_again(highest=2).inputs)
+    np.savez(out / "in.npz", **case.made_again(dims=dims, highest=2).inputs)
     files = [str(folder), str(out / "net"), str(out / "specs.json"), str(out / "in.npz")]
     _done([str(HERE / "export.py"), framework, *files], out, f"{framework} cannot save it")
     return out / f"net{SUFFIX[framework]}"

@@ -1131,6 +1131,9 @@ def Pad(
     if fits and rank in (3, 4, 5) and flat[:4] == [0, 0, 0, 0]:
         inner = [side for pair in reversed(sides[2:]) for side in pair]
         return f"F.pad({x}, {_texts(inner)}, mode={PAD_MODES[mode]!r})"
+    if fits and rank == 2 and flat[:2] == [0, 0] and _holds(x, 1, sides[1]):
+        options = f"mode={PAD_MODES[mode]!r}, data_format='NCL'"
+        return f"F.pad({x}.unsqueeze(1), {_texts(flat[2:])}, {options}).squeeze(1)"
     return f"pad_by_index({x}, {_texts(flat)}, {mode!r})"
 
 

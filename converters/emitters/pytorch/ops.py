@@ -1078,6 +1078,7 @@ def NonMaxSuppression(
 # ***** padding and resizing *****
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+NATIVE_PADS = {"reflect": "reflect", "edge": "replicate"}
 
 
 def Pad(
@@ -1117,8 +1118,21 @@ def Pad(
         return f"F.pad({x}, ({inner}){extra})"
     if mode not in PAD_MODES:
         raise Refusal(f"attribute mode={mode!r}")
+    # The kernels pad all axes but one or two, up to three, and mirror no more than there is.
+    first = next((k for k, pair in enumerate(sides) if pair != (0, 0)), rank)
+    first = min(first, 2, rank - 1)
+    fits = first >= 1 and rank - first <= 3 and x.typed().kind == "f"
+    if mode in NATIVE_PADS and fits and all(_holds(x, k, sides[k]) for k in range(first, rank)):
+        flat = [side for pair in reversed(sides[first:]) for side in pair]
+        return f"F.pad({x}, ({', '.join(map(str, flat))}), mode={NATIVE_PADS[mode]!r})"
     pairs = ", ".join(f"({b}, {e})" for b, e in sides)
     return f"pad_by_index({x}, ({pairs},), {mode!r})"
+
+
+def _holds(x: Operand, axis: int, sides: tuple[int | float | str, ...]) -> bool:
+    """Whether an axis is known to be longer than what is added to each of its sides."""
+    size = (x.shape or ())[axis]
+    return isinstance(size, int) and all(not isinstance(s, str) and 0 <= s < size for s in sides)
 
 
 def Resize(

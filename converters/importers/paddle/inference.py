@@ -35,6 +35,8 @@ def load(device: str = "auto") -> inference.Predictor:
     config.disable_glog_info()
     config.disable_gpu()
     config.switch_ir_optim(False)
+    # Its kernels read less of an operator: the factors of a resize, for one, are refused.
+    config.disable_mkldnn()
     return inference.create_predictor(config)
 
 

@@ -151,4 +151,6 @@ def _renamed(size: Any, called: Mapping[str, str]) -> Any:
     symbols = getattr(size, "value", size)
     if not isinstance(symbols, str):
         return size
+    if symbols in called:
+        return called[symbols]
     return re.sub(r"\w+", lambda found: called.get(found[0], found[0]), symbols)

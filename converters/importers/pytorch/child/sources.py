@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -484,27 +485,35 @@ def _like(value: Any) -> torch.Tensor:
 def _symbols(program: Any, names: Sequence[str]) -> tuple[list[Axes], list[tuple[int, int]]]:
     """The axes of each symbol of a program, and the sizes that it may have."""
     nodes = _placeholders(program)
-    found: dict[str, Axes] = {}
-    derived: set[str] = set()
+    found: dict[Any, Axes] = {}
     for index, name in enumerate(names):
         for axis, size in enumerate(nodes[name].shape):
-            if isinstance(size, int):
-                continue
-            expression = size.node.expr
-            if expression.is_symbol:
-                found.setdefault(str(expression), []).append((index, axis))
-            else:
-                derived |= {str(symbol) for symbol in expression.free_symbols}
+            if not isinstance(size, int):
+                found.setdefault(size.node.expr, []).append((index, axis))
     # A size that is computed from another one changes with it: both stay as they are given.
-    kept = {symbol: axes for symbol, axes in found.items() if symbol not in derived}
-    limits = {str(symbol): limit for symbol, limit in program.range_constraints.items()}
-    return list(kept.values()), [_range(limits.get(symbol)) for symbol in kept]
+    uses = Counter(symbol for size in found for symbol in size.free_symbols)
+    kept = {
+        size: axes
+        for size, axes in found.items()
+        if all(uses[symbol] == 1 for symbol in size.free_symbols) and _multiple(size) is not None
+    }
+    limits = program.range_constraints
+    ranges = [_range(limits.get(next(iter(size.free_symbols))), _multiple(size)) for size in kept]
+    return list(kept.values()), ranges
 
 
-def _range(limit: Any) -> tuple[int, int]:
+def _multiple(size: Any) -> int | None:
+    """What a size is a multiple of: 32 for `32*s0`; None where it is anything else."""
+    factor, symbol = size.as_coeff_Mul()
+    return int(factor) if symbol.is_symbol and factor.is_Integer else None
+
+
+def _range(limit: Any, multiple: int | None) -> tuple[int, int]:
+    factor = multiple or 1
     if limit is None:
-        return 1, LARGEST
-    return int(limit.lower), int(limit.upper) if limit.upper < LARGEST else LARGEST
+        return factor, LARGEST
+    upper = int(limit.upper) * factor if limit.upper < LARGEST else LARGEST
+    return int(limit.lower) * factor, min(upper, LARGEST)
 
 
 def _some(names: Sequence[str]) -> str:
