@@ -19,7 +19,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, or_
+from sqlalchemy import ColumnElement, Engine, func, or_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
@@ -275,6 +275,17 @@ class Access:
             rows = tuple(session.exec(query.order_by(col(AuditLine.id))))
             session.expunge_all()
             return rows
+
+    def last_line(self) -> int:
+        """The number of the newest line of the audit log; 0 where there is none."""
+        with reading(self._engine) as session:
+            return session.exec(select(func.max(AuditLine.id))).one() or 0
+
+    def changed_since(self, line: int) -> set[str]:
+        """The models that were written to after a line of the audit log."""
+        query = select(AuditLine.target).where(col(AuditLine.id) > line)
+        with reading(self._engine) as session:
+            return {target.partition("@")[0] for target in session.exec(query) if "/" in target}
 
     def note(self, who: Identity, action: str, target: str, **details: Any) -> None:
         """Write a line that belongs to no transaction of the catalogue."""

@@ -93,7 +93,7 @@ def _apply(path: Path, manifest: Manifest, registry: Registry, progress: Progres
     problems = []
     for i, artifact in enumerate(manifest.artifacts):
         for j, file in enumerate(artifact.files):
-            if registry.store.has(file.sha256):
+            if registry.store.keep(file.sha256):
                 continue
             if file.source is None:
                 problems.append(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.access import LOCAL, Access, Identity
 from zoo.catalogue import queries
-from zoo.catalogue.engine import database_url, open_engine
+from zoo.catalogue.engine import database_url, open_engine, writing
 from zoo.catalogue.listing import Filter, Sort, models
 from zoo.catalogue.records import (
     ModelDetail,
@@ -76,16 +77,7 @@ class Registry:
             InvalidManifest: A size is not that of the blob.
             Conflict: The version is there with another manifest.
         """
-        files = {file.sha256: file for item in manifest.artifacts for file in item.files}
-        missing = [digest for digest in files if not self.store.has(digest)]
-        if missing:
-            raise MissingBlobs(
-                f"{manifest.reference} names {len(missing)} files that are not in the store, "
-                f"first {files[missing[0]].path} (sha256:{missing[0]})",
-                fix="upload them, then publish again",
-                details={"missing": [f"sha256:{digest}" for digest in missing]},
-            )
-        sizes = {digest: self.store.size(digest) for digest in files}
+        sizes = self._sizes(manifest)
         problems = [
             f"artifacts[{i}].files[{j}].size: expected {sizes[file.sha256]}, got {file.size}"
             for i, artifact in enumerate(manifest.artifacts)
@@ -98,11 +90,34 @@ class Registry:
                 fix="correct the sizes, or leave them out where a source is named",
                 details={"problems": problems},
             )
-        publication = queries.publish(self._engine, manifest.with_sizes(sizes), by=by)
+        publication = queries.publish(
+            self._engine,
+            manifest.with_sizes(sizes),
+            by=by,
+            require=lambda: self._sizes(manifest),
+        )
         # It is published, whatever happens now; what is not written here follows at the first look.
         with suppress(ZooError):
             self.repositories.follow(manifest.name)
         return publication
+
+    def _sizes(self, manifest: Manifest) -> dict[str, int]:
+        """The sizes of a manifest's files, which stay for a while."""
+        files = {file.sha256: file for item in manifest.artifacts for file in item.files}
+        sizes = {}
+        for digest in files:
+            with suppress(NotFound):
+                if self.store.keep(digest):
+                    sizes[digest] = self.store.size(digest)
+        missing = [digest for digest in files if digest not in sizes]
+        if missing:
+            raise MissingBlobs(
+                f"{manifest.reference} names {len(missing)} files that are not in the store, "
+                f"first {files[missing[0]].path} (sha256:{missing[0]})",
+                fix="upload them, then publish again",
+                details={"missing": [f"sha256:{digest}" for digest in missing]},
+            )
+        return sizes
 
     def published(self, manifest: Manifest) -> Publication | None:
         """How this very manifest is published; None if the version is not.
@@ -202,3 +217,20 @@ class Registry:
         if not who.sees_everything:
             self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
         return path
+
+    # For whoever removes what nobody needs
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Until the end nothing is published and nothing is committed; looking is as ever."""
+        with writing(self._engine) as session:
+            session.connection()  # which is what begins the transaction
+            yield
+
+    def published_blobs(self) -> Iterator[str]:
+        """The digests of all files of all versions, some of them often."""
+        return queries.published_blobs(self._engine)
+
+    def published_among(self, digests: Sequence[str]) -> set[str]:
+        """Those that a version names."""
+        return queries.published_among(self._engine, digests)

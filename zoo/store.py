@@ -62,6 +62,14 @@ class Store:
         """Whether the blob is there."""
         return self._place(sha256).is_file()
 
+    def keep(self, sha256: str) -> bool:
+        """Whether the blob is there; it then counts as new, so that it stays for whoever relies on it."""
+        place = self._place(sha256)
+        with explained(place), suppress(FileNotFoundError):
+            os.utime(place)
+            return True
+        return False
+
     def size(self, sha256: str) -> int:
         """Length of a blob in bytes.
 
@@ -93,7 +101,7 @@ class Store:
             NoSpace: The disk is full; nothing was kept.
         """
         place = self._place(sha256)
-        if place.is_file():
+        if self.keep(sha256):
             return place
         temporary = self._temporary / f"{sha256[:16]}-{os.getpid()}-{secrets.token_hex(8)}"
         with explained(temporary), _removed_on_failure(temporary):
@@ -118,6 +126,7 @@ class Store:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.chmod(0o444)
+            os.utime(path)
             self._rename(path, place)
         return place
 
@@ -133,6 +142,35 @@ class Store:
     def remove(self, sha256: str) -> None:
         """Forget a blob, for one that is corrupt."""
         self._place(sha256).unlink(missing_ok=True)
+
+    def rested(self, since: float) -> Iterator[tuple[str, int]]:
+        """Blobs that nobody has written or relied on anew for a while: digest and length.
+
+        Args:
+            since: Seconds since 1970.
+        """
+        for digest in self:
+            with suppress(FileNotFoundError):
+                found = self._place(digest).stat()
+                if found.st_mtime < since:
+                    yield digest, found.st_size
+
+    def remove_rested(self, sha256: str, since: float) -> bool:
+        """Remove a blob, unless somebody has relied on it meanwhile.
+
+        Args:
+            sha256: The digest.
+            since: Seconds since 1970, as for `rested`.
+
+        Returns:
+            Whether it was removed.
+        """
+        place = self._place(sha256)
+        with explained(place), suppress(FileNotFoundError):
+            if place.stat().st_mtime < since:
+                place.unlink()
+                return True
+        return False
 
     def __iter__(self) -> Iterator[str]:
         """The digests of all blobs, in order."""

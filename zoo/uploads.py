@@ -107,7 +107,7 @@ class Uploads:
             NoSpace: The disk has not so many bytes left.
         """
         digest = parse_digest(sha256)
-        if self._store.has(digest):
+        if self._store.keep(digest):
             return None
         if size > self._largest:
             raise TooLarge(
@@ -195,6 +195,12 @@ class Uploads:
                         self._remove(part.stem)
                     removed += 1
         return removed
+
+    def __iter__(self) -> Iterator[Upload]:
+        """All that have begun and have not ended."""
+        for state in sorted(self._root.glob("*.json")):
+            with suppress(NotFound):
+                yield self._read(state.stem)
 
     def _finish(self, upload: Upload) -> None:
         try:

@@ -118,7 +118,7 @@ def _operation(zoo: Registry, key: str, value: dict[str, Any]) -> Operation:
         return Addition(path, kept(zoo, path, value))
     if key == "lfsFile":
         digest = parse_digest(text(value, "oid"))
-        if not zoo.store.has(digest):
+        if not zoo.store.keep(digest):
             raise MissingBlobs(
                 f"{path}: sha256:{digest} has not been uploaded", fix="upload it, then commit again"
             )

@@ -74,7 +74,7 @@ async def verify(zoo: Zoo, who: Who, org: str, repo: str, request: Request) -> R
     """Whether a file has arrived."""
     digest = parse_digest(text(await json_body(request), "oid"))
     await run_in_threadpool(zoo.access.require, who, Role.WRITE, f"{org}/{repo}")
-    if not zoo.store.has(digest):
+    if not zoo.store.keep(digest):
         raise MissingBlobs(f"sha256:{digest} has not arrived", fix="send it again")
     return JSONResponse({}, media_type=MEDIA_TYPE)
 

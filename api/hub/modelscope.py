@@ -236,6 +236,6 @@ def _operation(zoo: Registry, item: dict[str, Any]) -> Operation:
             raise InvalidReference(f"{path} is too large for a commit", fix="upload it (type lfs)")
         return Addition(path, kept(zoo, path, item))
     digest = parse_digest(text(item, "sha256"))
-    if not zoo.store.has(digest):
+    if not zoo.store.keep(digest):
         raise MissingBlobs(f"{path}: sha256:{digest} has not been uploaded", fix="upload it first")
     return Addition(path, digest)

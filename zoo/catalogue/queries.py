@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from sqlalchemy import Engine
@@ -19,7 +20,11 @@ from zoo.reference import LATEST, latest_version, print_digest, shown, version_o
 
 
 def publish(
-    engine: Engine, manifest: Manifest, now: datetime | None = None, by: Identity = LOCAL
+    engine: Engine,
+    manifest: Manifest,
+    now: datetime | None = None,
+    by: Identity = LOCAL,
+    require: Callable[[], object] = lambda: None,
 ) -> Publication:
     """Add a version to the catalogue, in one transaction.
 
@@ -28,6 +33,7 @@ def publish(
         manifest: With the size of every file.
         now: When; the present by default.
         by: Who publishes.
+        require: Raises if a file is not there any more, now that nobody else can remove any.
 
     Returns:
         The publication; `created` is False if the very same version was there.
@@ -40,6 +46,7 @@ def publish(
         model, found = _same(session, manifest)
         if found is not None:
             return _publication(manifest, found, created=False)
+        require()
         added = _add(session, model, manifest, when)
         log(session, by, "version.publish", manifest.reference, digest=added.digest)
         return _publication(manifest, added, created=True)
@@ -110,6 +117,18 @@ def is_published(engine: Engine, sha256: str) -> bool:
     """Whether a published version needs this blob."""
     with reading(engine) as session:
         return session.exec(select(File.id).where(File.sha256 == sha256)).first() is not None
+
+
+def published_blobs(engine: Engine) -> Iterator[str]:
+    """The digests of all files of all versions, some of them often."""
+    with reading(engine) as session:
+        yield from session.exec(select(File.sha256).execution_options(yield_per=10_000))
+
+
+def published_among(engine: Engine, digests: Sequence[str]) -> set[str]:
+    """Those of some digests that a version names."""
+    with reading(engine) as session:
+        return set(session.exec(select(File.sha256).where(col(File.sha256).in_(digests))))
 
 
 def models_with(engine: Engine, sha256: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from converters.errors import ConversionError
 from zoo import present
-from zoo.cli import convert, demo, jobs, models, serve, token
+from zoo.cli import convert, demo, jobs, models, operations, serve, token
 from zoo.cli.common import root
 from zoo.errors import ZooError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     "PaddlePaddle, MindSpore and ONNX.",
 )
 app.callback()(root)
-for family in (demo, convert, models, jobs, serve, token):
+for family in (demo, convert, models, jobs, serve, token, operations):
     family.add_to(app)
 
 

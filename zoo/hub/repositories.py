@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func
 from sqlalchemy import delete as delete_rows
 from sqlmodel import Session, col, select
 
@@ -30,7 +30,7 @@ from zoo.catalogue.tables import (
     Version,
     caseless,
 )
-from zoo.errors import Conflict, InvalidReference, NotFound, TooLarge
+from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
 from zoo.hub import card, listing
 from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
 from zoo.hub.records import (
@@ -358,6 +358,7 @@ class Repositories:
         with writing(self._engine) as session:
             row = _repository(session, name)
             head = _branch(session, row, branch)
+            self._require(added)
             if parent is not None and parent != head.id:
                 raise Conflict(
                     f"{branch} of {name} is at {head.id}, not at {parent}: somebody has committed",
@@ -435,8 +436,19 @@ class Repositories:
             _set_ref(session, head.repository, kind, ref, head.commit.id)
             log(session, by, f"{kind}.create", f"{name}@{ref}", commit=head.commit.id)
 
+    def _require(self, digests: Iterable[str]) -> None:
+        """Refuse bytes that are not there; within a transaction, nobody removes them until its end."""
+        missing = [digest for digest in digests if not self._store.keep(digest)]
+        if missing:
+            raise MissingBlobs(
+                f"sha256:{missing[0]} is not in the store",
+                fix="upload it again, then commit",
+                details={"missing": [f"sha256:{digest}" for digest in missing]},
+            )
+
     def _sized(self, addition: Addition) -> Entry:
         _require_path(addition.path)
+        self._require([addition.sha256])
         size = self._store.size(addition.sha256)
         if size > LARGEST_FILE:
             raise TooLarge(
@@ -475,6 +487,37 @@ class Repositories:
             )
         if not gone:
             raise EntryNotFound(f"{row.name} has no {shown(what.path)} to delete")
+
+    # For whoever removes what nobody needs
+
+    def blobs(self, names: Iterable[str] | None = None) -> Iterator[str]:
+        """The digests of all files in all commits, some of them often.
+
+        Args:
+            names: Of these repositories only.
+        """
+        query = select(Commit.tree).distinct()
+        if names is not None:
+            query = query.join(Repository, col(Repository.id) == Commit.repository_id).where(
+                col(Repository.name).in_(list(names))
+            )
+        with reading(self._engine) as session:
+            yield from _blobs_of(session, set(session.exec(query)))
+
+    def last_commit(self) -> int:
+        """The number of the newest commit of all; 0 where there is none."""
+        with reading(self._engine) as session:
+            return session.exec(select(func.max(Commit.number))).one() or 0
+
+    def committed_since(self, number: int) -> set[str]:
+        """The repositories that have commits after one."""
+        query = (
+            select(Repository.name)
+            .join(Commit, col(Commit.repository_id) == Repository.id)
+            .where(col(Commit.number) > number)
+        )
+        with reading(self._engine) as session:
+            return set(session.exec(query))
 
     # What follows from published versions
 
@@ -779,6 +822,19 @@ def _list(session: Session, folder: Directory, *, recursive: bool) -> Iterable[E
 def _files(session: Session, root: str) -> dict[str, Entry]:
     found = _list(session, Directory("", root), recursive=True)
     return {item.path: item for item in found if isinstance(item, Entry)}
+
+
+def _blobs_of(session: Session, roots: set[str]) -> Iterator[str]:
+    seen, left = set(roots), list(roots)
+    while left:
+        some, left = left[:500], left[500:]
+        for text in session.exec(select(Tree.entries).where(col(Tree.id).in_(some))):
+            for item in json.loads(text).values():
+                if len(item) > 1:
+                    yield item[1]
+                elif item[0] not in seen:
+                    seen.add(item[0])
+                    left.append(item[0])
 
 
 def _require_path(path: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, Connection, delete, insert, select, update
+from sqlalchemy import URL, Connection, delete, insert, select, text, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -74,6 +74,7 @@ class Jobs:
         manifest = submission.manifest
         self._check(submission)
         with self._writing() as session:
+            self._require_files(manifest)
             query = select(tables.job).where(
                 tables.job.c.name == manifest.name,
                 tables.job.c.version == manifest.version,
@@ -400,6 +401,21 @@ class Jobs:
         with self._writing() as session:
             _change(session, job_id, hook_after=None)
 
+    # ---- for whoever removes what nobody needs
+
+    @contextmanager
+    def needed(self) -> Iterator[frozenset[str]]:
+        """The digests of files of jobs that may still be run; until the end no other job is submitted."""
+        query = select(tables.job.c.submission).where(tables.job.c.state != "succeeded")
+        with self._writing() as session:
+            if self._engine.dialect.name == "postgresql":
+                session.execute(text("LOCK TABLE job IN SHARE ROW EXCLUSIVE MODE"))
+            submissions = [
+                Submission.model_validate_json(found) for found in session.execute(query).scalars()
+            ]
+            artifacts = (item for found in submissions for item in found.manifest.artifacts)
+            yield frozenset(file.sha256 for artifact in artifacts for file in artifact.files)
+
     # ---- within
 
     def _check(self, submission: Submission) -> None:
@@ -409,17 +425,7 @@ class Jobs:
                 f"artifacts: expected one, the source, got {len(manifest.artifacts)}",
                 fix="leave out the forms that are to be made",
             )
-        missing = [
-            file.sha256
-            for file in manifest.artifacts[0].files
-            if file.source is None and not self.registry.store.has(file.sha256)
-        ]
-        if missing:
-            raise MissingBlobs(
-                f"{manifest.reference} names {len(missing)} files that are not in the store",
-                fix="upload them, then submit again",
-                details={"missing": [f"sha256:{digest}" for digest in missing]},
-            )
+        self._require_files(manifest)
         for file in manifest.artifacts[0].files:
             # What the server's own disk or network holds is not for submitters to name.
             if file.source is not None and not file.source.startswith("pypi:"):
@@ -429,6 +435,19 @@ class Jobs:
                 )
         if submission.webhook is not None:
             require_allowed(submission.webhook, self.settings)
+
+    def _require_files(self, manifest: Manifest) -> None:
+        missing = [
+            file.sha256
+            for file in manifest.artifacts[0].files
+            if file.source is None and not self.registry.store.keep(file.sha256)
+        ]
+        if missing:
+            raise MissingBlobs(
+                f"{manifest.reference} names {len(missing)} files that are not in the store",
+                fix="upload them, then submit again",
+                details={"missing": [f"sha256:{digest}" for digest in missing]},
+            )
 
     def _is_published(self, manifest: Manifest) -> bool:
         try:

@@ -86,7 +86,7 @@ def _fetch(work: Work) -> str:
     """Files that name a source come into the store."""
     registry, folder = work.jobs.registry, work.fresh()
     for number, file in enumerate(work.source.files):
-        if registry.store.has(file.sha256) or file.source is None:
+        if registry.store.keep(file.sha256) or file.source is None:
             continue
         found = fetch_source(
             file.source,
@@ -175,7 +175,7 @@ def _publish(work: Work) -> str:
         manifest = manifest.model_copy(update={"artifacts": (work.source, *manifest.artifacts)})
     store = work.jobs.registry.store
     for file in files:
-        if not store.has(file.sha256):
+        if not store.keep(file.sha256):
             store.adopt(file.path, file.sha256)
     return work.jobs.registry.publish(manifest, by=work.jobs.submitter(work.job_id)).digest
 
