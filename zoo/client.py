@@ -26,7 +26,14 @@ from httpx_sse import EventSource
 from zoo.download import Download
 from zoo.errors import Conflict, DigestMismatch, InvalidManifest, NotFound, ServerUnavailable
 from zoo.jobs.records import ENDED, Job
-from zoo.manifest import FRAMEWORKS, Artifact, Manifest, parse_manifest, validate_manifest
+from zoo.manifest import (
+    FRAMEWORKS,
+    Artifact,
+    ConvertedFrom,
+    Manifest,
+    parse_manifest,
+    validate_manifest,
+)
 from zoo.reference import LATEST, Reference, parse_reference
 from zoo.settings import Settings
 from zoo.store import explained, file_digest
@@ -535,6 +542,10 @@ def _read_artifact(folder: Path) -> tuple[dict[str, Any], list[Upload], dict[str
             f"{path}: expected an object of fields", fix="convert the model again"
         )
     fields = {name: said[name] for name in REPEATED if said.get(name) is not None}
+    if isinstance(said.get("source"), dict):
+        # Which routes were tried on the way to the graph stays in the artifact's own manifest.
+        known = ConvertedFrom.model_fields
+        fields["source"] = {name: said["source"].get(name) for name in known}
     uploads = []
     for file in sorted(folder.rglob("*")):
         if file.is_symlink():

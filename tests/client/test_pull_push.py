@@ -190,6 +190,19 @@ def test_a_directory_without_artifacts_cannot_be_pushed(
         client.push(source, head("client/list"))
 
 
+def test_what_was_converted_from_another_framework_is_pushed(
+    server: Any, connect: Any, conversion: Any, head: Any
+) -> None:
+    origin = {"format": "paddle-program", "sha256": "0" * 64}
+    tried = {"framework": "paddle", "routes": [{"route": "read", "dynamic": "all"}]}
+    made = conversion(seed=11, size=1, source=origin | tried, route=["paddle", "onnx", "pytorch"])
+    client = connect(server.url)
+    (artifact,) = client.push(made, head("client/from-paddle")).artifacts
+    assert artifact.source is not None
+    assert artifact.source.model_dump() == origin
+    assert artifact.route == ("paddle", "onnx", "pytorch")
+
+
 @pytest.mark.parametrize(
     ("reference", "framework", "said", "fix"),
     [
