@@ -13,11 +13,18 @@ from api import problems
 from api.hub.app import create_hub
 from api.hub.door import Door
 from api.limits import BodyLimit
+from api.pages import catalogue, session, site, viewer
+from api.pages import jobs as job_pages
+from api.pages import models as model_pages
+from api.pages.problems import ReadableProblems
+from api.pages.security import SecurityHeaders
 from api.routes import artifacts, blobs, health, jobs, models, uploads, versions
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
 ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, health)
+# Models come last: `/org/model` is whatever nothing else is.
+PAGES = (site, session, catalogue, job_pages, viewer, model_pages)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.
 
 Bytes are named by their SHA-256 and never change; neither does a published version. Every error is
@@ -45,9 +52,11 @@ def create_app(registry: Registry) -> FastAPI:
     app.state.jobs = Jobs(registry)
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for resource in ROUTERS:
+    for resource in (*ROUTERS, *PAGES):
         app.include_router(resource.router)
+    app.add_middleware(ReadableProblems)
     app.add_middleware(Door, hub=create_hub(registry), public=registry.settings.public)
+    app.add_middleware(SecurityHeaders)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says
     return app
 

@@ -28,8 +28,17 @@ FrameworkName = Annotated[
 ]
 
 
+# What a browser keeps of a token once somebody has signed in on a page.
+COOKIE = "polyzoo_token"
+
+
 def secret_of(request: Request) -> str | None:
-    """The token that a request shows: as a bearer, or as the password of Basic, as git programs do."""
+    """The token that a request shows: as a bearer, or as the password of Basic, as git programs do.
+
+    A browser's cookie is good for reading only, since other sites can make a browser send a form.
+    """
+    if "authorization" not in request.headers and request.method in ("GET", "HEAD"):
+        return request.cookies.get(COOKIE) or None
     scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return value.strip() or None
@@ -46,7 +55,13 @@ def identity(request: Request, zoo: Zoo) -> Identity:
     return zoo.access.identify(secret_of(request))
 
 
+def visitor(request: Request, zoo: Zoo) -> Identity:
+    """Whoever sends a form of a page; the route must make sure that the page was ours."""
+    return zoo.access.identify(secret_of(request) or request.cookies.get(COOKIE))
+
+
 Who = Annotated[Identity, Depends(identity)]
+Visitor = Annotated[Identity, Depends(visitor)]
 
 
 def permitted(request: Request, zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:

@@ -60,7 +60,7 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        if "authorization" in headers:
+        if "authorization" in headers or "cookie" in headers:
             # Caches that others share must not keep what one was allowed to see.
             kept = self._common["Cache-Control"].replace("public", "private")
             self._common["Cache-Control"] = kept

@@ -48,6 +48,7 @@ class Door:
             await self._hub(inner, receive, send)
         elif prefix:
             inner = {**scope, "path": unquote(path), "raw_path": path.encode("latin-1")}
+            inner["hub_prefix"] = prefix
             await self._app(inner, receive, send)
         else:
             await self._app(scope, receive, send)

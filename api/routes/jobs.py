@@ -34,7 +34,7 @@ TheJobs = Annotated[Jobs, Depends(_jobs)]
 JobId = Annotated[str, Path(description="Id of the job.", max_length=64)]
 
 
-def _permitted(request: Request, jobs: TheJobs, who: Who, job: JobId) -> None:
+def may(request: Request, jobs: TheJobs, who: Who, job: JobId) -> None:
     """A job is as private as the model that it makes."""
     role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
     found = jobs.get(job)
@@ -44,7 +44,7 @@ def _permitted(request: Request, jobs: TheJobs, who: Who, job: JobId) -> None:
         raise unknown(job) from None
 
 
-MAY = [Depends(_permitted)]
+MAY = [Depends(may)]
 
 
 class JobPage(BaseModel):
@@ -82,10 +82,11 @@ def list_jobs(
 ) -> JobPage:
     """Jobs of models that whoever asks may see, the newest first."""
     found = jobs.list(state=state, name=name, limit=limit)
-    return JobPage(items=tuple(job for job in found if _is_visible(jobs, who, job)))
+    return JobPage(items=tuple(job for job in found if is_visible(jobs, who, job)))
 
 
-def _is_visible(jobs: Jobs, who: Identity, job: Job) -> bool:
+def is_visible(jobs: Jobs, who: Identity, job: Job) -> bool:
+    """Whether somebody may see a job."""
     try:
         jobs.registry.access.require(who, Role.READ, job.name)
     except (NotFound, Unauthorized, Forbidden):

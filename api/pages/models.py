@@ -1,0 +1,169 @@
+"""A model: its forms, the evidence, the lineage, the licence, the card."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import PurePosixPath
+
+from fastapi import APIRouter, Request
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from api.dependencies import Model, Org, Who, Zoo
+from api.pages import drawings, licences, text, viewer
+from api.pages.names import FORMS
+from api.pages.site import page, root_of
+from zoo.access import Identity, Role
+from zoo.catalogue.records import ModelDetail, VersionDetail
+from zoo.errors import InvalidReference, NotFound, ZooError
+from zoo.hub.card import write_card
+from zoo.hub.objects import Entry
+from zoo.hub.refs import MAIN
+from zoo.hub.repositories import README
+from zoo.manifest import Artifact
+from zoo.reference import LATEST, shown
+from zoo.registry import Registry
+
+router = APIRouter(include_in_schema=False)
+MOST_FILES = 200
+MOST_SOURCES = 2
+
+
+@router.get("/models/{org}/{model}")
+@router.get("/models/{org}/{model}/{version}")
+@router.get("/models/{org}/{model}/{version}/{framework}")
+def show_model(
+    zoo: Zoo,
+    who: Who,
+    request: Request,
+    org: Org,
+    model: Model,
+    version: str = LATEST,
+    framework: str | None = None,
+) -> Response:
+    """A version of a model, and its form for one framework."""
+    name = f"{org}/{model}"
+    zoo.access.require(who, Role.READ, name)
+    found = _published(zoo, name, version)
+    if found is None:
+        return _uploaded(zoo, who, request, name)
+    detail, release = found
+    forms = {key: made for key in FORMS if (made := release.manifest.artifact(key))}
+    chosen = framework or next(iter(forms))
+    if chosen not in forms:
+        raise NotFound(f"{release.manifest.reference} has no form for {shown(chosen)}")
+    artifact = forms[chosen]
+    report = artifact.verification
+    rows = drawings.rows(report) if report is not None else ()
+    visible = rows[: drawings.MOST_ROWS]
+    return page(
+        request,
+        "model.html",
+        who=who,
+        model=detail,
+        release=release,
+        manifest=release.manifest,
+        private=zoo.access.is_private(name),
+        latest=release.version == detail.latest,
+        forms=forms,
+        artifact=artifact,
+        files=artifact.files[:MOST_FILES],
+        sources=_sources(zoo, artifact),
+        report=report,
+        reference_of_others=any(
+            form.verification is not None and form.verification.reference == chosen
+            for form in forms.values()
+        ),
+        rows=visible,
+        more_rows=len(rows) - len(visible),
+        plot=drawings.error_plot(report, visible) if report is not None else None,
+        lineage=drawings.lineage(release.manifest),
+        box=(drawings.BOX_WIDTH, drawings.BOX_HEIGHT),
+        licences=licences.summaries(release.manifest.licence),
+        card=_card(zoo, who, release),
+        graph=viewer.graph_of(release.manifest),
+    )
+
+
+@router.get("/models/{org}/{model}/{version}/onnx/graph")
+def show_graph(
+    zoo: Zoo, who: Who, request: Request, org: Org, model: Model, version: str
+) -> Response:
+    """The graph of the network, in a viewer."""
+    name = f"{org}/{model}"
+    zoo.access.require(who, Role.READ, name)
+    release = zoo.version(name, version)
+    graph = viewer.graph_of(release.manifest)
+    if graph is None:
+        raise NotFound(f"{release.manifest.reference} has no graph that can be shown here")
+    return page(
+        request, "graph.html", who=who, release=release, manifest=release.manifest, graph=graph
+    )
+
+
+@router.get("/{org}/{model}")
+@router.get("/{org}/{model}/tree/{rest:path}")
+@router.get("/{org}/{model}/commit/{rest:path}")
+def hub_address(zoo: Zoo, who: Who, request: Request, org: Org, model: Model) -> Response:
+    """The address that hub clients print for a model leads to its page."""
+    name = f"{org}/{model}"
+    try:
+        zoo.access.require(who, Role.READ, name)
+        zoo.repositories.info(name, who)
+    except (NotFound, InvalidReference):
+        raise HTTPException(404) from None
+    return RedirectResponse(f"{root_of(request, zoo.settings)}/models/{name}", 307)
+
+
+def _published(zoo: Registry, name: str, version: str) -> tuple[ModelDetail, VersionDetail] | None:
+    """A model and a version of it; None where hub clients have uploaded files and nothing more."""
+    try:
+        return zoo.model(name), zoo.version(name, version)
+    except NotFound:
+        if version != LATEST:
+            raise
+        return None
+
+
+def _uploaded(zoo: Registry, who: Identity, request: Request, name: str) -> Response:
+    info = zoo.repositories.info(name, who)
+    _, files = zoo.repositories.files(name, MAIN, who)
+    entry = files.get(README)
+    return page(
+        request,
+        "repository.html",
+        who=who,
+        info=info,
+        files=list(files.values())[:MOST_FILES],
+        count=len(files),
+        card=None if entry is None else _readable(zoo, entry),
+    )
+
+
+def _sources(zoo: Registry, artifact: Artifact) -> list[tuple[str, Markup | None]]:
+    """The Python files of an artifact, the model's before the script that runs it."""
+    files = [file for file in artifact.files if PurePosixPath(file.path).suffix == ".py"]
+    files.sort(key=lambda file: file.path == artifact.inference)
+    found = []
+    for file in files[:MOST_SOURCES]:
+        with zoo.store.open(file.sha256) as content:
+            found.append((file.path, text.source(content)))
+    return found
+
+
+def _card(zoo: Registry, who: Identity, release: VersionDetail) -> Markup | None:
+    """The card that somebody wrote; the one that we make of the manifest says nothing new."""
+    try:
+        _, entry = zoo.repositories.entry(release.name, MAIN, README, who)
+    except ZooError:
+        return None
+    ours = hashlib.sha256(write_card(release.manifest)).hexdigest()
+    if not isinstance(entry, Entry) or entry.sha256 == ours:
+        return None
+    return _readable(zoo, entry)
+
+
+def _readable(zoo: Registry, entry: Entry) -> Markup:
+    with zoo.store.open(entry.sha256) as file:
+        return text.card(file.read(text.LARGEST_CARD))
