@@ -18,7 +18,8 @@ Data = Annotated[Path | None, typer.Option(help="Directory of the zoo.", show_de
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("gc")(gc)
+    for verb in (gc, backup, restore):
+        app.command(verb.__name__)(verb)
 
 
 def gc(
@@ -57,9 +58,65 @@ def gc(
     print(f"{verb} {len(found.digests)} blobs, {present.size(found.size)}; {found.kept} stay")
 
 
+def backup(
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="Directory to make, or a file whose name ends in .tar.", metavar="TARGET"
+        ),
+    ],
+    data: Data = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy blobs even where hard links are possible.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Save the whole zoo as it is now; it may be in use. An older backup at TARGET is replaced."""
+    from zoo.backup import backup as save
+    from zoo.registry import Registry
+
+    given = options(context)
+    place = data or given.data
+    _require_zoo(place)
+    found = save(Registry(place, given.settings), target, link=not copy)
+    if json:
+        document = {"backup": str(target), "blobs": found.blobs, "bytes": found.size}
+        present.document({**document, "linked": found.linked})
+    else:
+        print(f"{target}: {found.blobs} blobs, {present.size(found.size)}")
+
+
+def restore(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="What `zoo backup` has made.", metavar="BACKUP")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Make a zoo of a backup, in a directory that is empty or not there; every byte is checked."""
+    from zoo.backup import restore as bring_back
+
+    given = options(context)
+    place = data or given.data
+    found = bring_back(source, place, given.settings)
+    if json:
+        present.document({"data": str(place), "blobs": found.blobs, "bytes": found.size})
+    else:
+        print(f"{place}: {found.blobs} blobs, {present.size(found.size)}")
+
+
+def _require_zoo(data: Path) -> None:
+    from zoo.errors import NotFound
+
+    if not (data / "blobs").is_dir():
+        raise NotFound(f"there is no zoo in {data}", fix="name its directory with --data")
+
+
 def _jobs(context: typer.Context, data: Path | None) -> Jobs:
     from zoo.jobs.jobs import Jobs
     from zoo.registry import Registry
 
     given = options(context)
-    return Jobs(Registry(data or given.data, given.settings))
+    place = data or given.data
+    _require_zoo(place)
+    return Jobs(Registry(place, given.settings))

@@ -416,6 +416,21 @@ class Jobs:
             artifacts = (item for found in submissions for item in found.manifest.artifacts)
             yield frozenset(file.sha256 for artifact in artifacts for file in artifact.files)
 
+    def restart(self) -> None:
+        """Begin anew what was under way when a copy of this zoo was made; no worker is alive here."""
+        query = select(tables.job).where(tables.job.c.state.in_(["running", "publishing"]))
+        with self._writing() as session:
+            session.execute(delete(tables.worker))
+            for row in session.execute(query).mappings().all():
+                try:
+                    published = self.registry.version(row["name"], row["version"]).digest
+                except NotFound:
+                    changes = {"state": "queued", "round": row["round"] + 1, "owner": None}
+                    _change(session, row["id"], **changes)
+                    _tell(session, row["id"], "state", {"state": "queued"})
+                else:
+                    self._end(session, row, "succeeded", published=published)
+
     # ---- within
 
     def _check(self, submission: Submission) -> None:

@@ -1,0 +1,328 @@
+"""Copies of a whole zoo, taken while it is in use, and zoos made of them.
+
+A copy is a directory like that of a zoo: the databases as they were at one moment (SQLite's online backup),
+and every blob that they name, as a hard link where that is possible. It is made beside its place and
+renamed, so that it is there whole or not at all. A `.tar` has the same files.
+
+Jobs are copied first, so a job that the copy says has ended has its version in the copy too. What they were
+doing is not copied: restored, they begin anew, unless their version is there. Unfinished uploads and the
+chunks of hub clients are not copied; clients send them again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from zoo.access import LOCAL
+from zoo.catalogue.engine import EMBEDDED
+from zoo.errors import Conflict, NotFound, NotSupported, ZooError
+from zoo.jobs.jobs import Jobs
+from zoo.registry import Registry
+from zoo.settings import Settings
+from zoo.store import Store, explained, sync_directory
+
+SCHEMA = 1
+HEAD, CATALOGUE, JOBS = "backup.json", "zoo.db", "jobs.db"
+DATABASES = (JOBS, CATALOGUE)
+# What was deleted and cleared away between the copy of the databases and that of the blobs.
+ATTEMPTS = 3
+
+
+class InvalidBackup(ZooError):
+    """A file or a directory is no copy of a zoo, or not a whole one."""
+
+    status, http, code, title = 5, 422, "invalid-backup", "The backup cannot be read"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is in a copy.
+
+    Attributes:
+        blobs: How many.
+        size: Bytes of all of them.
+        linked: How many of them share their bytes with the zoo.
+    """
+
+    blobs: int
+    size: int
+    linked: int = 0
+
+
+def backup(registry: Registry, target: Path, *, link: bool = True) -> Summary:
+    """Copy a zoo; it may be in use.
+
+    Args:
+        registry: The zoo.
+        target: A directory, or a file whose name ends in `.tar`; a copy that is there is replaced.
+        link: Whether blobs may be hard links, which cost no space and share the fate of the disk.
+
+    Raises:
+        Conflict: Something else is there, or another copy is being made there.
+        NotSupported: The databases are elsewhere.
+    """
+    settings = registry.settings
+    if any(
+        secret.get_secret_value() not in EMBEDDED
+        for secret in (settings.database, settings.jobs_database)
+    ):
+        raise NotSupported(
+            "the databases of this zoo are on a server of their own",
+            fix="save them with pg_dump, then copy the blobs: docs/operations.md",
+        )
+    target = target.absolute()
+    _require_replaceable(target)
+    with explained(target), _alone(target):
+        for attempt in range(1, ATTEMPTS + 1):
+            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial.", dir=target.parent))
+            try:
+                return _copied(registry, target, scratch, link)
+            except NotFound:
+                if attempt == ATTEMPTS:
+                    raise
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def restore(source: Path, data: Path, settings: Settings) -> Summary:
+    """Make a zoo of a copy; every byte is checked.
+
+    Args:
+        source: What `backup` has made.
+        data: Directory of the new zoo; it must not be there, or be empty.
+        settings: Limits.
+
+    Raises:
+        Conflict: There is a zoo already.
+        InvalidBackup: The copy is none, or is not whole.
+        DigestMismatch: A blob of the copy has other bytes than its name says.
+    """
+    data = data.absolute()
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise Conflict(
+            f"{data} is there and not empty", fix="name another directory, or move that one away"
+        )
+    with explained(data):
+        data.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{data.name}.partial.", dir=data.parent))
+        try:
+            found = _restored(source, scratch / "zoo", settings)
+            if data.exists():
+                data.rmdir()
+            (scratch / "zoo").rename(data)
+            sync_directory(data.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return found
+
+
+def _copied(registry: Registry, target: Path, scratch: Path, link: bool) -> Summary:
+    made = scratch / "new"
+    made.mkdir(mode=0o700)
+    for name in DATABASES:
+        _copy_database(registry.data / name, made / name)
+    zoo = Registry(made, Settings())
+    jobs = Jobs(zoo)
+    needed = set(_needed(jobs, registry.store))
+    size = sum(registry.store.size(digest) for digest in needed)
+    pack = target.suffix == ".tar"
+    linked = 0
+    for digest in () if pack else sorted(needed):
+        linked += _bring(registry, zoo, digest, link)
+    _close(jobs, made)
+    summary = Summary(len(needed), size, linked)
+    head = {"schema": SCHEMA, "created_at": int(time.time()), **asdict(summary)}
+    (made / HEAD).write_text(json.dumps(head) + "\n", encoding="utf-8")
+    if pack:
+        packed = scratch / "new.tar"
+        _pack(registry, made, sorted(needed), packed)
+        packed.replace(target)
+    else:
+        if target.exists():
+            target.rename(scratch / "old")
+        made.rename(target)
+    sync_directory(target.parent)
+    return summary
+
+
+def _restored(source: Path, data: Path, settings: Settings) -> Summary:
+    data.mkdir()
+    names = set()
+    with _contents(source) as files:
+        for name, file in files:
+            if name in DATABASES:
+                names.add(name)
+                with (data / name).open("xb") as copy:
+                    shutil.copyfileobj(file, copy)
+                    os.fsync(copy.fileno())
+    if names != set(DATABASES):
+        raise _invalid(source, f"it has no {', '.join(sorted(set(DATABASES) - names))}")
+    embedded = settings.model_copy(update={"data": data, **_embedded()})
+    zoo = Registry(data, embedded)
+    jobs = Jobs(zoo)
+    needed, count, size = set(_needed(jobs)), 0, 0
+    with _contents(source) as files:
+        for name, file in files:
+            digest = "".join(name.split("/")[2:]) if name.startswith("blobs/sha256/") else ""
+            if digest in needed:
+                zoo.store.put(file, digest)
+                needed.discard(digest)
+                count, size = count + 1, size + zoo.store.size(digest)
+    with jobs.needed() as sources:
+        needed -= sources
+    if needed:
+        raise _invalid(source, f"it lacks {len(needed)} blobs, first sha256:{min(needed)}")
+    jobs.restart()
+    zoo.access.note(LOCAL, "zoo.restore", str(source))
+    _close(jobs, data)
+    return Summary(count, size)
+
+
+def _needed(jobs: Jobs, store: Store | None = None) -> Iterator[str]:
+    """What the databases name; with a store, of jobs' sources only those that it has."""
+    yield from jobs.registry.published_blobs()
+    yield from jobs.registry.repositories.blobs()
+    with jobs.needed() as needed:
+        # A source that is fetched from elsewhere may not have come yet.
+        yield from (digest for digest in needed if store is None or store.has(digest))
+
+
+def _embedded() -> dict[str, object]:
+    plain = Settings()
+    return {"database": plain.database, "jobs_database": plain.jobs_database}
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    if not source.exists():
+        return  # nobody has submitted a job yet
+    with (
+        closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=30)) as live,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        live.backup(copy)
+
+
+def _bring(registry: Registry, zoo: Registry, digest: str, link: bool) -> bool:
+    """Give a copy a blob; says whether by a link."""
+    if link:
+        place = zoo.data / "blobs" / "sha256" / digest[:2] / digest[2:]
+        place.parent.mkdir(exist_ok=True)
+        try:
+            os.link(registry.store.path(digest), place)
+        except FileNotFoundError:
+            raise NotFound(f"blob sha256:{digest} is gone", fix="repeat the command") from None
+        except OSError:
+            pass  # another disk, or one without links
+        else:
+            return True
+    with registry.store.open(digest) as file:
+        zoo.store.put(file, digest)
+    return False
+
+
+def _close(jobs: Jobs, data: Path) -> None:
+    """Leave whole files behind: without a journal beside them, and without rooms that are empty."""
+    jobs.close()
+    jobs.registry.close()
+    for name in DATABASES:
+        with closing(sqlite3.connect(data / name)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _pack(registry: Registry, made: Path, needed: list[str], packed: Path) -> None:
+    with packed.open("xb") as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for name in (HEAD, *DATABASES):
+                archive.add(made / name, name)
+            for digest in needed:
+                item = tarfile.TarInfo(f"blobs/sha256/{digest[:2]}/{digest[2:]}")
+                item.size, item.mode = registry.store.size(digest), 0o444
+                with registry.store.open(digest) as blob:
+                    archive.addfile(item, blob)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _contents(source: Path) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
+    """The files of a copy, by their names in it."""
+    if source.is_dir():
+        _require_head(source, source / HEAD)
+        yield _files(source)
+        return
+    try:
+        with source.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            yield _members(archive)
+    except tarfile.TarError as error:
+        raise _invalid(source, str(error)) from error
+
+
+def _files(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                yield path.relative_to(folder).as_posix(), file
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
+    for item in archive:
+        file = archive.extractfile(item) if item.isfile() else None
+        if file is not None:
+            yield item.name, file  # type: ignore[misc]  # it is read only
+
+
+def _require_head(source: Path, head: Path) -> None:
+    try:
+        schema = json.loads(head.read_bytes())["schema"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _invalid(source, f"it has no {HEAD} that can be read") from None
+    if schema != SCHEMA:
+        raise _invalid(source, f"its schema is {schema}, not {SCHEMA}")
+
+
+def _require_replaceable(target: Path) -> None:
+    if not target.exists():
+        return
+    packed = target.suffix == ".tar"
+    fits = target.is_file() if packed else target.is_dir()
+    if fits and not packed and any(target.iterdir()):
+        try:
+            _require_head(target, target / HEAD)
+        except InvalidBackup:
+            fits = False
+    if not fits:
+        raise Conflict(f"{target} is there and is no backup", fix="choose another name")
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise Conflict(f"{target} is being written by another process", fix="wait for it") from None
+    try:
+        for stale in target.parent.glob(f".{target.name}.partial.*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _invalid(source: Path, why: str) -> InvalidBackup:
+    return InvalidBackup(f"{source}: {why}", fix="name what `zoo backup` has made")
