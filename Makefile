@@ -22,9 +22,10 @@ demo: install
 test: install lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# The same tests with the catalogue in PostgreSQL: docs/scaling.md.
+# The same tests with a PostgreSQL and a bucket: docs/scaling.md.
 test-scaled: install
-	POLYZOO_TEST_SETUP=scaled $(BIN)/python -m pytest tests/registry tests/api tests/hub tests/client tests/jobs $(ARGS)
+	POLYZOO_TEST_SETUP=scaled $(BIN)/python -m pytest tests/registry tests/api tests/hub tests/client tests/jobs \
+		tests/scaled tests/conformance $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .
@@ -57,10 +58,11 @@ fuzz: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py build/fuzz -max_total_time=$(or $(ARGS),60) -timeout=5
 
-# Three workers killed and stopped at random, on SQLite and on PostgreSQL: make chaos ARGS=600 (seconds).
+# Three workers killed and stopped at random, on each set-up: make chaos ARGS=600 (seconds).
 chaos: install
 	$(BIN)/python tests/jobs/chaos.py sqlite $(or $(ARGS),120)
 	$(BIN)/python tests/jobs/chaos.py postgresql $(or $(ARGS),120)
+	$(BIN)/python tests/jobs/chaos.py scaled $(or $(ARGS),120)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,10 +1,12 @@
-"""A file as a response: whole by the server's own `pathsend`, or a range of it in large pieces."""
+"""A file as a response: whole by the server's own `pathsend`, or a range of it in large pieces.
+
+Where blobs are in a bucket, GET is answered with an address there that is good for a while. HEAD is not:
+hub clients follow redirects within a host and then miss the headers that only we know.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Generator, Mapping
 from urllib.parse import quote
 
 import anyio
@@ -15,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from api.problems import problem
 from api.ranges import Span, Unsatisfiable, entity_tag, parse_range, tag_listed
+from zoo.store import Blob
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
-PIECE = 1 << 20  # bytes
 
 
 class FileResponse(Response):
@@ -26,7 +28,7 @@ class FileResponse(Response):
 
     def __init__(
         self,
-        path: Path,
+        blob: Blob,
         digest: str,
         *,
         cache_control: str = IMMUTABLE,
@@ -36,15 +38,16 @@ class FileResponse(Response):
         """Prepare a response.
 
         Args:
-            path: The blob.
+            blob: The blob.
             digest: What names its content and is its entity tag: its SHA-256 in hex, or git's id.
             cache_control: How long it may be kept.
             name: What a browser should call it.
             headers: Further ones, of every answer.
         """
-        self._path = path
+        self._blob = blob
+        self._path = blob.store.local(blob.sha256)
         self._tag = entity_tag(digest)
-        self._size = path.stat().st_size
+        self._size = blob.size
         self.status_code = 200
         self.background = None
         self._common = {
@@ -82,6 +85,14 @@ class FileResponse(Response):
             )
             await refusal(scope, receive, send)
             return
+        link = None
+        if scope["method"] == "GET" and self._size:
+            link = await to_thread.run_sync(self._blob.store.link, self._blob.sha256)
+        if link is not None:
+            # Only for whoever asked, and only for as long as it is good.
+            moved = {**self._common, "Cache-Control": "no-store", "Location": link}
+            await Response(status_code=302, headers=moved)(scope, receive, send)
+            return
         if span is None:
             await self._start(send, 200, {"Content-Length": str(self._size)})
         else:
@@ -90,7 +101,7 @@ class FileResponse(Response):
             await self._start(send, 206, {"Content-Range": place, "Content-Length": length})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
-        elif span is None and "http.response.pathsend" in scope.get("extensions", {}):
+        elif self._sends_path(scope, span):
             await send({"type": "http.response.pathsend", "path": str(self._path)})
         else:
             await self._send(send, span or Span(0, self._size))
@@ -109,23 +120,23 @@ class FileResponse(Response):
         ]
         await send({"type": "http.response.start", "status": status, "headers": raw})
 
+    def _sends_path(self, scope: Scope, span: Span | None) -> bool:
+        offered = "http.response.pathsend" in scope.get("extensions", {})
+        return offered and span is None and self._path is not None
+
     async def _send(self, send: Send, span: Span) -> None:
-        file = await to_thread.run_sync(self._open, span.start)
+        pieces = self._blob.pieces(span.start, span.stop)
         try:
             left = len(span)
             while left:
-                piece = await to_thread.run_sync(file.read, min(PIECE, left))
+                piece = await to_thread.run_sync(next, pieces, b"")
                 if not piece:
-                    raise OSError(f"{self._path} is shorter than it was")
+                    raise OSError(f"blob {self._blob.sha256} is shorter than it was")
                 left -= len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": bool(left)})
             if not len(span):
                 await send({"type": "http.response.body", "body": b""})
         finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(file.close)
-
-    def _open(self, start: int) -> BinaryIO:
-        file = self._path.open("rb", buffering=0)
-        file.seek(start)
-        return file
+            if isinstance(pieces, Generator):
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(pieces.close)

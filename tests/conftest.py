@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,9 @@ def start_server(data: Path, *, port: int = 0, **environment: str) -> Server:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that are marked so run on both set-ups, all others on the one of the run."""
-    if SETUP == "embedded" and metafunc.definition.get_closest_marker("both_setups"):
+    if metafunc.definition.get_closest_marker("scaled_only"):
+        metafunc.parametrize("setup", ["scaled"], indirect=True)
+    elif SETUP == "embedded" and metafunc.definition.get_closest_marker("both_setups"):
         metafunc.parametrize("setup", ["embedded", "scaled"], indirect=True)
 
 
@@ -98,11 +100,20 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """One server for the whole run; tests choose model names of their own."""
+    with serving(request, tmp_path_factory) as running:
+        yield running
+
+
+@contextmanager
+def serving(
+    request: pytest.FixtureRequest, folders: pytest.TempPathFactory, **environment: str
+) -> Iterator[Server]:
+    """A server on the set-up of the run."""
     with ExitStack() as stack:
         elsewhere: Mapping[str, str] = {}
         if SETUP == "scaled":
             elsewhere = stack.enter_context(request.getfixturevalue("services").fresh())
-        running = start_server(tmp_path_factory.mktemp("zoo"), **elsewhere)
+        running = start_server(folders.mktemp("zoo"), **elsewhere, **environment)
         yield running
         running.stop()
 

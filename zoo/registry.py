@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.access import LOCAL, Access, Identity
+from zoo.bucket import Bucket, Objects, open_bucket
 from zoo.catalogue import queries
 from zoo.catalogue.engine import database_url, open_engine, writing
 from zoo.catalogue.listing import Filter, Sort, models
@@ -23,12 +24,13 @@ from zoo.hub.xet import Xet
 from zoo.manifest import Artifact, File, Manifest
 from zoo.reference import shown
 from zoo.settings import Settings
-from zoo.store import Store, explained
-from zoo.uploads import Uploads
+from zoo.shared_uploads import SharedUploads
+from zoo.store import Blob, Blobs, Folder, Store, explained
+from zoo.uploads import Uploads, UploadsRoom
 
 
 class Registry:
-    """A zoo on this machine: `blobs/`, `uploads/` and `zoo.db` in one directory."""
+    """A zoo: `blobs/`, `uploads/` and `zoo.db` in one directory, or a bucket and a database elsewhere."""
 
     def __init__(self, data: Path, settings: Settings | None = None) -> None:
         """Open a zoo, and make it if it is missing.
@@ -44,19 +46,32 @@ class Registry:
         self.data = data.absolute()
         with explained(self.data):
             self.data.mkdir(parents=True, exist_ok=True)
-        self.store = Store(self.data / "blobs")
-        self.store.sweep()
-        self.uploads = Uploads(
-            self.data / "uploads",
-            self.store,
-            largest=self.settings.largest_blob,
-            lifetime=self.settings.upload_lifetime,
-        )
-        self.xet = Xet(self.data / "xet", self.store, self.settings.largest_blob)
         database = self.settings.database.get_secret_value()
         self._engine = open_engine(database_url(database, self.data / "zoo.db"))
+        # What servers and workers share besides the database; None where that is a file system.
+        self.bucket: Objects | None = open_bucket(self.settings) if self.settings.bucket else None
+        self.store = self._open_store()
+        self.uploads = self._open_uploads()
+        chunks = Folder(self.data / "xet") if self.bucket is None else self.bucket.below("xet")
+        self.xet = Xet(chunks, self.store, self.settings.largest_blob)
         self.access = Access(self._engine, self.settings.anonymous)
         self.repositories = Repositories(self._engine, self.store, self.access)
+
+    def _open_store(self) -> Blobs:
+        if self.bucket is None:
+            store = Store(self.data / "blobs")
+            store.sweep()
+            return store
+        blobs, marks = self.bucket.below("blobs/sha256"), self.bucket.below("marks/sha256")
+        return Bucket(blobs, marks, links=self.settings.bucket_downloads == "redirect")
+
+    def _open_uploads(self) -> UploadsRoom:
+        largest, lifetime = self.settings.largest_blob, self.settings.upload_lifetime
+        if isinstance(self.store, Store):
+            return Uploads(self.data / "uploads", self.store, largest, lifetime)
+        assert self.bucket is not None  # noqa: S101 - blobs are here or there
+        parts = self.bucket.below("uploads")
+        return SharedUploads(self._engine, parts, self.store, largest, lifetime)
 
     def close(self) -> None:
         """Let go of the catalogue."""
@@ -203,8 +218,8 @@ class Registry:
             )
         return file
 
-    def blob(self, sha256: str, who: Identity = LOCAL) -> Path:
-        """Where the bytes of a digest are.
+    def blob(self, sha256: str, who: Identity = LOCAL) -> Blob:
+        """The blob of a digest.
 
         Args:
             sha256: The digest.
@@ -213,10 +228,10 @@ class Registry:
         Raises:
             NotFound: There is no such blob.
         """
-        path = self.store.path(sha256)
+        blob = Blob.of(self.store, sha256)
         if not who.sees_everything:
             self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
-        return path
+        return blob
 
     # For whoever removes what nobody needs
 

@@ -111,6 +111,24 @@ class Settings(BaseModel):
         default=SecretStr(""),
         description="the database of jobs, where it is another than the catalogue's",
     )
+    bucket: str = Field(
+        default="",
+        pattern=r"^(s3://[^/\s]+(/\S*)?)?$",
+        description="s3://BUCKET or s3://BUCKET/PREFIX of the blobs, for servers and workers on many "
+        "machines; by default they are files in the zoo's directory",
+    )
+    bucket_endpoint: Address | Literal[""] = Field(
+        default="",
+        description="address of the S3-compatible service; AWS_ENDPOINT_URL, or AWS itself, by default",
+    )
+    bucket_region: str = Field(
+        default="", description="region of the bucket; AWS_REGION, or us-east-1, by default"
+    )
+    bucket_downloads: Literal["redirect", "proxy"] = Field(
+        default="redirect",
+        description="redirect: clients fetch blobs from the bucket by themselves; proxy: servers pass "
+        "them on, for clients that cannot reach the bucket",
+    )
     job_parallel: PositiveInt = Field(default=1, description="jobs that one worker runs at a time")
     job_attempts: PositiveInt = Field(
         default=10,

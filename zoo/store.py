@@ -14,8 +14,9 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from zoo.errors import DigestMismatch, NoSpace, NotFound, ZooError
 from zoo.reference import is_digest, parse_digest
@@ -24,6 +25,100 @@ CHUNK = 1 << 20  # bytes
 # A writer that has been still for so long is dead; one that is not fails cleanly at its rename.
 STALE_SECONDS = 24 * 3600.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Blobs(Protocol):
+    """Where a zoo keeps its blobs: on its disk (`Store`), or in a bucket (zoo/bucket.py)."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether the blob is there."""
+
+    def keep(self, sha256: str) -> bool:
+        """Whether the blob is there; it then counts as new, so that it stays for whoever relies on it."""
+
+    def size(self, sha256: str) -> int:
+        """Length of a blob in bytes; `NotFound` if it is not there."""
+
+    def pieces(self, sha256: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes of a blob from `start` up to, and without, `stop`."""
+
+    def local(self, sha256: str) -> Path | None:
+        """The blob as a file of this machine; None where it is none."""
+
+    def link(self, sha256: str) -> str | None:
+        """An address, good for a while, at which others may fetch the blob; None where there is none."""
+
+    def put(self, source: BinaryIO | Path | Iterable[bytes], sha256: str) -> object:
+        """Write a blob, unless it is there already; `DigestMismatch` if the bytes are others."""
+
+    def adopt(self, path: Path, sha256: str) -> object:
+        """Make a file a blob; the file is gone afterwards, unless its digest is wrong."""
+
+    def verify(self, sha256: str) -> None:
+        """Read a blob again, all of it; `DigestMismatch` if its bytes have changed."""
+
+    def remove(self, sha256: str) -> None:
+        """Forget a blob."""
+
+    def rested(self, since: float) -> Iterator[tuple[str, int]]:
+        """Blobs that nobody has written or relied on anew since a time: digest and length."""
+
+    def remove_rested(self, sha256: str, since: float) -> bool:
+        """Remove a blob, unless somebody has relied on it meanwhile; gives whether it was removed."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The digests of all blobs, in order."""
+
+    def sweep(self) -> int:
+        """Remove what killed writers left behind; gives how many."""
+
+
+class Kept(Protocol):
+    """Files by name that servers share: on a disk (`Folder`), or in a bucket (`Objects`)."""
+
+    def has(self, name: str) -> bool:
+        """Whether it is there."""
+
+    def read(self, name: str) -> bytes | None:
+        """All of it; None if it is not there."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write it, all of it or nothing."""
+
+    def once(self, name: str, content: bytes) -> bytes:
+        """Write it, unless it is there; gives what is there then."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A blob that is there.
+
+    Attributes:
+        store: Where it is.
+        sha256: Its digest.
+        size: In bytes.
+    """
+
+    store: Blobs
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, store: Blobs, sha256: str) -> Blob:
+        """The blob of a digest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return cls(store, sha256, store.size(sha256))
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Its bytes from `start` up to, and without, `stop`."""
+        return self.store.pieces(self.sha256, start, stop)
+
+    def read(self, most: int) -> bytes:
+        """Its first bytes."""
+        return b"".join(self.pieces(0, min(most, self.size)))
 
 
 class Store:
@@ -85,6 +180,30 @@ class Store:
             NotFound: There is no such blob.
         """
         return self.path(sha256).open("rb")
+
+    def pieces(self, sha256: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes of a blob from `start` up to, and without, `stop`.
+
+        Raises:
+            NotFound: There is no such blob.
+        """
+        with self.open(sha256) as file:
+            left = (self.size(sha256) if stop is None else stop) - start
+            file.seek(start)
+            while left > 0:
+                piece = file.read(min(CHUNK, left))
+                if not piece:
+                    raise ZooError(f"blob sha256:{sha256} is shorter than it was")
+                left -= len(piece)
+                yield piece
+
+    def local(self, sha256: str) -> Path | None:
+        """The same as `path`: every blob is a file of this machine."""
+        return self.path(sha256)
+
+    def link(self, sha256: str) -> str | None:
+        """Nobody can fetch a blob without us."""
+        return None
 
     def put(self, source: BinaryIO | Path | Iterable[bytes], sha256: str) -> Path:
         """Write a blob, unless it is there already.
@@ -207,6 +326,78 @@ class Store:
             sync_directory(place.parent.parent)
         path.replace(place)
         sync_directory(place.parent)
+
+
+def copy_out(store: Blobs, sha256: str, place: Path) -> None:
+    """Write a blob to a file, and check it on the way.
+
+    Args:
+        store: Where the blob is.
+        sha256: Its digest.
+        place: The file; its directory must exist.
+
+    Raises:
+        NotFound: There is no such blob.
+        DigestMismatch: The store has changed its bytes.
+    """
+    digest = hashlib.sha256()
+    with place.open("wb") as file:
+        for piece in store.pieces(sha256):
+            digest.update(piece)
+            file.write(piece)
+    require_digest(digest.hexdigest(), sha256)
+
+
+class Folder:
+    """Files below a directory, by name: what `Objects` of a bucket are on a disk.
+
+    Args:
+        root: The directory; made when the first file is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self._root / name).is_file()
+
+    def read(self, name: str) -> bytes | None:
+        """A file, all of it; None if it is not there."""
+        with explained(self._root):
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, all of it or nothing."""
+        place = self._root / name
+        with explained(place):
+            self._new(place, content).replace(place)
+
+    def once(self, name: str, content: bytes) -> bytes:
+        """Write a file, unless it is there; gives what is there then."""
+        place = self._root / name
+        found = self.read(name)
+        if found is None:
+            with explained(place):
+                temporary = self._new(place, content)
+                with suppress(FileExistsError):
+                    os.link(temporary, place)
+                temporary.unlink()
+                found = place.read_bytes()
+        return found
+
+    def _new(self, place: Path, content: bytes) -> Path:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
+        temporary.touch(mode=0o600)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary
 
 
 def pieces(source: BinaryIO) -> Iterator[bytes]:

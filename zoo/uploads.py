@@ -14,10 +14,10 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -50,6 +50,43 @@ class Upload:
         return self.offset == self.size
 
 
+class Writer(Protocol):
+    """Whoever adds bytes to an upload.
+
+    Attributes:
+        upload: As it was when writing began.
+        offset: How many bytes have arrived.
+    """
+
+    upload: Upload
+    offset: int
+
+    def write(self, piece: bytes) -> None:
+        """Add bytes; `TooLarge` if there are more than the upload announced."""
+
+
+class UploadsRoom(Protocol):
+    """The unfinished uploads of a zoo: on its disk (`Uploads`), or shared (zoo/shared_uploads.py)."""
+
+    def create(self, sha256: str, size: int) -> Upload | None:
+        """Begin an upload; None if the blob is there already."""
+
+    def status(self, upload_id: str) -> Upload:
+        """How far an upload is."""
+
+    def append(self, upload_id: str, offset: int) -> AbstractContextManager[Writer]:
+        """Add bytes; when the last has come, the blob is placed in the store."""
+
+    def forget(self, upload_id: str) -> None:
+        """Drop an upload and what came of it."""
+
+    def sweep(self) -> int:
+        """Remove uploads that have rested too long; gives how many."""
+
+    def __iter__(self) -> Iterator[Upload]:
+        """All that have begun and have not ended."""
+
+
 class Appending:
     """The one writer of an upload, for as long as it holds the lock."""
 
@@ -65,10 +102,7 @@ class Appending:
             TooLarge: There are more than the upload announced; none of `piece` was kept.
         """
         if self.offset + len(piece) > self.upload.size:
-            raise TooLarge(
-                f"upload {self.upload.id} has {self.upload.size} bytes, and more were sent",
-                fix="send the bytes from Upload-Offset to the announced size",
-            )
+            raise too_many(self.upload)
         self._file.write(piece)
         self.offset += len(piece)
 
@@ -109,11 +143,7 @@ class Uploads:
         digest = parse_digest(sha256)
         if self._store.keep(digest):
             return None
-        if size > self._largest:
-            raise TooLarge(
-                f"a blob of {size} bytes is larger than the {self._largest} that are accepted",
-                fix="split the file, or raise POLYZOO_LARGEST_BLOB on the server",
-            )
+        require_accepted(size, self._largest)
         self.sweep()
         if shutil.disk_usage(self._root).free < size:
             raise NoSpace(
@@ -152,12 +182,7 @@ class Uploads:
         """
         with self._locked(upload_id), explained(self._part(upload_id)):
             upload = self._read(upload_id)
-            if offset != upload.offset:
-                raise Conflict(
-                    f"upload {upload_id} is at offset {upload.offset}, not at {offset}",
-                    fix=f"send the bytes from offset {upload.offset}",
-                    details={"offset": upload.offset},
-                )
+            require_offset(upload, offset)
             with self._part(upload_id).open("ab", buffering=0) as file:
                 appending = Appending(upload, file)
                 try:
@@ -216,7 +241,7 @@ class Uploads:
             state = json.loads(self._state(upload_id).read_bytes())
             offset = self._part(upload_id).stat().st_size
         except FileNotFoundError:
-            raise _unknown(upload_id) from None
+            raise unknown(upload_id) from None
         return Upload(**{**state, "offset": offset})
 
     def _write_state(self, upload: Upload) -> None:
@@ -237,7 +262,7 @@ class Uploads:
     def _locked(self, upload_id: str) -> Iterator[None]:
         self._check(upload_id)
         if not self._state(upload_id).is_file() and not self._part(upload_id).is_file():
-            raise _unknown(upload_id)
+            raise unknown(upload_id)
         # Taken in one thread and released in another: an upload lives across threads of a server.
         lock = FileLock(self._lock(upload_id), thread_local=False)
         try:
@@ -256,7 +281,7 @@ class Uploads:
 
     def _check(self, upload_id: str) -> None:
         if not _ID.match(upload_id):
-            raise _unknown(upload_id)
+            raise unknown(upload_id)
 
     def _state(self, upload_id: str) -> Path:
         return self._root / f"{upload_id}.json"
@@ -268,7 +293,43 @@ class Uploads:
         return self._root / f"{upload_id}.lock"
 
 
-def _unknown(upload_id: str) -> NotFound:
+def require_accepted(size: int, largest: int) -> None:
+    """Refuse a blob that is larger than the server accepts.
+
+    Raises:
+        TooLarge: It is.
+    """
+    if size > largest:
+        raise TooLarge(
+            f"a blob of {size} bytes is larger than the {largest} that are accepted",
+            fix="split the file, or raise POLYZOO_LARGEST_BLOB on the server",
+        )
+
+
+def require_offset(upload: Upload, offset: int) -> None:
+    """Refuse bytes that do not belong where an upload is.
+
+    Raises:
+        Conflict: They do not.
+    """
+    if offset != upload.offset:
+        raise Conflict(
+            f"upload {upload.id} is at offset {upload.offset}, not at {offset}",
+            fix=f"send the bytes from offset {upload.offset}",
+            details={"offset": upload.offset},
+        )
+
+
+def too_many(upload: Upload) -> TooLarge:
+    """The error for more bytes than an upload announced."""
+    return TooLarge(
+        f"upload {upload.id} has {upload.size} bytes, and more were sent",
+        fix="send the bytes from Upload-Offset to the announced size",
+    )
+
+
+def unknown(upload_id: str) -> NotFound:
+    """The error for an upload that is not there."""
     return NotFound(
         f"there is no upload {upload_id[:64]!r}",
         fix="begin a new one; if it was complete, the blob is there",

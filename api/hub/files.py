@@ -13,6 +13,7 @@ from zoo.hub.objects import Entry
 from zoo.hub.refs import COMMIT
 from zoo.hub.repositories import EntryNotFound
 from zoo.registry import Registry
+from zoo.store import Blob
 
 router = APIRouter()
 
@@ -33,7 +34,7 @@ def file_response(zoo: Registry, who: Identity, name: str, revision: str, path: 
     if entry.large:
         headers |= {"X-Linked-ETag": f'"{entry.etag}"', "X-Linked-Size": str(entry.size)}
     return FileResponse(
-        zoo.store.path(entry.sha256),
+        Blob.of(zoo.store, entry.sha256),
         entry.etag,
         cache_control=IMMUTABLE if COMMIT.match(revision) else REVALIDATE,
         name=path.rpartition("/")[2],

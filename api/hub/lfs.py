@@ -24,7 +24,7 @@ from zoo.access import Identity, Role
 from zoo.errors import InvalidReference, MissingBlobs, NotFound
 from zoo.reference import parse_digest
 from zoo.registry import Registry
-from zoo.uploads import Appending
+from zoo.uploads import Writer
 
 router = APIRouter()
 
@@ -82,7 +82,7 @@ async def verify(zoo: Zoo, who: Who, org: str, repo: str, request: Request) -> R
 class _Rest:
     """Writes what of a whole is not there yet."""
 
-    def __init__(self, writer: Appending, there: int) -> None:
+    def __init__(self, writer: Writer, there: int) -> None:
         self._writer = writer
         self._there = there
 
@@ -94,7 +94,7 @@ class _Rest:
 
 
 @asynccontextmanager
-async def _appending(zoo: Registry, upload_id: str) -> AsyncIterator[tuple[Appending, int]]:
+async def _appending(zoo: Registry, upload_id: str) -> AsyncIterator[tuple[Writer, int]]:
     there = (await run_in_threadpool(zoo.uploads.status, upload_id)).offset
     appending = zoo.uploads.append(upload_id, there)
     writer = await to_thread.run_sync(appending.__enter__)

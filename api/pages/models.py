@@ -24,6 +24,7 @@ from zoo.hub.repositories import README
 from zoo.manifest import Artifact
 from zoo.reference import LATEST, shown
 from zoo.registry import Registry
+from zoo.store import Blob
 
 router = APIRouter(include_in_schema=False)
 MOST_FILES = 200
@@ -147,8 +148,8 @@ def _sources(zoo: Registry, artifact: Artifact) -> list[tuple[str, Markup | None
     files.sort(key=lambda file: file.path == artifact.inference)
     found = []
     for file in files[:MOST_SOURCES]:
-        with zoo.store.open(file.sha256) as content:
-            found.append((file.path, text.source(content)))
+        content = Blob.of(zoo.store, file.sha256).read(text.LARGEST_SOURCE + 1)
+        found.append((file.path, text.source(content)))
     return found
 
 
@@ -165,5 +166,4 @@ def _card(zoo: Registry, who: Identity, release: VersionDetail) -> Markup | None
 
 
 def _readable(zoo: Registry, entry: Entry) -> Markup:
-    with zoo.store.open(entry.sha256) as file:
-        return text.card(file.read(text.LARGEST_CARD))
+    return text.card(Blob.of(zoo.store, entry.sha256).read(text.LARGEST_CARD))

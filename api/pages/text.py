@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import BinaryIO
 
 import nh3
 from markdown_it import MarkdownIt
@@ -76,7 +75,6 @@ def _coloured(text: str) -> Markup:
     return Markup(made)  # noqa: S704
 
 
-def source(file: BinaryIO) -> Markup | None:
+def source(data: bytes) -> Markup | None:
     """Python source with its words marked by kind; None where it is too long to be shown."""
-    data = file.read(LARGEST_SOURCE + 1)
     return None if len(data) > LARGEST_SOURCE else _coloured(data.decode(errors="replace"))

@@ -7,9 +7,20 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import Server, serving
+
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server that answers everything itself; tests of the scaled set-up follow its redirects."""
+    with serving(request, tmp_path_factory, POLYZOO_BUCKET_DOWNLOADS="proxy") as running:
+        yield running
 
 
 @pytest.fixture

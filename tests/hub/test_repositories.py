@@ -11,7 +11,7 @@ import pytest
 from zoo.access import LOCAL, Identity, Role
 from zoo.catalogue import paging
 from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound
-from zoo.hub.objects import REGULAR_LIMIT, file_entry, pointer, write_trees
+from zoo.hub.objects import REGULAR_LIMIT, Entry, file_id, pointer, write_trees
 from zoo.hub.records import Addition, Deletion
 from zoo.hub.repositories import EntryNotFound, RevisionNotFound
 from zoo.manifest import validate_manifest
@@ -62,18 +62,20 @@ def test_ids_are_those_of_git(tmp_path):
         place = tmp_path / path
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(content)
-        entries.append(file_entry(path, hashlib.sha256(content).hexdigest(), len(content), place))
+        digest = hashlib.sha256(content).hexdigest()
+        oid = file_id(digest, len(content), [content])
+        entries.append(Entry(path, digest, len(content), oid))
     for command in (("init", "-q"), ("add", "."), ("write-tree",)):
         done = subprocess.run(
             ["git", *command], cwd=tmp_path, capture_output=True, text=True, check=True
         )
     assert write_trees(entries)[0] == done.stdout.strip()
-    large = file_entry("x", "0" * 64, REGULAR_LIMIT + 1, tmp_path)
+    large = file_id("0" * 64, REGULAR_LIMIT + 1, ())
     (tmp_path / "pointer").write_bytes(pointer("0" * 64, REGULAR_LIMIT + 1))
     done = subprocess.run(
         ["git", "hash-object", "pointer"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert large.oid == done.stdout.strip()
+    assert large == done.stdout.strip()
 
 
 def test_main_is_the_upload_with_the_published_forms_beside_it(zoo):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zoo.errors import DigestMismatch, MissingBlobs, TooLarge, Unauthorized
 from zoo.hub.xet import InvalidUpload, Xet, chunks, read_shard, spelt
-from zoo.store import Store
+from zoo.store import Folder, Store
 
 XORB = "ab" * 32
 
@@ -49,7 +49,7 @@ def shard(sha256: str, *terms: tuple[str, int, int, int], flags: int = 1 << 30) 
 
 @pytest.fixture
 def xet(tmp_path):
-    return Xet(tmp_path / "xet", Store(tmp_path / "blobs"), largest=1 << 20)
+    return Xet(Folder(tmp_path / "xet"), Store(tmp_path / "blobs"), largest=1 << 20)
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.sampled_from([0, 1, 2])), min_size=1))
@@ -114,7 +114,7 @@ def test_names_of_xorbs_are_checked(xet, name):
 def test_tokens(xet, tmp_path):
     token, _ = xet.token()
     xet.check(token)
-    Xet(tmp_path / "xet", Store(tmp_path / "blobs"), 1).check(token)
+    Xet(Folder(tmp_path / "xet"), Store(tmp_path / "blobs"), 1).check(token)
     until, _, signature = token.partition(".")
     for wrong in (
         "",

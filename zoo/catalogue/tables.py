@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    Double,
     Index,
     MetaData,
     String,
@@ -284,6 +285,30 @@ class Ref(Table, table=True):
     kind: str = Field(primary_key=True)  # zoo.hub.refs.Kind
     name: str = Field(primary_key=True)
     target: str  # commit.id
+
+
+class UploadRow(Table, table=True):
+    """An upload that has begun, where the blobs are in a bucket."""
+
+    __tablename__ = "upload"
+
+    id: str = Field(primary_key=True)  # 32 hex digits
+    sha256: str
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    touched: float = Field(sa_column=Column(Double, nullable=False, index=True))  # s since 1970
+    writer: str | None = None  # the request that may add to it
+    held_until: float | None = Field(default=None, sa_column=Column(Double))  # s since 1970
+
+
+class UploadPart(Table, table=True):
+    """Bytes of an upload that are in the bucket."""
+
+    __tablename__ = "upload_part"
+
+    upload_id: str = Field(foreign_key="upload.id", primary_key=True)
+    start: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    name: str  # of the object
 
 
 # Whose rows never change and never go.

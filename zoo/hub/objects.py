@@ -11,9 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from zoo.store import pieces
 
 # Files above this many bytes are kept by git LFS, as hub clients call it. It is the size alone that
 # decides, so that the same file is the same entry everywhere.
@@ -74,22 +71,20 @@ def object_id(kind: str, content: bytes) -> str:
     ).hexdigest()
 
 
-def file_entry(path: str, sha256: str, size: int, blob: Path) -> Entry:
-    """The entry for a file whose bytes are in the store; small ones are read.
+def file_id(sha256: str, size: int, content: Iterable[bytes]) -> str:
+    """The id that git gives a file, or the pointer to a large one.
 
     Args:
-        path: From the root of the repository.
         sha256: Digest of the bytes.
         size: Their number.
-        blob: Where they are.
+        content: The bytes in pieces; those of large files are not asked for.
     """
     if size > REGULAR_LIMIT:
-        return Entry(path, sha256, size, object_id("blob", pointer(sha256, size)))
+        return object_id("blob", pointer(sha256, size))
     digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-    with blob.open("rb") as file:
-        for piece in pieces(file):
-            digest.update(piece)
-    return Entry(path, sha256, size, digest.hexdigest())
+    for piece in content:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_trees(entries: Iterable[Entry]) -> tuple[str, dict[str, str]]:

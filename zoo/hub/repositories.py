@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from sqlalchemy import Engine, func
 from sqlalchemy import delete as delete_rows
@@ -32,7 +33,7 @@ from zoo.catalogue.tables import (
 )
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
 from zoo.hub import card, listing
-from zoo.hub.objects import Directory, Entry, commit_id, file_entry, write_trees
+from zoo.hub.objects import Directory, Entry, commit_id, file_id, write_trees
 from zoo.hub.records import (
     Addition,
     CommitInfo,
@@ -55,12 +56,13 @@ from zoo.hub.refs import (
 )
 from zoo.manifest import Manifest
 from zoo.reference import is_file_path, latest_version, parse_reference, shown
-from zoo.store import Store
+from zoo.store import Blob, Blobs
 
 README = "README.md"
 # Stock hub clients refuse to fetch larger files over plain HTTP.
 LARGEST_FILE = 50_000_000_000
 MOST_FILES = 100_000
+MOST_KNOWN = 10_000
 
 
 class RevisionNotFound(NotFound):
@@ -88,9 +90,11 @@ class Repositories:
         access: Its door.
     """
 
-    def __init__(self, engine: Engine, store: Store, access: Access) -> None:
+    def __init__(self, engine: Engine, store: Blobs, access: Access) -> None:
         self._engine = engine
         self._store = store
+        # Size and id of git by digest, which never change, and may be far away.
+        self._known = lru_cache(maxsize=MOST_KNOWN)(self._look_at)
         self._access = access
 
     # Looking
@@ -449,13 +453,13 @@ class Repositories:
     def _sized(self, addition: Addition) -> Entry:
         _require_path(addition.path)
         self._require([addition.sha256])
-        size = self._store.size(addition.sha256)
+        size, _ = self._known(addition.sha256)
         if size > LARGEST_FILE:
             raise TooLarge(
                 f"{addition.path} has {size} bytes; hub clients fetch at most {LARGEST_FILE} in a file",
                 fix="save the model in shards below 50 GB, then upload those",
             )
-        return file_entry(addition.path, addition.sha256, size, self._store.path(addition.sha256))
+        return self._placed(addition.path, addition.sha256)
 
     def _apply(
         self,
@@ -529,8 +533,16 @@ class Repositories:
     def follow(self, name: str) -> None:
         """Write the commits of versions that were published since the last look."""
         with reading(self._engine) as session:
-            if not _unseen(session, name):
-                return
+            unseen = [
+                Manifest.model_validate_json(row.manifest) for _, row in _unseen(session, name)
+            ]
+        if not unseen:
+            return
+        # Before anybody has to wait for this.
+        for manifest in unseen:
+            for artifact in manifest.artifacts:
+                for file in artifact.files:
+                    self._known(file.sha256)
         with writing(self._engine) as session:
             row = _find(session, name)
             latest = None
@@ -593,19 +605,25 @@ class Repositories:
         return _add_commit(session, row, root, [], title, "", by, version.published_at)
 
     def _placed(self, path: str, sha256: str) -> Entry:
-        return file_entry(path, sha256, self._store.size(sha256), self._store.path(sha256))
+        size, oid = self._known(sha256)
+        return Entry(path, sha256, size, oid)
+
+    def _look_at(self, sha256: str) -> tuple[int, str]:
+        size = self._store.size(sha256)
+        return size, file_id(sha256, size, self._store.pieces(sha256))
 
     def _text(self, path: str, content: bytes) -> Entry:
         digest = hashlib.sha256(content).hexdigest()
-        return file_entry(path, digest, len(content), self._store.put([content], digest))
+        self._store.put([content], digest)
+        return Entry(path, digest, len(content), file_id(digest, len(content), [content]))
 
     def _describe(self, session: Session, row: Repository, commit: Commit) -> None:
         """Keep the model card's metadata where it can be searched."""
         readme = _walk(session, commit.tree, README)
         text = ""
         if isinstance(readme, Entry):
-            with self._store.open(readme.sha256) as file:
-                text = file.read(4 * card.LARGEST_METADATA).decode(errors="replace")
+            blob = Blob(self._store, readme.sha256, readme.size)
+            text = blob.read(4 * card.LARGEST_METADATA).decode(errors="replace")
         metadata = card.read_metadata(text.replace("\r\n", "\n"))
         forms = session.exec(
             select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == FORM)

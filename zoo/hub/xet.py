@@ -19,19 +19,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import lz4.frame
 
 from zoo.errors import InvalidReference, MissingBlobs, TooLarge, Unauthorized
-from zoo.store import Store, explained
+from zoo.store import Blobs, Kept
 
 LARGEST_XORB = 64 << 20  # bytes, footer aside
 LARGEST_SHARD = 64 << 20
@@ -76,13 +74,13 @@ class Xet:
     """The xorbs of one zoo, and the tokens for sending them.
 
     Args:
-        root: Directory of the xorbs.
+        kept: Where xorbs are kept.
         store: Where rebuilt files go.
         largest: Bytes of the largest file that is accepted.
     """
 
-    def __init__(self, root: Path, store: Store, largest: int) -> None:
-        self._root = root
+    def __init__(self, kept: Kept, store: Blobs, largest: int) -> None:
+        self._kept = kept
         self._store = store
         self._largest = largest
 
@@ -124,18 +122,11 @@ class Xet:
             InvalidUpload: It cannot be read.
         """
         place = self._place(xorb)
-        if place.is_file():
+        if self._kept.has(place):
             return False
         if sum(1 for _ in chunks(content)) == 0:
             raise InvalidUpload("the xorb has no chunk", fix="send it whole")
-        with explained(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(place)
+        self._kept.write(place, content)
         return True
 
     def put_shard(self, content: bytes) -> tuple[str, ...]:
@@ -157,7 +148,7 @@ class Xet:
                     fix="split the file, or raise POLYZOO_LARGEST_BLOB on the server",
                 )
         needed = {term.xorb for file in files for term in file.terms}
-        missing = sorted(xorb for xorb in needed if not self._place(xorb).is_file())
+        missing = sorted(xorb for xorb in needed if not self._kept.has(self._place(xorb)))
         if missing:
             raise MissingBlobs(
                 f"{len(missing)} xorbs of the shard are not here, first {missing[0]}",
@@ -168,9 +159,12 @@ class Xet:
         return tuple(file.sha256 for file in files)
 
     def _rebuild(self, file: ShardFile) -> Iterator[bytes]:
+        name, content = "", b""
         for term in file.terms:
             size = 0
-            for number, piece in enumerate(chunks(self._place(term.xorb).read_bytes())):
+            if term.xorb != name:
+                name, content = term.xorb, self._kept.read(self._place(term.xorb)) or b""
+            for number, piece in enumerate(chunks(content)):
                 if number >= term.stop:
                     break
                 if number >= term.start:
@@ -183,31 +177,18 @@ class Xet:
                     fix="upload again",
                 )
 
-    def _place(self, xorb: str) -> Path:
+    def _place(self, xorb: str) -> str:
         if not _HASH.match(xorb):
             raise InvalidUpload("this is no name of a xorb", fix="expected 64 hex digits")
-        return self._root / self.generation / xorb[:2] / xorb[2:]
+        return f"{self.generation}/{xorb[:2]}/{xorb[2:]}"
 
     def _sign(self, until: int) -> str:
         key = bytes.fromhex(self._secret("key", 32))
         return hmac.new(key, str(until).encode(), hashlib.sha256).hexdigest()
 
     def _secret(self, name: str, size: int) -> str:
-        """Random digits that are made once, by whoever asks first, and kept in a file."""
-        path = self._root / name
-        with explained(path):
-            if not path.is_file():
-                self._root.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f"{name}.{secrets.token_hex(8)}")
-                temporary.touch(mode=0o600)
-                temporary.write_text(secrets.token_hex(size))
-                try:
-                    os.link(temporary, path)
-                except FileExistsError:
-                    pass
-                finally:
-                    temporary.unlink()
-            return path.read_text()
+        """Random digits that are made once, by whoever asks first, and kept."""
+        return self._kept.once(name, secrets.token_hex(size).encode()).decode()
 
 
 @dataclass(frozen=True)

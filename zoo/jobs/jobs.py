@@ -23,6 +23,7 @@ from zoo.catalogue.engine import open_engine, told
 from zoo.errors import Conflict, InvalidManifest, MissingBlobs, NotFound, ZooError
 from zoo.jobs import tables
 from zoo.jobs.records import ENDED, Event, Failure, Job, Policy, Step, Submission
+from zoo.jobs.results import Results
 from zoo.manifest import Manifest
 from zoo.reference import shown
 from zoo.registry import Registry
@@ -47,6 +48,8 @@ class Jobs:
         self.registry = registry
         self.settings = registry.settings
         self.folder = registry.data / "jobs"
+        shared = None if registry.bucket is None else registry.bucket.below("jobs")
+        self.results = Results(self.folder, shared)
         self._engine = open_engine(database_url(registry.data, registry.settings), MIGRATIONS)
 
     def close(self) -> None:

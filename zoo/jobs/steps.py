@@ -1,7 +1,5 @@
 """What the steps of a job do. Each leaves its result in a folder of its own and returns the folder's name.
 
-    JOBS/<job>/<random>/   never changed once its step is done, gone when the job has ended
-
 A step that is begun again, by another worker too, starts with a new folder: whatever a stopped or
 killed worker may still write is in a folder that nobody asks for.
 """
@@ -9,7 +7,6 @@ killed worker may still write is in a folder that nobody asks for.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from zoo.jobs.process import run_part
 from zoo.jobs.records import Submission
 from zoo.manifest import Artifact
 from zoo.sources import fetch as fetch_source
+from zoo.store import copy_out
 
 
 @dataclass(frozen=True)
@@ -46,19 +44,13 @@ class Work:
         """The artifact that is converted."""
         return self.submission.manifest.artifacts[0]
 
-    def folder(self, name: str) -> Path:
-        """A folder of this job, by its name."""
-        return self.jobs.folder / self.job_id / name
-
     def result(self, step: str) -> Path:
         """The folder of a step that is done."""
-        return self.folder(self.results[step])
+        return self.jobs.results.folder(self.job_id, self.results[step])
 
     def fresh(self) -> Path:
         """A new, empty folder."""
-        place = self.folder(secrets.token_hex(8))
-        place.mkdir(parents=True)
-        return place
+        return self.jobs.results.fresh(self.job_id)
 
 
 def names(targets: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,11 +67,16 @@ def perform(work: Work, name: str) -> str:
         What later steps need: a folder's name; of `publish` the digest of the version.
     """
     verb, _, target = name.partition(" ")
+    if verb == "publish":
+        return _publish(work)
     if verb == "emit":
-        return _convert(work, target)
-    if verb == "verify":
-        return _verify(work, target)
-    return {"fetch": _fetch, "ingest": _ingest, "hub": _hub, "publish": _publish}[verb](work)
+        made = _convert(work, target)
+    elif verb == "verify":
+        made = _verify(work, target)
+    else:
+        made = {"fetch": _fetch, "ingest": _ingest, "hub": _hub}[verb](work)
+    work.jobs.results.keep(work.job_id, made)
+    return made
 
 
 def _fetch(work: Work) -> str:
@@ -106,10 +103,9 @@ def _ingest(work: Work) -> str:
     """The source's files under their own names, checked."""
     folder = work.fresh()
     for file in work.source.files:
-        work.jobs.registry.store.verify(file.sha256)
         place = folder / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(work.jobs.registry.store.path(file.sha256), place)
+        copy_out(work.jobs.registry.store, file.sha256, place)
     return folder.name
 
 

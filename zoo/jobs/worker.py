@@ -29,7 +29,13 @@ from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import SQLAlchemyError
 
 from converters.errors import ConversionError
-from zoo.errors import NoSpace, ServerUnavailable, SourceUnavailable, ZooError
+from zoo.errors import (
+    NoSpace,
+    ServerUnavailable,
+    SourceUnavailable,
+    StorageUnavailable,
+    ZooError,
+)
 from zoo.jobs import webhooks
 from zoo.jobs.jobs import Jobs, Superseded, database_url, failure
 from zoo.jobs.process import Interrupted, PartFailed
@@ -42,7 +48,7 @@ QUEUE = "conversions"
 # Steps of jobs that are under way are known by it: a release that changes the steps changes it.
 STEPS_VERSION = "1"
 # What passes by itself.
-PASSING = (SourceUnavailable, ServerUnavailable, NoSpace)
+PASSING = (SourceUnavailable, ServerUnavailable, StorageUnavailable, NoSpace)
 LONGEST_PAUSE = 30.0  # seconds
 # More than any job's own limit of attempts: that one tells the user why.
 MOST_RECOVERIES = 1_000_000
@@ -148,13 +154,11 @@ class Worker:
 
     def _sweep(self) -> None:
         """Remove the folders of jobs that have ended and of workers that are dead."""
-        living, active = set(self.jobs.living()), self.jobs.active()
+        living = set(self.jobs.living())
         for folder in (self.jobs.folder / "tmp").iterdir():
             if folder.name not in living:
                 shutil.rmtree(folder, ignore_errors=True)
-        for folder in self.jobs.folder.iterdir():
-            if folder.name != "tmp" and folder.name not in active:
-                shutil.rmtree(folder, ignore_errors=True)
+        self.jobs.results.sweep(self.jobs.active)
 
     def _convert(self, job_id: str, number: int) -> None:
         """The workflow: steps that are done are not done again."""
@@ -175,7 +179,13 @@ class Worker:
             self._superseded()
         except Exception:
             self._start_anew("job %s", job_id)
-        shutil.rmtree(self.jobs.folder / job_id, ignore_errors=True)
+        # What is not removed here is swept later.
+        with suppress(ZooError):
+            if job_id in self.jobs.active():
+                # It has been begun anew, or is somebody else's now.
+                self.jobs.results.leave(job_id)
+            else:
+                self.jobs.results.drop(job_id)
 
     def _step(self, work: Work, name: str) -> dict[str, Any]:
         """A step with its attempts; gives its result or its error, as data.
