@@ -86,7 +86,9 @@ class FileResponse(Response):
             await refusal(scope, receive, send)
             return
         link = None
-        if scope["method"] == "GET" and self._size:
+        # Scripts of a page may not go elsewhere; whoever opens or saves a file may.
+        at_liberty = headers.get("sec-fetch-mode", "navigate") == "navigate"
+        if scope["method"] == "GET" and self._size and at_liberty:
             link = await to_thread.run_sync(self._blob.store.link, self._blob.sha256)
         if link is not None:
             # Only for whoever asked, and only for as long as it is good.

@@ -32,7 +32,7 @@ from zoo.errors import Conflict, NotFound, NotSupported, ZooError
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 from zoo.settings import Settings
-from zoo.store import Store, explained, sync_directory
+from zoo.store import Blobs, explained, sync_directory
 
 SCHEMA = 1
 HEAD, CATALOGUE, JOBS = "backup.json", "zoo.db", "jobs.db"
@@ -75,13 +75,13 @@ def backup(registry: Registry, target: Path, *, link: bool = True) -> Summary:
         NotSupported: The databases are elsewhere.
     """
     settings = registry.settings
-    if any(
+    if settings.bucket or any(
         secret.get_secret_value() not in EMBEDDED
         for secret in (settings.database, settings.jobs_database)
     ):
         raise NotSupported(
-            "the databases of this zoo are on a server of their own",
-            fix="save them with pg_dump, then copy the blobs: docs/operations.md",
+            "the databases or the blobs of this zoo are not in its directory",
+            fix="save the database with pg_dump, then copy the bucket: docs/operations.md",
         )
     target = target.absolute()
     _require_replaceable(target)
@@ -192,7 +192,7 @@ def _restored(source: Path, data: Path, settings: Settings) -> Summary:
     return Summary(count, size)
 
 
-def _needed(jobs: Jobs, store: Store | None = None) -> Iterator[str]:
+def _needed(jobs: Jobs, store: Blobs | None = None) -> Iterator[str]:
     """What the databases name; with a store, of jobs' sources only those that it has."""
     yield from jobs.registry.published_blobs()
     yield from jobs.registry.repositories.blobs()
@@ -203,7 +203,7 @@ def _needed(jobs: Jobs, store: Store | None = None) -> Iterator[str]:
 
 def _embedded() -> dict[str, object]:
     plain = Settings()
-    return {"database": plain.database, "jobs_database": plain.jobs_database}
+    return {"database": plain.database, "jobs_database": plain.jobs_database, "bucket": ""}
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -222,16 +222,21 @@ def _bring(registry: Registry, zoo: Registry, digest: str, link: bool) -> bool:
         place = zoo.data / "blobs" / "sha256" / digest[:2] / digest[2:]
         place.parent.mkdir(exist_ok=True)
         try:
-            os.link(registry.store.path(digest), place)
+            os.link(_place(registry, digest), place)
         except FileNotFoundError:
             raise NotFound(f"blob sha256:{digest} is gone", fix="repeat the command") from None
         except OSError:
             pass  # another disk, or one without links
         else:
             return True
-    with registry.store.open(digest) as file:
-        zoo.store.put(file, digest)
+    zoo.store.put(_place(registry, digest), digest)
     return False
+
+
+def _place(registry: Registry, digest: str) -> Path:
+    place = registry.store.local(digest)
+    assert place is not None  # noqa: S101 - zoos with a bucket were refused
+    return place
 
 
 def _close(jobs: Jobs, data: Path) -> None:
@@ -251,7 +256,7 @@ def _pack(registry: Registry, made: Path, needed: list[str], packed: Path) -> No
             for digest in needed:
                 item = tarfile.TarInfo(f"blobs/sha256/{digest[:2]}/{digest[2:]}")
                 item.size, item.mode = registry.store.size(digest), 0o444
-                with registry.store.open(digest) as blob:
+                with _place(registry, digest).open("rb") as blob:
                     archive.addfile(item, blob)
         file.flush()
         os.fsync(file.fileno())
