@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import ChainMap, Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
@@ -307,7 +307,7 @@ class _Lowering:
                 if not (follows and "known" in str(refusal)):
                     self.refused.setdefault((node.key, str(refusal)), []).append(node.name)
         for position, value in enumerate(self.graph.outputs):
-            if value in self.hosts:
+            if value in self.hosts or _is_empty(value):
                 self.graph.outputs[position] = self.materialise(value)
 
     def block(self, graph: Graph) -> Program:
@@ -373,7 +373,7 @@ class _Lowering:
 
     def tensor(self, value: Value) -> Value:
         """A value as something that a variable can hold."""
-        value = self.materialise(value) if value in self.hosts else value
+        value = self.materialise(value) if value in self.hosts or _is_empty(value) else value
         if value.const is not None:
             self.spelling.dtype(value.dtype)
         self.token(value)
@@ -419,12 +419,7 @@ class _Lowering:
             shape = [d if isinstance(d, int) else 0 for d in result.shape or ()]
             shape.insert(axis, 0)
             beside = next((self.token(v) for v in node.inputs if v and v.kind == "tensor"), "")
-            empty = self.spelling.empty.format(
-                shape=f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})",
-                dtype=self.spelling.dtype(out.dtype),
-                device=self.spelling.device.format(beside) if beside else "",
-            )
-            text = f"{text} if {token} else {empty}"
+            text = f"{text} if {token} else {self.empty(shape, out.dtype, beside)}"
         own = Node("Stack", [items], [out], {}, node.name, node.scope)
         self.program.statements.append(self.parsed(text, own))
 
@@ -480,6 +475,8 @@ class _Lowering:
             host = self.hosts[value]
             if (node.key, position) in INDICES and host.scalar:
                 return Operand(value, "", self.expression(host.items[0], node))
+            value = self.materialise(value)
+        elif _is_empty(value):
             value = self.materialise(value)
         exclusive = value.const is not None and self.readers[value] == 1
         number = self.number(value, node)
@@ -539,28 +536,46 @@ class _Lowering:
         return f"{item.op}({', '.join(args)})"
 
     def materialise(self, value: Value) -> Value:
-        """A tensor made of numbers that are known on the host, for operators that want a tensor."""
+        """A tensor made of numbers that are known on the host, for operators that want a tensor.
+
+        So is a constant without elements: no checkpoint of MindSpore holds one.
+        """
         if value not in self.materialised:
-            host = self.hosts[value]
-            tensor = Value(value.name, value.dtype, () if host.scalar else (len(host.items),))
+            host = self.hosts.get(value)
+            if host is None:
+                shape, text = value.shape or (), self.empty(value.shape or (), value.dtype)
+            else:
+                shape, text = () if host.scalar else (len(host.items),), self.numbered(host, value)
+            tensor = Value(value.name, value.dtype, shape)
             node = Node("Constant", [], [tensor], {}, value.name, self.scope_of(value))
-            items = [self.expression(item) for item in host.items]
-            text = items[0] if host.scalar else f"[{', '.join(items)}]"
-            self.program.statements.append(
-                self.parsed(
-                    self.spelling.tensor.format(
-                        items=text,
-                        dtype=self.spelling.dtype(value.dtype),
-                        device=self.spelling.beside(text),
-                    ),
-                    node,
-                )
-            )
+            self.program.statements.append(self.parsed(text, node))
             self.materialised[value] = tensor
         return self.materialised[value]
 
+    def numbered(self, host: Host, value: Value) -> str:
+        """The expression for a tensor of numbers on the host."""
+        items = [self.expression(item) for item in host.items]
+        text = items[0] if host.scalar else f"[{', '.join(items)}]"
+        return self.spelling.tensor.format(
+            items=text,
+            dtype=self.spelling.dtype(value.dtype),
+            device=self.spelling.beside(text),
+        )
+
+    def empty(self, shape: Sequence[Any], dtype: np.dtype[Any] | None, beside: str = "") -> str:
+        """The expression for a tensor without elements, on the device of another one."""
+        return self.spelling.empty.format(
+            shape=f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})",
+            dtype=self.spelling.dtype(dtype),
+            device=self.spelling.device.format(beside) if beside else "",
+        )
+
     def scope_of(self, value: Value) -> tuple[str, ...]:
         return next((n.scope for n in self.graph.nodes if value in n.outputs), ())
+
+
+def _is_empty(value: Value) -> bool:
+    return value.const is not None and value.const.size == 0
 
 
 def _nearest(item: Expr, node: Node | None) -> tuple[Value, int]:

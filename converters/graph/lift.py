@@ -369,6 +369,32 @@ def _clip_by_numbers(graph: Graph) -> None:
         node.key = "Clip"
 
 
+# What moves a number without rounding it, and what makes it a whole one.
+MOVES = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Min", "Max", "Clip"})
+ROUNDS = frozenset({"Ceil", "Floor", "Round"})
+
+
+def _mark_rounded(graph: Graph) -> None:
+    """Make Log, where whole numbers come of it, `RoundedLog`, in place.
+
+    Buckets of distances (T5, DeBERTa) lie at powers of two, whose logarithms must not fall short of them.
+    """
+    uses = graph.uses()
+    for node in graph.nodes:
+        if node.key != "Log" or node.output.dtype != np.float32:
+            continue
+        ahead, seen = [node.output], set[Value]()
+        while ahead:
+            value = ahead.pop()
+            seen.add(value)
+            for reader in uses.get(value, []):
+                whole = reader.key == "Cast" and np.issubdtype(reader.output.dtype, np.integer)
+                if whole or reader.key in ROUNDS:
+                    node.key = "RoundedLog"
+                elif reader.key in MOVES and reader.output not in seen:
+                    ahead.append(reader.output)
+
+
 def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> None:
     """Apply every rule whose replacement is native to the emitter, in place."""
     for node in graph.nodes:
@@ -376,6 +402,8 @@ def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> N
             lift(inner, native=native)
     if native("Clip"):
         _clip_by_numbers(graph)
+    if native("RoundedLog"):
+        _mark_rounded(graph)
     if native("ScaledDotProductAttention"):
         _split_key_transposes(graph)
     for rule in RULES:

@@ -151,7 +151,8 @@ def _make_layer(graph: Graph, node: Node) -> None:
     given = node.attributes
     covered: list[Node] = []
     y, uses = node.outputs[0], graph.uses()
-    for step in _behind(given.get("direction") == "bidirectional") if y in uses else ():
+    read = y in uses or y in graph.outputs
+    for step in _behind(given.get("direction") == "bidirectional") if read else ():
         reader = _only_reader(y, uses, graph)
         if reader is None or not step(reader):
             return

@@ -136,6 +136,10 @@ def _short(number: float) -> str:
 # ***** arithmetic *****
 
 
+def RoundedLog(x: Operand) -> str:
+    return f"exact_log({x})"
+
+
 def Div(a: Operand, b: Operand) -> str:
     if _is_float(a):
         return f"{a:s} / {b:s}"

@@ -312,6 +312,14 @@ def from_start(indices: paddle.Tensor, size: int | paddle.Tensor) -> paddle.Tens
     return paddle.where(indices < 0, indices + size, indices)
 
 
+def gather(x: paddle.Tensor, indices: paddle.Tensor, axis: int) -> paddle.Tensor:
+    """Slices along an axis, perhaps none: indexing by no indices forgets the axes before it."""
+    if indices.size == 0:
+        shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]
+        return paddle.zeros(shape, dtype=x.dtype)
+    return x[(slice(None),) * axis + (indices,)]
+
+
 def gather_elements(x: paddle.Tensor, indices: paddle.Tensor, axis: int) -> paddle.Tensor:
     """Elements along an axis; negative indices count from the end."""
     indices, shape = from_start(indices, x.shape[axis]), indices.shape

@@ -992,6 +992,8 @@ def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
             return f"{data}[{before}{index}]" if plain else f"{data}.unbind({axis})[{index}]"
         stop = "" if index == -1 else index + 1
         return f"{data}[{before}{index}:{stop}]"
+    if axis > 0 and any(size in (None, 0) for size in indices.shape or (None,)):
+        return f"gather({data}, {indices}, {axis})"
     return f"{data}[{before}{indices}]"
 
 
