@@ -97,6 +97,7 @@ def require_good(result: Imported, cases: int) -> None:
         ("Scaled", ("batch",), ["Gemm", "Tanh"] * 3),
         ("Residual", ("batch", "height", "width"), ["ConvTranspose", "Elu"]),
         ("Fixed", ("batch",), ["BatchNormalization"]),
+        ("Halves", ("batch", "length", "length_2"), ["SplitToSequence"]),
     ],
 )
 def test_classes(
@@ -420,6 +421,26 @@ def test_silero(tmp_path: Path, rate: int, samples: int, context: int) -> None:
         "_context_out": ["batch", context],
         "_state_out": [2, "batch", 128],
     }
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="needs transformers")
+def test_a_folder_of_what_hears_and_writes(tmp_path: Path) -> None:
+    program = f"""
+import transformers
+config = transformers.WhisperConfig(
+    vocab_size=50, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+    decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=8,
+    max_source_positions=20, max_target_positions=32, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    decoder_start_token_id=2)
+transformers.WhisperForConditionalGeneration(config).save_pretrained({str(tmp_path / "model")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    result = to_onnx(tmp_path / "model", tmp_path / "out")
+    require_good(result, 3)
+    found = shapes(result)
+    assert found["input_features"] == ["batch", 8, 40]
+    assert found["decoder_input_ids"] == ["batch", "length"]
+    assert found["logits"] == ["batch", "length", 50]
 
 
 def test_a_folder_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

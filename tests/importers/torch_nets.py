@@ -198,7 +198,20 @@ class Doubled(nn.Module):
         return x.repeat(1, 2) * self.scale + y
 
 
+class Halves(nn.Module):
+    """Parts of a size that varies: their number is fixed, their sizes are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([2.0]))
+
+    def forward(self, x):
+        first, second = x.chunk(2, -1)
+        return first * self.scale, second
+
+
 INPUTS = {
+    "Halves": {"x": (1, 3, 8)},
     "Cnn": {"x": (1, 3, 32, 32)},
     "Mtcnn": {"x": (1, 3, 30, 37)},
     "Lstm": {"ids": (1, 9)},

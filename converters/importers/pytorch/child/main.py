@@ -48,9 +48,17 @@ def _route(job: dict[str, Any]) -> dict[str, Any]:
             ROUTES[job["route"]](source, found, job["dynamic"], path)
         except Exception as error:
             # Whatever an exporter raises: it is a reason to try the next one.
-            return {"failed": f"{type(error).__name__}: {error}"}
+            cause = _cause(error)
+            return {"failed": f"{type(cause).__name__}: {cause}"}
     decided = (w for w in heard if issubclass(w.category, torch.jit.TracerWarning))
     return {"facts": {"findings": list(dict.fromkeys(_said(w) for w in decided))[:MOST_WARNINGS]}}
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What an error came of: torch's exporter says of the outermost one only which of its steps failed."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _said(warning: warnings.WarningMessage) -> str:

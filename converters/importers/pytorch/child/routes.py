@@ -7,6 +7,7 @@ be written from the graph that a person would recognise.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -44,12 +45,14 @@ def dynamo(source: Source, found: References, dynamic: str, path: str) -> None:
     weights = set(written.model.graph.initializers)
     onnxscript.optimizer.inline(written.model)
     # Sequences of parts become parts; what is computed from weights stays, and so do their names.
-    onnxscript.optimizer.fold_constants(
-        written.model,
-        should_fold=lambda node: (
-            False if any(v is not None and v.name in weights for v in node.inputs) else None
-        ),
-    )
+    # It raises at what it cannot fold, such as parts of a number that varies; the rest stays as it is.
+    with contextlib.suppress(RuntimeError):
+        onnxscript.optimizer.fold_constants(
+            written.model,
+            should_fold=lambda node: (
+                False if any(v is not None and v.name in weights for v in node.inputs) else None
+            ),
+        )
     onnxscript.optimizer.remove_unused_nodes(written.model)
     _tidy(written.model, found)
     written.save(path)

@@ -424,34 +424,76 @@ def _require_names(given: Arrays, known: Sequence[str], required: Sequence[str])
 
 def _usual_inputs(module: Any, name: str) -> Arrays:
     """Inputs of the kind that a Hugging Face model says it has."""
-    config, random = module.config, np.random.default_rng(0)
     accepted = {p.name for p in _parameters(module.forward)}
-    size = getattr(config, "image_size", 224)
-    height, width = size if isinstance(size, (list, tuple)) else (size, size)
-    tokens = random.integers(0, min(TOKENS, getattr(config, "vocab_size", TOKENS)), (2, SEQUENCE))
-    # One of the two texts is shorter, so that masks count.
-    mask = np.ones_like(tokens)
-    mask[1, SEQUENCE * 3 // 4 :] = 0
-    channels = getattr(config, "num_channels", 3)
-    usual: dict[str, Arrays] = {
-        "input_ids": {
-            "input_ids": tokens,
-            "attention_mask": mask,
-            "token_type_ids": np.zeros_like(tokens),
-            "decoder_input_ids": tokens,
-        },
-        "pixel_values": {"pixel_values": _normal(random, 2, channels, height, width)},
-        "input_values": {"input_values": _normal(random, 2, SAMPLES)},
-    }
     main = getattr(module, "main_input_name", "")
-    if main not in usual:
+    random = np.random.default_rng(0)
+    given = USUAL[main](module.config, random) if main in USUAL else {}
+    if not given:
         takes = f"takes {main or 'inputs'} of a shape that is not known"
         raise Refused(
             "UsageError",
             f"{name}: {type(module).__name__} {takes}",
             "give --inputs in.npz, whose keys are the arguments of forward",
         )
-    return {key: array for key, array in usual[main].items() if key in accepted}
+    # What sees and reads is given both.
+    if "pixel_values" in accepted and hasattr(module.config, "vision_config"):
+        given = {**_text(module.config, random), **_images(module.config, random)}
+    if "decoder_input_ids" in accepted:
+        # Another length than that of what is read, for the two vary apart.
+        given["decoder_input_ids"] = _tokens(module.config, random, SEQUENCE * 3 // 4)
+    return {key: array for key, array in given.items() if key in accepted}
+
+
+def _text(config: Any, random: np.random.Generator) -> Arrays:
+    tokens = _tokens(config, random, SEQUENCE)
+    # One of the two texts is shorter, so that masks count.
+    mask = np.ones_like(tokens)
+    mask[1, SEQUENCE * 3 // 4 :] = 0
+    return {
+        "input_ids": tokens,
+        "attention_mask": mask,
+        "token_type_ids": np.zeros_like(tokens),
+    }
+
+
+def _tokens(config: Any, random: np.random.Generator, length: int) -> Any:
+    text = getattr(config, "text_config", getattr(config, "decoder", config))
+    known = min(TOKENS, getattr(text, "vocab_size", TOKENS))
+    return random.integers(0, known, (2, length))
+
+
+def _images(config: Any, random: np.random.Generator) -> Arrays:
+    vision = getattr(config, "vision_config", config)
+    size = getattr(vision, "image_size", 224)
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    frames = [vision.num_frames] if hasattr(vision, "num_frames") else []
+    channels = getattr(vision, "num_channels", 3)
+    return {"pixel_values": _normal(random, 2, *frames, channels, height, width)}
+
+
+def _sound(config: Any, random: np.random.Generator) -> Arrays:
+    bins = getattr(config, "num_mel_bins", None)
+    # A spectrogram where the model says how long it is, else the wave.
+    shape = (SAMPLES,) if bins is None else (getattr(config, "max_length", SEQUENCE), bins)
+    return {"input_values": _normal(random, 2, *shape)}
+
+
+def _features(config: Any, random: np.random.Generator) -> Arrays:
+    bins = getattr(config, "num_mel_bins", None)
+    positions = getattr(config, "max_source_positions", None)
+    if bins is None or positions is None:
+        return {}
+    # Two frames of a spectrogram become one position.
+    return {"input_features": _normal(random, 2, bins, 2 * positions)}
+
+
+# What a model says it takes -> arrays of that kind, by the names of arguments.
+USUAL: Mapping[str, Callable[[Any, np.random.Generator], Arrays]] = {
+    "input_ids": _text,
+    "pixel_values": _images,
+    "input_values": _sound,
+    "input_features": _features,
+}
 
 
 def _normal(random: np.random.Generator, *shape: int) -> Any:
