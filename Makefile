@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test test-scaled lint suite coverage matrix bench conformance fuzz chaos docs clean
+.PHONY: install demo test test-scaled lint suite coverage matrix sweep bench conformance fuzz chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,10 @@ coverage: install
 # Published models from every framework to every one; writes docs/matrix.md. Takes 40 minutes.
 matrix: install
 	$(BIN)/python tests/matrix/matrix.py $(ARGS)
+
+# Models that no rule was written for, with random weights; writes docs/sweep.md. Takes an hour.
+sweep: install
+	$(BIN)/python tests/sweep/sweep.py $(ARGS)
 
 # Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
 bench: install
