@@ -1,10 +1,13 @@
 """Three workers, killed and stopped at random, and the server killed too: every job is published once.
 
-python tests/jobs/chaos.py sqlite|postgresql [SECONDS] [SEED]
+python tests/jobs/chaos.py sqlite|postgresql|scaled [SECONDS] [SEED]
+
+`scaled` is PostgreSQL and a bucket, with a directory of its own for each worker.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
@@ -18,7 +21,7 @@ from sqlalchemy import text
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from zoo_of_workers import Zoo, kill  # noqa: E402
 
-from tests.services import postgresql  # noqa: E402
+from tests.services import BUCKET, bucket_of, postgresql, s3  # noqa: E402
 from zoo.catalogue.engine import database_url, open_engine  # noqa: E402
 
 WORKERS = 3
@@ -33,11 +36,14 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         more = {}
-        if store == "postgresql":
+        if store != "sqlite":
             more["POLYZOO_DATABASE"] = stack.enter_context(postgresql(folder / "pg"))
+        if store == "scaled":
+            more |= bucket_of(stack.enter_context(s3()), f"s3://{BUCKET}/chaos")
+            os.environ.update(more)
         zoo = Zoo(folder / "run", **more)
         stack.callback(zoo.stop)
-        living = [zoo.work() for _ in range(WORKERS)]
+        living = [zoo.work(number) for number in range(WORKERS)]
         jobs: list[str] = []
         counts = {"killed": 0, "stopped": 0}
         until = time.monotonic() + seconds
@@ -49,7 +55,7 @@ def main() -> None:
             number = dice.randrange(WORKERS)
             if dice.random() < 0.6:
                 kill(living[number])
-                living[number] = zoo.work()
+                living[number] = zoo.work(number)
                 counts["killed"] += 1
             else:
                 living[number].send_signal(signal.SIGSTOP)

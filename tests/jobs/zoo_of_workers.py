@@ -16,6 +16,7 @@ import onnx
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 
+from zoo.bucket import open_bucket
 from zoo.client import Client
 from zoo.jobs.records import ENDED, Job
 from zoo.settings import Settings
@@ -50,7 +51,10 @@ def write_model(path: Path, operator: str = "Relu", seed: int = 0) -> Path:
 
 
 class Zoo:
-    """A directory, a server and any number of workers."""
+    """A directory, a server and any number of workers.
+
+    With a bucket every worker has a directory, a machine, of its own; without one they share the server's.
+    """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -66,6 +70,7 @@ class Zoo:
         }
         (folder / "system-tmp").mkdir(parents=True)
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.machines: dict[int, Path] = {}  # by the worker's process
         self.log = (folder / "log").open("ab")
         self.server = self.serve()
         settings = Settings(cache=folder / "client", timeout=60)
@@ -86,15 +91,20 @@ class Zoo:
         assert self.url
         return process
 
-    def work(self) -> subprocess.Popen[bytes]:
-        """Start a worker."""
+    def work(self, machine: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker, on a new machine or on one that is there."""
+        place, own = self.data, {}
+        if self.environment.get("POLYZOO_BUCKET"):
+            place = self.folder / f"machine-{len(self.workers) if machine is None else machine}"
+            own = {"POLYZOO_DATA": str(place), "POLYZOO_CACHE": str(place / "cache")}
         process = subprocess.Popen(
             [sys.executable, "-m", "zoo.jobs.worker"],
             stdout=self.log,
             stderr=self.log,
-            env=self.environment,
+            env={**self.environment, **own},
         )
         self.workers.append(process)
+        self.machines[process.pid] = place
         return process
 
     def submit(self, name: str, targets: list[str], operator: str = "Relu", **more: Any) -> Job:
@@ -125,15 +135,27 @@ class Zoo:
         """What should not be there when all jobs have ended; waits until it is gone."""
         deadline = time.monotonic() + 60
         while True:
-            left = [path for path in self.data.joinpath("jobs").iterdir() if path.name != "tmp"]
-            left += list(self.data.joinpath("blobs", "tmp").iterdir())
-            left += [p for p in self.folder.joinpath("system-tmp").iterdir() if "polyzoo" in p.name]
-            living = sum(worker.poll() is None for worker in self.workers)
-            own = list(self.data.joinpath("jobs", "tmp").iterdir())
-            left += own if len(own) > living else []
+            left = [p for p in self.folder.joinpath("system-tmp").iterdir() if "polyzoo" in p.name]
+            living = [self.machines[w.pid] for w in self.workers if w.poll() is None]
+            # Of a machine whose worker is dead nobody takes care until one is there again.
+            for place in set(living):
+                left += [path for path in (place / "jobs").iterdir() if path.name != "tmp"]
+                left += list((place / "blobs" / "tmp").glob("*"))
+                own = list((place / "jobs" / "tmp").iterdir())
+                left += own if len(own) > living.count(place) else []
+            left += self._shared()
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)
+
+    def _shared(self) -> list[Path]:
+        """What is in the bucket besides blobs and marks."""
+        settings = Settings.from_environment(self.environment)
+        if not settings.bucket:
+            return []
+        # Its credentials are variables of this process too.
+        names = [name for name, _ in open_bucket(settings).all()]
+        return [Path(name) for name in names if name.partition("/")[0] in ("jobs", "uploads")]
 
     def stop(self) -> None:
         """End everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Server
+from tests.jobs.zoo_of_workers import Zoo, kill
 from tests.services import Services, bucket_of
 from zoo.client import Client
 from zoo.settings import Settings
@@ -113,6 +115,27 @@ def test_bytes_that_are_others_are_dropped(two: tuple[Server, Server]) -> None:
     assert httpx.head(f"{one.url}/v1/blobs/sha256:{'0' * 64}").status_code == 404
     begun = httpx.post(f"{one.url}/v1/uploads", json={"sha256": "1" * 64, "size": 4})
     assert httpx.delete(other.url + begun.headers["Location"]).status_code == 204
+
+
+def test_a_job_whose_machine_died_ends_on_another(tmp_path: Path) -> None:
+    """The results of its steps are in the bucket; whatever was on the disk is gone."""
+    zoo = Zoo(tmp_path)
+    try:
+        first = zoo.work()
+        job = zoo.submit("us/moved", ["onnx", "pytorch"])
+        zoo.until(job.id, lambda job: any(step.name == "verify pytorch" for step in job.steps))
+        kill(first)
+        shutil.rmtree(zoo.machines[first.pid])
+        zoo.work()
+        ended = zoo.ended(job.id)
+        assert ended.state == "succeeded", zoo.said()
+        assert sum(step.attempts - 1 for step in ended.steps) <= 1
+        manifest = zoo.client.manifest("us/moved")
+        assert {artifact.framework for artifact in manifest.artifacts} == {"onnx", "pytorch"}
+        assert zoo.left_behind() == []
+        assert SECRET not in zoo.said()
+    finally:
+        zoo.stop()
 
 
 @pytest.fixture
