@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test test-scaled lint suite coverage matrix sweep bench conformance fuzz chaos docs clean
+.PHONY: install demo browser test test-scaled lint suite coverage matrix sweep bench conformance fuzz chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -19,8 +19,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt tools/install.py
 demo: install
 	$(BIN)/zoo demo $(ARGS)
 
-test: install lint
+test: install lint browser
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# For the tests of pages in a browser; they are skipped where there is none and it cannot be installed.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update \
+	&& DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; } \
+	|| echo "make: no chromium: pages are not tested in a browser" >&2
 
 # The same tests with a PostgreSQL and a bucket: docs/scaling.md.
 test-scaled: install

@@ -167,7 +167,7 @@ def lineage(manifest: Manifest) -> Lineage:
     drawn = Lineage()
     base = manifest.lineage.base_model
     if base is not None:
-        drawn.nodes["base"] = Node("base", (_cut(base.removeprefix("https://"), 24),))
+        drawn.nodes["base"] = Node("base", (_cut(base.removeprefix("https://"), 22),))
     # What was uploaded as it is comes first, so that the others find where they come from.
     for artifact in sorted(manifest.artifacts, key=lambda item: not _is_upload(item, manifest)):
         if _is_upload(artifact, manifest):

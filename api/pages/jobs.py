@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -61,7 +61,12 @@ def show_job(jobs: TheJobs, who: Who, request: Request, job: JobId) -> Response:
 
 @router.post("/jobs/{job}/{action}")
 def act(
-    zoo: Zoo, jobs: TheJobs, who: Visitor, request: Request, job: JobId, action: str
+    zoo: Zoo,
+    jobs: TheJobs,
+    who: Visitor,
+    request: Request,
+    job: JobId,
+    action: Literal["cancel", "retry"],
 ) -> Response:
     """Cancel a job or begin it anew, by a button of its page."""
     require_same_origin(request)

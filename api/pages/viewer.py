@@ -79,4 +79,6 @@ def viewer_file(name: str, request: Request) -> Response:
     if path is None or not path.is_file():
         raise NotFound(f"nothing is at {request.url.path}")
     media_type = _TYPES.get(path.suffix[1:])
-    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-cache"})
+    # A worker is bound by the policy of its own script.
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+    return FileResponse(path, media_type=media_type, headers=headers)
