@@ -39,9 +39,10 @@ MADE_UP = re.compile(
     r"constant|const_|const/|onnx::|^val_\d+|^_val|^\d+$|_output_\d+$|^Identity|scalar|^/|helper\.|\.tmp_\d+$",
     re.IGNORECASE,
 )
-# A single number is a parameter only where its name says so.
+# A single number is a parameter only where its name says so, or is the path of one: `blocks.0.shift`.
 NAMED_PARAMETER = re.compile(
-    r"(weight|bias|gamma|beta|scale|alpha|slope|slope_\d+|\.[wb]_\d+)$", re.IGNORECASE
+    r"(weight|bias|gamma|beta|scale|alpha|slope|slope_\d+|\.[wb]_\d+)$|^[a-z_]\w*(\.\w+)+$",
+    re.IGNORECASE,
 )
 
 
@@ -320,7 +321,7 @@ def _dense(sparse: onnx.SparseTensorProto) -> Array:
 
 
 def _parameter(name: str, data: Array) -> Value:
-    named = NAMED_PARAMETER.search(name) if data.size == 1 else not MADE_UP.search(name)
+    named = not MADE_UP.search(name) and (data.size != 1 or NAMED_PARAMETER.search(name))
     trainable = bool(named) and data.dtype.kind in "fV" and data.size > 0
     return Value(name, data.dtype, tuple(data.shape), data, trainable)
 

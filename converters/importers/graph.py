@@ -7,7 +7,7 @@ its operators look like in a class of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
@@ -243,3 +243,14 @@ def needed_for(
                     needed.update(needed_for(attribute.g.node, ends)[1])
             kept.append(node)
     return kept[::-1], needed
+
+
+def names_read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """Names of what is read, by nodes within nodes too."""
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from names_read(attribute.g.node)
+                # What a branch returns may be made outside of it.
+                yield from (one.name for one in attribute.g.output)

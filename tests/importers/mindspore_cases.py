@@ -515,6 +515,7 @@ CASES = {
         "ops.interpolate(x, scale_factor=2.0, mode='bilinear', recompute_scale_factor=True)",
         WHOLE_IMAGE,
     ),
+    "resize_twice": Case("ops.ResizeNearestNeighborV2()(x, (x.shape[2] * 2, x.shape[3] * 3))"),
     "resize_linear": Case("ops.interpolate(x, size=13, mode='linear')", FIXED_SIGNAL),
     "resize_layer": _layer("nn.Upsample(size=(13, 17), mode='nearest')", WHOLE_IMAGE),
     "resize_class": Case("ops.ResizeNearestNeighbor((13, 17))(x)", WHOLE_IMAGE),
@@ -639,6 +640,13 @@ CASES = {
         "self.f = nn.TransformerDecoderLayer(6, 2, 12, batch_first=True)",
     ),
     # Structure
+    "shared_functions": Case(
+        "ops.relu(x)",
+        IMAGE,
+        "self.blocks = nn.CellList([Block(), Block()])\n"
+        "        self.gates = nn.CellList([Gate(), Gate()])",
+        "for part in self.blocks:\n    x = part(x)\nfor part in self.gates:\n    x = part(x)",
+    ),
     "modules": _layer(
         "nn.SequentialCell(nn.Conv2d(3, 4, 3), busy(nn.BatchNorm2d(4)), nn.ReLU(), nn.MaxPool2d(2, 2))"
     ),
@@ -800,6 +808,26 @@ def busy(cell):
         values = random.standard_normal(shape).astype(np.float32) * 0.3 + 1
         one.set_data(Tensor(np.abs(values)))
     return cell
+
+
+class Block(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def construct(self, x):
+        return ops.relu(self.conv(x))
+
+
+class Gate(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 3, 1)
+        self.shift = Parameter(rand(1), name="shift")
+
+    def construct(self, x):
+        y = ops.relu(self.conv1(ops.mean(x, (2, 3), True)))
+        return x * ops.sigmoid(self.conv2(y)) + self.shift
 
 
 """

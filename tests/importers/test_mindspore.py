@@ -107,6 +107,23 @@ def test_parameters_and_dimensions_keep_their_names(exported):
 
 
 @needs_mindspore
+def test_what_cells_share_is_named_by_the_cell_that_uses_it(exported):
+    nodes = to_onnx(exported / "shared_functions.mindir").graph.node
+    relus = [one.name for one in nodes if one.op_type == "Relu"]
+    cells = ["/blocks/0", "/blocks/1", "/gates/0", "/gates/1", ""]
+    assert relus == [f"{cell}/Relu" for cell in cells]
+    for kind in ("ReduceMean", "Sigmoid", "Mul", "Add"):
+        names = [one.name for one in nodes if one.op_type == kind]
+        assert names == [f"/gates/0/{kind}", f"/gates/1/{kind}"]
+
+
+@needs_mindspore
+def test_a_size_times_a_number_is_a_scale(exported):
+    nodes = to_onnx(exported / "resize_twice.mindir").graph.node
+    assert [one.op_type for one in nodes] == ["Resize", "Identity"]
+
+
+@needs_mindspore
 def test_outputs_are_numbered(exported):
     model = to_onnx(exported / "several_outputs.mindir")
     assert [one.name for one in model.graph.output] == ["output_0", "output_1", "output_2"]
@@ -133,6 +150,7 @@ def test_control_flow_stays(exported, name, kind):
     ("name", "kind", "parameters"),
     [
         ("conv", "Conv", ["f.weight", "f.bias"]),
+        ("conv1d", "Conv", ["f.weight", "f.bias"]),
         ("conv_transpose", "ConvTranspose", ["f.weight", "f.bias"]),
         ("dense", "Gemm", ["f.weight", "f.bias"]),
         ("layer_norm", "LayerNormalization", ["f.gamma", "f.beta"]),

@@ -5,6 +5,8 @@
     inline.py     graphs that call each other -> one graph, with If and Loop
     ops.py        ONE table: primitive -> nodes
     biases.py     biases, which MindSpore adds behind a convolution -> inputs of it
+    one_axis.py   layers along one axis, which MindSpore makes of layers of images -> such layers
+    scopes.py     which cell a node belongs to
 
 Parameters keep MindSpore's names, nodes have those of the cells that they belong to. Inputs have the names of
 `construct`'s arguments; MindIR has none for outputs: `output`, or `output_0`, `output_1` ...
@@ -22,10 +24,11 @@ import onnx
 from onnx import helper
 
 from converters.errors import UnsafeInput, UnsupportedError
-from converters.importers.graph import IR_VERSION, OPSET, Value, symbols
+from converters.importers.graph import IR_VERSION, OPSET, Value, names_read, symbols
 from converters.importers.mindspore.biases import with_biases
 from converters.importers.mindspore.build import Again, Making, Raised
-from converters.importers.mindspore.inline import Inliner
+from converters.importers.mindspore.inline import Inliner, cells
+from converters.importers.mindspore.one_axis import with_one_axis
 from converters.importers.mindspore.ops import TABLE
 from converters.importers.mindspore.program import (
     Form,
@@ -35,6 +38,7 @@ from converters.importers.mindspore.program import (
     is_mindir,
     read_program,
 )
+from converters.importers.mindspore.scopes import name_scopes
 
 
 def to_onnx(path: Path) -> onnx.ModelProto:
@@ -71,7 +75,10 @@ def convert(program: Program) -> onnx.ModelProto:
     inliner.report()
     outputs = [*_outputs(inliner, program, result)]
     nodes, initialisers = graph.pruned([output.name for output in outputs])
-    nodes = with_biases(nodes, initialisers)
+    nodes = with_one_axis(with_biases(nodes, initialisers), initialisers)
+    read = {*names_read(nodes)}
+    initialisers = [one for one in initialisers if one.name in read]
+    name_scopes(nodes, (one.name for one in initialisers), _classes(program))
     made = helper.make_graph(nodes, "mindspore", inputs, outputs, initialisers)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
@@ -158,6 +165,16 @@ def _flat(value: Any) -> Iterator[Any]:
             yield from _flat(part)
     else:
         yield value
+
+
+def _classes(program: Program) -> dict[tuple[str, ...], str]:
+    """The class of each cell."""
+    return {
+        path: kind
+        for function in program.functions.values()
+        for node in function.nodes
+        for path, kind in cells(node.scope)
+    }
 
 
 __all__ = ["Form", "convert", "files", "is_mindir", "read_program", "to_onnx"]

@@ -7,9 +7,11 @@ what is between, that is `Conv(x, w, b)` or `Gemm(x, w, b)`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
+
+from converters.importers.graph import names_read
 
 
 def with_biases(
@@ -23,7 +25,7 @@ def with_biases(
     """
     made = {output: node for node in nodes for output in node.output}
     shapes = {one.name: [*one.dims] for one in initialisers}
-    reads = Counter(_read(nodes))
+    reads = Counter(names_read(nodes))
     kept: list[onnx.NodeProto] = []
     for node in nodes:
         layer = made.get(node.input[0]) if node.op_type == "Add" else None
@@ -33,7 +35,7 @@ def with_biases(
             continue
         layer.input.append(bias)
         layer.output[0] = node.output[0]
-    read = {*_read(kept)}
+    read = {*names_read(kept)}
     return [node for node in kept if node.op_type != "Reshape" or read.intersection(node.output)]
 
 
@@ -56,14 +58,3 @@ def _bias(
     else:
         return ""
     return bias if shapes.get(bias) == [channels] else ""
-
-
-def _read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-    """What is read, by nodes within nodes too."""
-    for node in nodes:
-        yield from node.input
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _read(attribute.g.node)
-                # What a branch returns may be made outside of it.
-                yield from (one.name for one in attribute.g.output)

@@ -627,11 +627,23 @@ def _holds(value: Any, kind: type) -> bool:
     return any(isinstance(one, kind) for _, one in _leaves(value))
 
 
+def cells(scope: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The cells around an operator, outermost first, with their classes.
+
+    Args:
+        scope: `Default/layers-CellList/0-Dense/MatMul-op0`.
+    """
+    path: tuple[str, ...] = ()
+    for part in scope.split("/")[:-1]:
+        name, _, kind = part.rpartition("-")
+        if part and (name or kind) not in ("Default", "Gradients"):
+            path = (*path, name or kind)
+            yield path, kind
+
+
 def _scope(said: str) -> str:
-    """`Default/layers-CellList/0-Dense/MatMul-op0` -> `/layers/0/MatMul`, less the operator itself."""
-    parts = said.split("/")[:-1]
-    names = [part.rpartition("-")[0] or part for part in parts if part]
-    return "".join(f"/{name}" for name in names if name not in ("Default", "Gradients"))
+    """`Default/layers-CellList/0-Dense/MatMul-op0` -> `/layers/0`."""
+    return "".join(f"/{path[-1]}" for path, _ in cells(said))
 
 
 def _branch(
@@ -673,4 +685,4 @@ def _common(
     return tuple(a if a == b else -1 for a, b in zip(first, second, strict=True))
 
 
-__all__ = ["Inliner"]
+__all__ = ["Inliner", "cells"]

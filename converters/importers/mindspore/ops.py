@@ -1177,11 +1177,25 @@ def _adaptive(kind: str, several: bool = False) -> Rule:
 def _resize(call: Call, x: Given, size: Given, mode: str, **attributes: Any) -> str:
     value = call.tensor(x)
     axes = value.rank - 2
+    factors = _factors(value, size)
+    if factors:
+        scales = call.graph.constant(np.array([1, 1, *factors], np.float32))
+        return call.node("Resize", value.name, "", scales, mode=mode, **attributes)
     wanted = call.integers(size, "size")
     if not isinstance(wanted, str) and (len(wanted) != axes or min(wanted) < 1):
         call.malformed(f"size = {wanted[:20]} for {axes} spatial dimensions")
     full = call.node("Concat", call.dims(value.name, 0, 2), call.as_vector(wanted), axis=0)
     return call.node("Resize", value.name, "", "", full, mode=mode, **attributes)
+
+
+def _factors(x: Value, size: Given) -> list[int]:
+    """By what an image grows whose new sizes are multiples of the old ones; nothing where they are not."""
+    sizes = size if isinstance(size, tuple) else ()
+    own = all(
+        isinstance(one, Scalar) and one.size == (x.name, axis) and not one.more and one.factor > 0
+        for axis, one in enumerate(sizes, 2)
+    )
+    return [one.factor for one in sizes] if own and len(sizes) == x.rank - 2 else []
 
 
 def _resize_nearest(
