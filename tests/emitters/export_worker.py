@@ -130,7 +130,8 @@ class MindSpore:
             for spec in specs
         ]
         self.ms.export(model, *inputs, file_name=path, file_format="MINDIR")
-        return self.run(self.ms.nn.GraphCell(self.ms.load(f"{path}.mindir")))
+        # A program with control flow takes one set of shapes (MindSpore 2.10.0).
+        return lambda arrays: self.run(self.ms.nn.GraphCell(self.ms.load(f"{path}.mindir")))(arrays)
 
 
 FRAMEWORKS = {"pytorch": PyTorch, "paddle": Paddle, "mindspore": MindSpore}

@@ -30,12 +30,6 @@ REFUSED = {
     ("mindspore", "mindir", "vgg"): "nn.MaxPool2d checks sizes that graph mode does not know yet",
     ("mindspore", "mindir", "gru"): "nn.GRU stacks a list of steps (MindSpore 2.10.0)",
     ("mindspore", "mindir", "rnn"): "nn.RNN stacks a list of steps (MindSpore 2.10.0)",
-    ("mindspore", "mindir", "resizes"): "ops.interpolate takes no size that is not a constant",
-    (
-        "mindspore",
-        "mindir",
-        "wave",
-    ): "a transposed convolution along one axis is written with sizes",
     (
         "pytorch",
         "export",

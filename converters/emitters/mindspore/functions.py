@@ -233,7 +233,7 @@ def windows(
         if ceil_mode and (count - 1) * stride[k] >= sizes[k] + pads[k]:
             count -= 1
         counts.append(count)
-        rest.append(max((count - 1) * stride[k] - room, 0))
+        rest.append(-(-room // stride[k]) * stride[k] - room if ceil_mode else 0)
     x = pad_spatial(pad_spatial(x, pads, value), (0,) * n + tuple(rest), behind)
     found = []
     for offset in itertools.product(*(range(k) for k in kernel)):
@@ -509,11 +509,7 @@ def reduce_min(x: ms.Tensor, axes: int | tuple[int, ...], keepdims: bool = False
 
 def reduce_empty(x: ms.Tensor, axes: tuple[int, ...], keepdims: bool, value: float) -> ms.Tensor:
     """What a reduction of a tensor without elements gives; no axes mean all of them."""
-    chosen = [axis % x.ndim for axis in axes] or list(range(x.ndim))
-    sizes = [
-        1 if k in chosen else size for k, size in enumerate(x.shape) if keepdims or k not in chosen
-    ]
-    return ops.full(tuple(sizes), value, dtype=x.dtype)
+    return ops.full_like(x.sum(axes, keepdims=keepdims), value, dtype=x.dtype)
 
 
 # ***** shape *****
@@ -598,7 +594,7 @@ def gather_nd(x: ms.Tensor, indices: ms.Tensor, batch_dims: int) -> ms.Tensor:
     depth, n = indices.shape[-1], math.prod(x.shape[:batch_dims])
     tail = tuple(x.shape[batch_dims + depth :])
     places = indices.reshape(n, -1, depth)
-    flat = ops.arange(n).reshape(n, 1)
+    flat = ops.arange(n).reshape(n, 1) if batch_dims else 0
     for k in range(depth):
         size = x.shape[batch_dims + k]
         flat = flat * size + from_start(places[..., k], size)
@@ -809,22 +805,32 @@ def crop_or_pad(x: ms.Tensor, sides: list[tuple[int, int]], value: float = 0.0) 
     return ops.pad(x, flat, value=value) if any(flat) else x
 
 
+def mirror(x: ms.Tensor, axis: int, before: int, after: int) -> ms.Tensor:
+    """Pad an axis by mirroring it at its ends, by less than its size."""
+    size, rest, parts = x.shape[axis], (slice(None),) * axis, (x,)
+    if before:
+        parts = (ops.flip(x[(*rest, slice(1, before + 1))], (axis,)), *parts)
+    if after:
+        parts = (*parts, ops.flip(x[(*rest, slice(size - 1 - after, size - 1))], (axis,)))
+    return ops.concat(parts, axis)
+
+
 def pad_by_index(x: ms.Tensor, sides: list[tuple[int, int]], mode: str) -> ms.Tensor:
     """Pad (or crop, where negative) every axis by mirroring, repeating the edge, or wrapping."""
     for axis, (before, after) in enumerate(sides):
         if before == 0 and after == 0:
             continue
-        size, places = x.shape[axis], []
-        for place in range(-before, x.shape[axis] + after):
-            if mode == "edge":
-                place = min(max(place, 0), size - 1)
-            elif mode == "wrap":
-                place = place % size
-            else:
-                place = place % max(2 * size - 2, 1)
-                place = min(place, 2 * size - 2 - place) if size > 1 else 0
-            places.append(place)
-        x = ops.gather(x, ms.Tensor(places, ms.int64), axis)
+        size = x.shape[axis]
+        places = ops.arange(-before, size + after)
+        if mode == "edge":
+            places = ops.minimum(ops.maximum(places, 0), size - 1)
+        elif mode == "wrap":
+            places = places % size
+        else:
+            period = ops.maximum(ops.full((1,), 2 * size - 2, dtype=ms.int64), 1)
+            places = places % period
+            places = ops.minimum(places, 2 * size - 2 - places)
+        x = ops.gather(x, places, axis)
     return x
 
 

@@ -469,16 +469,21 @@ def ConvTranspose(
         begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif pads:
         begin, end = tuple(pads[:n]), tuple(pads[n:])
-    if n == 2 and _owns(w, b) and w.weight is not None and not any(extra) and group == 1:
+    plain = not any(extra) and group == 1 and (n == 2 or (n == 1 and begin == end))
+    if plain and _owns(w, b) and w.weight is not None:
         into, out = w.weight.shape[0], w.weight.shape[1]
-        sides = (begin[0], end[0], begin[1], end[1])
+        sides = tuple(side for pair in zip(begin, end, strict=True) for side in pair)
+        shown = sides[0] if n == 1 else one(sides)
         # What MindSpore calls `valid` is larger where strides are above the kernel.
-        padding = ", pad_mode='pad'" + (f", padding={one(sides)}" if any(sides) else "")
+        padding = ", pad_mode='pad'" + (f", padding={shown}" if any(sides) else "")
         stride = arguments(stride=(one(strides), 1))
         common = arguments(dilation=(one(dilations), 1), has_bias=(b is not None, False))
         return Layer(
-            f"nn.Conv2dTranspose({into}, {out}, {one(kernel)}{stride}{padding}{common})",
-            {"weight": w.value, "bias": b.value if b is not None else None},
+            f"nn.Conv{n}dTranspose({into}, {out}, {one(kernel)}{stride}{padding}{common})",
+            {
+                "weight": w.relaid(w.weight[:, :, None]) if n == 1 else w.value,
+                "bias": b.value if b is not None else None,
+            },
             f"layer({x})",
             "up",
         )
@@ -512,7 +517,7 @@ def MaxPool(
     )  # fmt: skip
     if node.outputs > 1:
         return f"max_pool_with_indices({_pooled(x, win, ceil_mode)}, {bool(storage_order)})"
-    if _plain(x, win, ceil_mode):
+    if len(win.kernel) == 2 and _plain(x, win, ceil_mode):
         padding = arguments(padding=(one(win.begin), 0))
         return f"ops.max_pool2d({x}, {one(win.kernel)}, {one(win.strides)}{padding})"
     return _max_pool_padded(x, win, ceil_mode) or f"max_pool({_pooled(x, win, ceil_mode)})"
@@ -540,9 +545,9 @@ def _max_pool_padded(x: Operand, win: Window, ceil_mode: int) -> str:
 
 
 def _plain(x: Operand, win: Window, ceil_mode: int) -> bool:
-    """Whether MindSpore's own pooling of images computes the same."""
+    """Whether MindSpore's own pooling computes the same."""
     return (
-        len(win.kernel) == 2
+        len(win.kernel) in (1, 2)
         and win.symmetric
         and set(win.dilations) == {1}
         and not ceil_mode
@@ -565,7 +570,7 @@ def AveragePool(
         x.shape, tuple(kernel_shape), auto_pad=auto_pad, strides=strides, dilations=dilations, pads=pads
     )  # fmt: skip
     if _plain(x, win, ceil_mode) and not win.padded:
-        return f"ops.avg_pool2d({x}, {one(win.kernel)}, {one(win.strides)})"
+        return f"ops.avg_pool{len(win.kernel)}d({x}, {one(win.kernel)}, {one(win.strides)})"
     return f"average_pool({_pooled(x, win, ceil_mode)}, {bool(count_include_pad)})"
 
 
@@ -1132,13 +1137,19 @@ def Pad(
     if mode != "constant":
         # MindSpore's own modes want the last one or two of three or four axes, and short pads.
         n = (x.rank or 0) - 2
-        fits = x.shape is not None and all(
+        short = x.shape is not None and all(
             isinstance(size, int) and isinstance(side, int) and 0 <= side < size
-            for size, pair in zip(x.shape[2:], sides[2:], strict=True)
+            for size, pair in zip(x.shape, sides, strict=True)
             for side in pair
+            if side
         )
-        if fits and n in (1, 2) and sides[:2] == [(0, 0)] * 2 and _is_float(x):
+        if short and n in (1, 2) and sides[:2] == [(0, 0)] * 2 and _is_float(x):
             return f"ops.pad({x}, {_texts(tuple(flat[: 2 * n]))}, mode={PAD_MODES[mode]!r})"
+        if short and mode == "reflect":
+            text = str(x)
+            for axis, pair in enumerate(sides):
+                text = f"mirror({text}, {axis}, {pair[0]}, {pair[1]})" if any(pair) else text
+            return text
         return f"pad_by_index({x}, {pairs}, {mode!r})"
     if any(isinstance(side, int) and side < 0 for side in flat):
         return f"crop_or_pad({x}, {pairs}{f', {fill}' if fill else ''})"
@@ -1207,7 +1218,10 @@ EXACT_FACTORS = range(1, 41)
 def _interpolate(
     x: Operand, scales: Numbers | None, sizes: Numbers | None, mode: str, nearest: str, coordinates: str
 ) -> str:  # fmt: skip
-    """`ops.interpolate` of images where it computes the same; an empty text where it does not."""
+    """MindSpore's own operator of images where it computes the same; an empty text where it does not.
+
+    `ops.interpolate` is the same, but its checks leave programs of varying sizes that MindSpore cannot run.
+    """
     numbers = scales or sizes
     if numbers is None or numbers.items is None or len(numbers.items) != 4 or x.shape is None:
         return ""
@@ -1221,16 +1235,17 @@ def _interpolate(
         if any(size not in (old, f"{x}.shape[{k}]") for size, old, k in kept):
             return ""
         new = tuple(size if isinstance(size, str) else int(size) for size in numbers.items[2:])
-    size = f"size={_texts(new)}"
+    size = _texts(new)
     if mode == "nearest":
         # With a whole factor the nearest pixel of a half is the one that it stands in.
         floor = coordinates == "asymmetric" and nearest == "floor"
         half = coordinates == "half_pixel" and nearest.startswith("round_prefer")
-        return f"ops.interpolate({x}, {size})" if scales is not None and (floor or half) else ""
+        plain = scales is not None and (floor or half)
+        return f"ops.ResizeNearestNeighborV2()({x}, {size})" if plain else ""
     if mode == "linear" and coordinates == "align_corners":
-        return f"ops.interpolate({x}, {size}, mode='bilinear', align_corners=True)"
+        return f"ops.ResizeBilinearV2(align_corners=True)({x}, {size})"
     if mode == "linear" and coordinates == "half_pixel":
-        return f"ops.interpolate({x}, {size}, mode='bilinear')"
+        return f"ops.ResizeBilinearV2(half_pixel_centers=True)({x}, {size})"
     return ""
 
 
