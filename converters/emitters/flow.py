@@ -83,8 +83,11 @@ class _Flow:
         inside = [t for t in self.statements if _within(t.scope, module)]
         own = {v for t in inside for v in t.outputs}
         known = {v for t in inside for v in t.reads}
-        given = [v for v in reads if v in own]
-        others = [r for v in given for r in self.readers[v] if r is not statement]
+        taken = [
+            v
+            for v in reads
+            if v in own and all(r is statement or _within(r.scope, module) for r in self.readers[v])
+        ]
         alike = (
             statement.node.key in ACTIVATIONS
             or len(reads) > 1
@@ -92,8 +95,9 @@ class _Flow:
         )
         return (
             alike
+            # It takes the place of what nothing else outside reads, so that no more is given than before.
+            and bool(taken)
             and all(v in own or v in known for v in reads)
-            and all(_within(r.scope, module) for r in others)
         )
 
     def before(self) -> None:

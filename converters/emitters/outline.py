@@ -79,6 +79,12 @@ def _name_layers(statements: Sequence[Statement]) -> None:
             path = _weight_path(s)
             if path:
                 s.scope, s.leaf = path[:-1], path[-1]
+    paths = {s: (*s.scope, s.leaf) for s in statements if s.leaf.isdigit()}
+    claims = Counter(paths.values())
+    for s, path in paths.items():
+        # A cell in a list has two weights for one name; there is one module with a number.
+        if claims[path] > 1:
+            s.scope, s.leaf = path, ""
     at_scope: dict[Path, int] = {}
     for s in statements:
         if not s.leaf:

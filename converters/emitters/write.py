@@ -131,7 +131,8 @@ class Module:
 
     def settle(self, name: str, inner: Module) -> str:
         """Give an inner module its attribute, and what was to be held under its name."""
-        held = [m for m in self.members if m.attribute == attribute_name(name) and m.modules]
+        attribute = self.names.attributes.get(name, "")
+        held = [m for m in self.members if m.attribute == attribute and m.modules]
         if held and held[0].modules[0].forward is None:
             inner.members += held[0].modules[0].members
             held[0].modules = [inner]
@@ -572,24 +573,32 @@ class _Making:
 
     def note(self, region: Region) -> None:
         """Learn what is in the modules that only hold others."""
-        for item in region.items:
-            if isinstance(item, Region) or item.layer is not None:
-                path = (*item.home, _own_name(item))
-                for k, name in enumerate(path):
-                    self.children.setdefault(path[:k], set()).add(name)
+        own = self.module.path
+        inner = [
+            (*item.home, _own_name(item))
+            for item in region.items
+            if isinstance(item, Region) or item.layer is not None
+        ]
+        constants = (v for s in region.statements() for v in s.reads if v.const is not None)
+        bare = [p[len(own) :] for p in map(parameter_path, constants) if p[: len(own)] == own]
+        for path in inner + bare:
+            for k, name in enumerate(path):
+                self.children.setdefault(path[:k], set()).add(name)
 
     def holder(self, home: Path) -> tuple[Module, str]:
         """The module at a path from here, made where there is none, and how it is reached."""
-        module, access, names = self.module, "", iter(enumerate(home, 1))
-        for depth, name in names:
-            attribute = name if module.names.numbered else attribute_name(name)
+        module, access = self.module, ""
+        listed: dict[str, Module] = {}
+        for depth, name in enumerate(home, 1):
+            attribute = name if listed else module.names.attributes.get(name, "")
             known = [m for m in module.members if m.attribute == attribute and m.modules]
-            if known and known[0].listed:
-                access = _joined(access, attribute)
-                _, attribute = next(names, (0, "0"))
-                module = known[0].modules[int(attribute)]
-            elif known:
+            numbers = {str(k): m for k, m in enumerate(known[0].modules if known else ())}
+            if listed:
+                module, listed = listed[name], {}
+            elif known and not known[0].listed:
                 module = known[0].modules[0]
+            elif home[depth : depth + 1] and home[depth] in numbers:
+                listed = numbers
             else:
                 region = Region(name)
                 inner = Module(region, name, (*module.path, name), _Names(region))
@@ -657,12 +666,14 @@ class _Names:
     Attributes:
         given: Names that are the source's, which nothing else gets.
         numbered: Its members have numbers for names.
+        attributes: Attributes by the source's names.
     """
 
     def __init__(self, region: Region) -> None:
         self.taken: set[str] = set()
         self.given = {name for item in region.items if (name := _name_in(item))}
         self.numbered = False
+        self.attributes: dict[str, str] = {}
         own = [s for i in region.items if isinstance(i, Statement) for s in i.every()]
         self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
         self.numbers: Counter[str] = Counter()
@@ -679,7 +690,10 @@ class _Names:
 
     def named(self, name: str) -> str:
         """The attribute for a name of the source."""
-        return self.take(name if self.numbered else attribute_name(name), given=True)
+        wanted = name if self.numbered else attribute_name(name)
+        attribute = self.take(wanted, given=True)
+        self.attributes.setdefault(name, attribute)
+        return attribute
 
     def layer(self, statement: Statement) -> str:
         assert statement.layer is not None  # noqa: S101 - the caller has looked

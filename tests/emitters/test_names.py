@@ -117,8 +117,26 @@ def tied(net: Net) -> str:
     return net.op("Add", net.conv(x, "head.out"), net.weight("head.bias2", 1, 4, 1, 1))
 
 
+def numbered_twice(net: Net) -> str:
+    """Two layers' weights under one number, as a cell in a list has them; numbers beside names."""
+    x = "x"
+    for k in range(2):
+        y = net.op("Conv", x, net.weight(f"gates.{k}.weight_ih", 4, 4, 1, 1))
+        z = net.op("Conv", "x", net.weight(f"gates.{k}.weight_hh", 4, 4, 1, 1))
+        x = net.op("Tanh", net.op("Add", y, z))
+        x = net.times(x, f"gates.{k}.type.scale")
+    return net.conv(x, "cells.norm")
+
+
 NETS: dict[str, Callable[[Net], str]] = {
-    net.__name__: net for net in (gaps, nested, alternating, bare, tied)
+    net.__name__: net for net in (gaps, nested, alternating, bare, tied, numbered_twice)
+}
+# Names that no module can have, or that two layers claim.
+RENAMED = {
+    "weight_ih": "conv1.weight",
+    "weight_hh": "conv2.weight",
+    "type.": "type_.",
+    "cells.": "cells_.",
 }
 OWN = {
     "paddle": {"running_mean": "_mean", "running_var": "_variance"},
@@ -162,8 +180,30 @@ def test_keys_are_the_names_of_the_source(name: str, framework: str, emitted: Pa
     for key in net.weights:
         module, dot, last = key.rpartition(".")
         is_norm = f"{module}.running_mean" in net.weights
-        wanted.add(f"{module}{dot}{own.get(last, last) if is_norm else last}")
+        name_there = f"{module}{dot}{own.get(last, last) if is_norm else last}"
+        for old, new in RENAMED.items():
+            name_there = name_there.replace(old, new)
+        wanted.add(name_there)
     assert set(manifest["parameters"]) == wanted
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+@pytest.mark.parametrize("name", NETS)
+def test_keys_stay_when_they_are_the_names_of_the_source(
+    name: str, framework: str, emitted: Path, tmp_path: Path
+) -> None:
+    said = json.loads((emitted / framework / name / "manifest.json").read_text())["parameters"]
+    called = {old: new for new, old in said.items()}
+    model = onnx.load(emitted / f"{name}.onnx")
+    for tensor in model.graph.initializer:
+        tensor.name = called[tensor.name]
+    for node in model.graph.node:
+        for k, value in enumerate(node.input):
+            node.input[k] = called.get(value, value)
+    onnx.save(model, tmp_path / "again.onnx")
+    emit(tmp_path / "again.onnx", framework, tmp_path / "out", source=SOURCE)
+    again = json.loads((tmp_path / "out" / "manifest.json").read_text())["parameters"]
+    assert set(again) == set(said)
 
 
 @pytest.mark.parametrize("framework", NATIVE)
