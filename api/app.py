@@ -13,6 +13,8 @@ from api import problems
 from api.hub.app import create_hub
 from api.hub.door import Door
 from api.limits import BodyLimit
+from api.metrics import Metrics
+from api.observe import Observe
 from api.pages import catalogue, session, site, viewer
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
@@ -50,6 +52,7 @@ def create_app(registry: Registry) -> FastAPI:
     )
     app.state.registry = registry
     app.state.jobs = Jobs(registry)
+    app.state.metrics = Metrics(app.state.jobs)
     app.add_middleware(BodyLimit)
     problems.install(app)
     for resource in (*ROUTERS, *PAGES):
@@ -57,6 +60,7 @@ def create_app(registry: Registry) -> FastAPI:
     app.add_middleware(ReadableProblems)
     app.add_middleware(Door, hub=create_hub(registry), public=registry.settings.public)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observe, metrics=app.state.metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says
     return app
 

@@ -17,34 +17,23 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from fastapi import FastAPI
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from api.app import create_app
+from zoo import logs
 from zoo.errors import ZooError
 from zoo.registry import Registry
 from zoo.settings import Settings, variable
 
+# Where prometheus_client looks for it.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
 # How long downloads that have begun may take to end, once the server is told to stop.
 GRACE_SECONDS = 60
-
-# Standard output belongs to whoever started the server.
-LOGGING = {
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "generic",
-            "stream": "ext://sys.stderr",
-        }
-    },
-    "loggers": {
-        "_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "polyzoo": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-    },
-}
 
 
 class CannotServe(ZooError):
@@ -55,8 +44,18 @@ class CannotServe(ZooError):
 
 def application() -> FastAPI:
     """The application of a worker process."""
+    # Here, because what counts requests must know by now where the counts are shared.
+    from api.app import create_app
+
     settings = Settings.from_environment()
     return create_app(Registry(settings.data, settings))
+
+
+def _logging(settings: Settings) -> dict[str, Any]:
+    """Ours, and what the server itself has to say; standard output belongs to whoever started it."""
+    found = logs.config(settings)
+    found["loggers"]["_granian"] = {"handlers": ["polyzoo"], "level": "WARNING", "propagate": False}
+    return found
 
 
 def serve(
@@ -84,7 +83,11 @@ def serve(
     os.environ[variable("data")] = str(data.absolute())
     if settings.anonymous == "auto" and not _is_loopback(host):
         os.environ[variable("anonymous")] = "read"
-    with closing(_reserve(host, port)) as reserved:
+    if settings.metrics == "auto":
+        os.environ[variable("metrics")] = "open" if _is_loopback(host) else "admin"
+    with closing(_reserve(host, port)) as reserved, TemporaryDirectory("polyzoo-metrics") as shared:
+        # The processes that serve count together.
+        os.environ[SHARED] = shared
         bound = reserved.getsockname()[1]
         server = Granian(
             "api.server:application",
@@ -96,7 +99,7 @@ def serve(
             workers_kill_timeout=GRACE_SECONDS,
             websockets=False,
             log_level=LogLevels.warning,
-            log_dictconfig=LOGGING,
+            log_dictconfig=_logging(settings),
         )
         if ready is not None:
             threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo.access import LOCAL, Access, Identity
 from zoo.bucket import Bucket, Objects, open_bucket
 from zoo.catalogue import queries
-from zoo.catalogue.engine import database_url, open_engine, writing
+from zoo.catalogue.engine import database_url, integrity, open_engine, writing
 from zoo.catalogue.listing import Filter, Sort, models
 from zoo.catalogue.records import (
     ModelDetail,
@@ -233,7 +233,19 @@ class Registry:
             self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
         return blob
 
-    # For whoever removes what nobody needs
+    # For whoever runs the zoo
+
+    def counts(self) -> tuple[int, int]:
+        """How many models and versions there are."""
+        return queries.counts(self._engine)
+
+    def integrity(self, full: bool) -> list[str]:
+        """What is broken in the catalogue, in the database's own words."""
+        return integrity(self._engine, full)
+
+    def models_with(self, sha256: str) -> tuple[str, ...]:
+        """The names of the models that need a blob."""
+        return queries.models_with(self._engine, sha256)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

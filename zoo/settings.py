@@ -94,6 +94,18 @@ class Settings(BaseModel):
         default=16 * MEBIBYTE, description="bytes that one request of a transfer carries"
     )
     workers: PositiveInt = Field(default=1, description="processes that serve requests")
+    log: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="form of the log: json, text, or auto: text on a terminal, json otherwise",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="from what on events are logged: debug, info, warning, error"
+    )
+    metrics: Literal["auto", "open", "admin"] = Field(
+        default="auto",
+        description="who may read /metrics: open for everybody, admin for admins of every organisation, or"
+        " auto: open where the zoo is served on loopback, admin otherwise",
+    )
     largest_blob: PositiveInt = Field(
         default=TEBIBYTE, description="bytes of the largest file that is accepted"
     )

@@ -45,16 +45,24 @@ class Door:
             kept = re.sub("%2f", quote(SLASH), path, flags=re.IGNORECASE)
             inner = {**scope, "path": unquote(kept), "raw_path": path.encode("latin-1")}
             inner["hub_prefix"] = prefix
-            await self._hub(inner, receive, send)
+            await _passed(self._hub, scope, inner, receive, send)
         elif prefix:
             inner = {**scope, "path": unquote(path), "raw_path": path.encode("latin-1")}
             inner["hub_prefix"] = prefix
-            await self._app(inner, receive, send)
+            await _passed(self._app, scope, inner, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _prefix(self, path: str) -> str:
         return next((p for p in self._prefixes if path.startswith(p + "/")), "")
+
+
+async def _passed(app: ASGIApp, scope: Scope, inner: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await app(inner, receive, send)
+    finally:
+        # Whoever counts requests wants to know by which route they went.
+        scope["route"] = inner.get("route")
 
 
 def unescaped(text: str) -> str:

@@ -151,6 +151,24 @@ def migrate(engine: Engine, migrations: Path) -> None:
         command.upgrade(config, "head")
 
 
+def integrity(engine: Engine, full: bool) -> list[str]:
+    """What is broken in a database, in its own words.
+
+    Args:
+        engine: The database.
+        full: Whether indexes are compared with tables too; PostgreSQL sees to itself.
+    """
+    with told(engine), engine.connect() as connection:
+        if _is_postgresql(engine):
+            connection.execute(text("SELECT 1"))
+            return []
+        check = "integrity_check" if full else "quick_check"
+        found = [row[0] for row in connection.exec_driver_sql(f"PRAGMA {check}")]
+        loose = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        broken = [f"{row[0]} {row[1]} names a row of {row[2]} that is not there" for row in loose]
+    return [said for said in found if said != "ok"] + broken
+
+
 def version_table(migrations: Path) -> str:
     """Where Alembic notes how far it is; the catalogue and jobs may share a database."""
     return "alembic_version" if migrations == MIGRATIONS else f"{migrations.parent.name}_version"

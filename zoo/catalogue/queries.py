@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 
 from zoo.access import LOCAL, Identity, log, unknown_model
@@ -117,6 +117,13 @@ def is_published(engine: Engine, sha256: str) -> bool:
     """Whether a published version needs this blob."""
     with reading(engine) as session:
         return session.exec(select(File.id).where(File.sha256 == sha256)).first() is not None
+
+
+def counts(engine: Engine) -> tuple[int, int]:
+    """How many models and versions there are."""
+    with reading(engine) as session:
+        models = session.exec(select(func.count(col(Model.id)))).one()
+        return models, session.exec(select(func.count(col(Version.id)))).one()
 
 
 def published_blobs(engine: Engine) -> Iterator[str]:

@@ -12,14 +12,47 @@ from zoo.cli.common import Json, options
 
 if TYPE_CHECKING:  # it takes a while to import
     from zoo.jobs.jobs import Jobs
+    from zoo.settings import Settings
 
 Data = Annotated[Path | None, typer.Option(help="Directory of the zoo.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (gc, backup, restore):
+    for verb in (doctor, gc, backup, restore):
         app.command(verb.__name__)(verb)
+
+
+def doctor(
+    context: typer.Context,
+    data: Data = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every byte of every blob, and compare every index.")
+    ] = False,
+    frameworks: Annotated[
+        bool,
+        typer.Option("--frameworks/--no-frameworks", help="Load every framework once."),
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Look over the zoo and say what to do; ends with 1 if something is broken."""
+    from dataclasses import asdict
+
+    from zoo.doctor import examine
+
+    given = options(context)
+    findings = []
+    for found in examine(data or given.data, given.settings, full=full, frameworks=frameworks):
+        findings.append(found)
+        if not json:
+            print(f"{found.result:8} {found.what}: {found.says}")
+            if found.fix:
+                print(f"{'':8} fix: {found.fix}")
+    failed = [found.what for found in findings if found.result == "failed"]
+    if json:
+        present.document({"ok": not failed, "findings": [asdict(found) for found in findings]})
+    if failed:
+        raise typer.Exit(1)
 
 
 def gc(
@@ -78,7 +111,7 @@ def backup(
 
     given = options(context)
     place = data or given.data
-    _require_zoo(place)
+    _require_zoo(place, given.settings)
     found = save(Registry(place, given.settings), target, link=not copy)
     if json:
         document = {"backup": str(target), "blobs": found.blobs, "bytes": found.size}
@@ -105,10 +138,10 @@ def restore(
         print(f"{place}: {found.blobs} blobs, {present.size(found.size)}")
 
 
-def _require_zoo(data: Path) -> None:
+def _require_zoo(data: Path, settings: Settings) -> None:
     from zoo.errors import NotFound
 
-    if not (data / "blobs").is_dir():
+    if not settings.bucket and not (data / "blobs").is_dir():
         raise NotFound(f"there is no zoo in {data}", fix="name its directory with --data")
 
 
@@ -118,5 +151,5 @@ def _jobs(context: typer.Context, data: Path | None) -> Jobs:
 
     given = options(context)
     place = data or given.data
-    _require_zoo(place)
+    _require_zoo(place, given.settings)
     return Jobs(Registry(place, given.settings))

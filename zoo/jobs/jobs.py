@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, Connection, delete, insert, select, text, update
+from sqlalchemy import URL, Connection, delete, func, insert, select, text, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -404,7 +404,17 @@ class Jobs:
         with self._writing() as session:
             _change(session, job_id, hook_after=None)
 
-    # ---- for whoever removes what nobody needs
+    # ---- for whoever runs the zoo
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        query = select(tables.job.c.state, func.count()).group_by(tables.job.c.state)
+        with self._reading() as session:
+            return {row[0]: row[1] for row in session.execute(query)}
+
+    def integrity(self, full: bool) -> tuple[str, ...]:
+        """What is broken in the database, in its own words."""
+        return tuple(databases.integrity(self._engine, full))
 
     @contextmanager
     def needed(self) -> Iterator[frozenset[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from zoo.catalogue.records import Answer
 from zoo.manifest import Framework, Manifest, Record
 
 State = Literal["queued", "running", "publishing", "succeeded", "failed", "cancelled"]
+STATES: tuple[str, ...] = get_args(State)
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 

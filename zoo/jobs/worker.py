@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import os
 import secrets
 import shutil
@@ -29,6 +30,7 @@ from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import SQLAlchemyError
 
 from converters.errors import ConversionError
+from zoo import logs
 from zoo.errors import (
     NoSpace,
     ServerUnavailable,
@@ -294,6 +296,7 @@ def _gave_up(said: str) -> Failure:
 
 def work(settings: Settings) -> None:
     """Work for the zoo in the settings' directory until told to stop."""
+    logging.config.dictConfig(logs.config(settings))
     Worker(Registry(settings.data, settings)).run()
 
 
