@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Request
 from markupsafe import Markup
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -26,6 +27,14 @@ from zoo.reference import LATEST, shown
 from zoo.registry import Registry
 from zoo.store import Blob
 
+
+class Publisher(StringConvertor):
+    """The first part of an address that may be an organisation: the API's own is none."""
+
+    regex = r"(?!v1/)[^/]+"
+
+
+register_url_convertor("publisher", Publisher())
 router = APIRouter(include_in_schema=False)
 MOST_FILES = 200
 MOST_SOURCES = 2
@@ -103,9 +112,9 @@ def show_graph(
     )
 
 
-@router.get("/{org}/{model}")
-@router.get("/{org}/{model}/tree/{rest:path}")
-@router.get("/{org}/{model}/commit/{rest:path}")
+@router.get("/{org:publisher}/{model}")
+@router.get("/{org:publisher}/{model}/tree/{rest:path}")
+@router.get("/{org:publisher}/{model}/commit/{rest:path}")
 def hub_address(zoo: Zoo, who: Who, request: Request, org: Org, model: Model) -> Response:
     """The address that hub clients print for a model leads to its page."""
     name = f"{org}/{model}"

@@ -154,6 +154,9 @@ def test_addresses_that_hub_clients_print_lead_to_the_page(zoo, add):
     add(registry, "jobs/model")
     add(registry, "org/model")
     assert browser.get("/org/none").status_code == browser.get("/v1/none").status_code == 404
+    # It takes no method from the API's addresses.
+    wrong = browser.get("/v1/uploads")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     for path in ("/jobs/model/tree/main", "/jobs/model/commit/0123", "/org/model"):
         place = browser.get(path)
         assert place.status_code == 307
