@@ -20,11 +20,11 @@ from api.pages import jobs as job_pages
 from api.pages import models as model_pages
 from api.pages.problems import ReadableProblems
 from api.pages.security import SecurityHeaders
-from api.routes import artifacts, blobs, health, jobs, models, uploads, versions
+from api.routes import artifacts, blobs, health, intake, jobs, models, uploads, versions
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
-ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, health)
+ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, intake, health)
 # Models come last: `/org/model` is whatever nothing else is.
 PAGES = (site, session, catalogue, job_pages, viewer, model_pages)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.

@@ -37,6 +37,7 @@ from zoo.manifest import (
 from zoo.reference import LATEST, Reference, parse_reference
 from zoo.settings import Settings
 from zoo.store import explained, file_digest
+from zoo.submission import source_files
 from zoo.transport import Overloaded, Transport
 
 # What is being moved, and by how many bytes of how many it has come further.
@@ -239,7 +240,6 @@ class Client:
     def submit(
         self,
         source: Path,
-        framework: str,
         head: Mapping[str, Any],
         policy: Mapping[str, Any],
         *,
@@ -249,18 +249,18 @@ class Client:
         """Upload a model file and have it converted and published by the zoo.
 
         Args:
-            source: The file, or a directory with one model file and what it refers to.
-            framework: What it is written in.
+            source: A model file, or a folder with one model.
             head: Everything of the manifest but its artifacts.
             policy: `targets` and `sizes`, as `zoo.jobs.records.Policy` has them.
             webhook: Address to call when the job has ended.
             progress: Told of bytes as they leave.
 
         Raises:
-            InvalidManifest: The head or the policy is not valid.
+            InvalidManifest: The head or the policy is not valid, or it is no model that can be converted.
+            ConversionError: It is not known, or it is not clear which of several models is meant.
             Conflict: The version is published, or on its way from another submission.
         """
-        manifest, uploads = collect_source(source, framework, head)
+        manifest, uploads = collect_source(source, head)
         for upload in uploads:
             self._upload(upload, progress)
         fields = {"manifest": json.loads(manifest.canonical()), "convert": dict(policy)}
@@ -452,48 +452,26 @@ def _job_path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
-def collect_source(
-    source: Path, framework: str, head: Mapping[str, Any]
-) -> tuple[Manifest, list[Upload]]:
-    """The manifest that a model file makes before it is converted, and its files.
+def collect_source(source: Path, head: Mapping[str, Any]) -> tuple[Manifest, list[Upload]]:
+    """The manifest that a model makes before it is converted, and its files.
 
     Args:
-        source: A file, or a directory with exactly one model file at its top.
-        framework: What it is written in.
+        source: A model file, or a folder with one model.
         head: Everything of the manifest but its artifacts.
 
     Raises:
         NotFound: There is no such file.
-        InvalidManifest: A field is not valid, or it is not clear which file is the model.
+        InvalidManifest: A field is not valid, or it is no model that can be converted.
+        ConversionError: It is not known, or it is not clear which of several models is meant.
     """
-    if source.is_dir():
-        paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
-        models = [path for path in paths if path.parent == source and path.suffix == ".onnx"]
-        if len(models) != 1:
-            raise InvalidManifest(
-                f"{source}: a folder with {len(models)} .onnx files", fix="name the model file"
-            )
-        root, entry = source, models[0]
-    elif source.is_file():
-        root, entry, paths = source.parent, source, [source]
-    else:
-        raise NotFound(f"there is no file {source}", fix="name the model file")
-    links = [path for path in paths if path.is_symlink()]
+    found = source_files(source)
+    links = [path for path in found.paths if path.is_symlink()]
     if links and source.is_dir():
         raise InvalidManifest(
             f"{links[0]}: a link cannot be pushed", fix="put the file in its place"
         )
-    uploads = [Upload(path, file_digest(path), path.stat().st_size) for path in paths]
-    artifact = {
-        "framework": framework,
-        "format": framework,
-        "precision": "fp32",
-        "entry": entry.relative_to(root).as_posix(),
-        "files": [
-            {"path": u.path.relative_to(root).as_posix(), "sha256": u.sha256, "size": u.size}
-            for u in uploads
-        ],
-    }
+    uploads = [Upload(path, file_digest(path), path.stat().st_size) for path in found.paths]
+    artifact = found.artifact({u.path: (u.sha256, u.size) for u in uploads})
     return validate_manifest({**head, "artifacts": [artifact]}, str(source)), uploads
 
 

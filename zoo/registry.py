@@ -19,6 +19,7 @@ from zoo.catalogue.records import (
     VersionSummary,
 )
 from zoo.errors import InvalidManifest, MissingBlobs, NotFound, ZooError
+from zoo.hub.intake import Intake
 from zoo.hub.repositories import Repositories
 from zoo.hub.xet import Xet
 from zoo.manifest import Artifact, File, Manifest
@@ -56,6 +57,7 @@ class Registry:
         self.xet = Xet(chunks, self.store, self.settings.largest_blob)
         self.access = Access(self._engine, self.settings.anonymous)
         self.repositories = Repositories(self._engine, self.store, self.access)
+        self.intake = Intake(self._engine)
 
     def _open_store(self) -> Blobs:
         if self.bucket is None:

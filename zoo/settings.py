@@ -154,6 +154,15 @@ class Settings(BaseModel):
         default=15.0,
         description="seconds without a sign of life after which a worker's jobs go to others",
     )
+    convert: str = Field(
+        default="",
+        description="frameworks, with commas, that uploads of hub clients are converted into; a model card"
+        " may name others; nothing by default",
+    )
+    quiet: Seconds = Field(
+        default=60.0,
+        description="seconds without a commit after which an upload of a hub client counts as complete",
+    )
     webhook_hosts: str = Field(
         default="",
         description="host:port of every server that jobs may call when they end, with commas",

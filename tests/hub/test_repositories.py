@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -179,16 +178,31 @@ def test_roles(zoo):
         zoo.repositories.info("org/model", Identity("bob", token=2))
 
 
-def test_quiet_repositories(zoo):
+def test_uploads_wait_until_somebody_has_looked_at_them(zoo):
     publish(zoo, name="org/published")
     zoo.repositories.create("org/model", LOCAL)
-    now = datetime.now(timezone.utc)
-    later = now + timedelta(minutes=1)
-    assert zoo.repositories.quiet(later) == ()
-    made = commit(zoo, {"a": b"1"})
-    assert zoo.repositories.quiet(now - timedelta(minutes=1)) == ()
-    (quiet,) = zoo.repositories.quiet(later)
-    assert (quiet.name, quiet.commit) == ("org/model", made.id)
+    assert zoo.intake.due(0) == ()
+    commit(zoo, {"a": b"1", "onnx/model.onnx": b"of a form"})
+    assert zoo.intake.due(3600) == ()
+    (found,) = zoo.intake.due(0)
+    assert (found.name, found.revision, found.version) == ("org/model", "main", "0.0.2")
+    assert set(found.files) == {"a"}
+    # Another commit while somebody looks: nothing is lost.
+    commit(zoo, {"b": b"2"})
+    zoo.intake.done(found)
+    zoo.intake.refuse(found, "no model")
+    assert zoo.intake.refused("org/model") == ()
+    (found,) = zoo.intake.due(0)
+    assert (set(found.files), found.version) == ({"a", "b"}, "0.0.3")
+    zoo.intake.refuse(found, "no model")
+    assert [item.problem for item in zoo.intake.refused("org/model")] == ["no model"]
+    assert zoo.intake.due(0) == ()
+    zoo.repositories.create_tag("org/model", "later", "main", LOCAL)
+    zoo.repositories.create_tag("org/model", "v1.0rc1", "main", LOCAL)
+    (tagged,) = zoo.intake.due(3600)
+    assert (tagged.revision, tagged.version) == ("v1.0rc1", "1.0rc1")
+    zoo.intake.done(tagged)
+    assert zoo.intake.due(3600) == ()
 
 
 def test_the_card_is_metadata_only_where_it_can_be_read(zoo):

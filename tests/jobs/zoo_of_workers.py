@@ -111,7 +111,7 @@ class Zoo:
         """Submit a small model."""
         model = write_model(self.folder / "model.onnx", operator, seed=len(name))
         head = {**HEAD, "name": name}
-        return self.client.submit(model, "onnx", head, {"targets": targets}, **more)
+        return self.client.submit(model, head, {"targets": targets}, **more)
 
     def until(self, job_id: str, holds: Callable[[Job], bool]) -> Job:
         """Wait until something holds of a job."""

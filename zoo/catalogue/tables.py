@@ -241,9 +241,6 @@ class Repository(Table, table=True):
     changed: int = Field(  # grows with every change of any repository
         default=0, sa_column=Column(BigInteger, nullable=False, index=True, server_default="0")
     )
-    committed_at: datetime | None = Field(  # UTC; the last upload by a hub client
-        default=None, sa_column=Column(DateTime, index=True)
-    )
     card: str = Field(
         sa_column=Column(Text, nullable=False)
     )  # the model card's metadata and tags, JSON
@@ -309,6 +306,20 @@ class UploadPart(Table, table=True):
     start: int = Field(sa_column=Column(BigInteger, primary_key=True))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
     name: str  # of the object
+
+
+class Waiting(Table, table=True):
+    """An upload by a hub client that nobody has looked at, or of which nothing could be made."""
+
+    __tablename__ = "waiting"
+    __table_args__ = (UniqueConstraint("repository_id", "revision"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    repository_id: int = Field(foreign_key="repository.id")
+    revision: str  # main, or a tag that names a version
+    commit: str  # commit.id
+    at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
+    problem: str | None = Field(default=None, sa_column=Column(Text))  # None: not looked at
 
 
 # Whose rows never change and never go.

@@ -53,7 +53,7 @@ def submit(
         wanted["sizes"] = sizes(size_texts)
     with Client(given.endpoint, given.settings) as client:
         with present.transfers(quiet=json) as progress:
-            job = client.submit(source, "onnx", head, wanted, webhook=webhook, progress=progress)
+            job = client.submit(source, head, wanted, webhook=webhook, progress=progress)
         if not wait:
             _print(job, json)
             return

@@ -80,19 +80,4 @@ class Deletion:
 Operation = Addition | Deletion
 
 
-@dataclass(frozen=True)
-class Quiet:
-    """A repository that hub clients have left alone for a while.
-
-    Attributes:
-        name: `org/model`.
-        commit: What they last put on main, without any published forms.
-        at: When.
-    """
-
-    name: str
-    commit: str
-    at: datetime
-
-
 Files = Mapping[str, Entry]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,19 +27,19 @@ from zoo.catalogue.tables import (
     PrivateModel,
     Ref,
     Repository,
-    Tree,
     Version,
+    Waiting,
     caseless,
 )
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
 from zoo.hub import card, listing
+from zoo.hub.intake import wait_in_line
 from zoo.hub.objects import Directory, Entry, commit_id, file_id, write_trees
 from zoo.hub.records import (
     Addition,
     CommitInfo,
     Deletion,
     Operation,
-    Quiet,
     RefInfo,
     RepositoryInfo,
 )
@@ -54,6 +54,7 @@ from zoo.hub.refs import (
     candidates,
     require_ref_name,
 )
+from zoo.hub.trees import blobs_of, files_of, keep_trees, list_tree, walk
 from zoo.manifest import Manifest
 from zoo.reference import is_file_path, latest_version, parse_reference, shown
 from zoo.store import Blob, Blobs
@@ -167,7 +168,7 @@ class Repositories:
         """
         with self._open(name, who) as session:
             head = _resolve(session, name, revision)
-            return _commit_info(head.commit), _files(session, head.commit.tree)
+            return _commit_info(head.commit), files_of(session, head.commit.tree)
 
     def tree(
         self, name: str, revision: str, path: str, who: Identity, *, recursive: bool
@@ -180,10 +181,10 @@ class Repositories:
         """
         with self._open(name, who) as session:
             commit = _resolve(session, name, revision).commit
-            found = _walk(session, commit.tree, path)
+            found = walk(session, commit.tree, path)
             if not isinstance(found, Directory):
                 raise _no_entry(name, revision, path, commit.id)
-            return _commit_info(commit), list(_list(session, found, recursive=recursive))
+            return _commit_info(commit), list(list_tree(session, found, recursive=recursive))
 
     def entry(
         self, name: str, revision: str, path: str, who: Identity
@@ -196,7 +197,7 @@ class Repositories:
         """
         with self._open(name, who) as session:
             commit = _resolve(session, name, revision).commit
-            found = _walk(session, commit.tree, path)
+            found = walk(session, commit.tree, path)
             if found is None:
                 raise _no_entry(name, revision, path, commit.id)
             return _commit_info(commit), found
@@ -227,29 +228,6 @@ class Repositories:
                 at = _commit(session, head.repository, at.parent) if at.parent else None
             return found
 
-    def quiet(self, before: datetime) -> tuple[Quiet, ...]:
-        """Repositories to which hub clients have committed, but not since a time.
-
-        An upload may be several commits, so what follows an upload waits until it is over.
-
-        Args:
-            before: With a time zone.
-        """
-        until = before.astimezone(timezone.utc).replace(tzinfo=None)
-        query = (
-            select(Repository, Ref.target)
-            .join(Ref, col(Ref.repository_id) == Repository.id)
-            .where(Ref.kind == UPLOAD, Ref.name == MAIN)
-            .where(col(Repository.committed_at) <= until)
-            .order_by(col(Repository.committed_at))
-        )
-        with reading(self._engine) as session:
-            return tuple(
-                Quiet(row.name, target, _utc(row.committed_at))
-                for row, target in session.exec(query)
-                if row.committed_at is not None
-            )
-
     # Changing
 
     def create(self, name: str, by: Identity, *, private: bool = False) -> None:
@@ -273,7 +251,7 @@ class Repositories:
             listing.add(session, row)
             mark_private(session, name, private)
             root, trees = write_trees(())
-            _keep_trees(session, trees)
+            keep_trees(session, trees)
             first = _add_commit(session, row, root, [], "Begin", "", by, now)
             _set_ref(session, row, BRANCH, MAIN, first.id)
             log(session, by, "repository.create", name, private=private)
@@ -287,7 +265,7 @@ class Repositories:
         self._access.require(by, Role.ADMIN, name)
         with writing(self._engine) as session:
             row = _unpublished(session, name, "deleted")
-            for table in (Ref, Commit):
+            for table in (Ref, Waiting, Commit):
                 session.exec(delete_rows(table).where(col(table.repository_id) == row.id))
             mark_private(session, row.name, False)
             listing.remove(session, row)
@@ -369,8 +347,8 @@ class Repositories:
                     fix="look at what has changed, then commit again",
                 )
             base = _upload_of(session, row, branch)
-            before = {} if base is None else _files(session, base.tree)
-            seen = _files(session, head.tree)
+            before = {} if base is None else files_of(session, base.tree)
+            seen = files_of(session, head.tree)
             after = dict(before)
             for operation in operations:
                 self._apply(session, row, after, seen, operation, added)
@@ -378,13 +356,13 @@ class Repositories:
             if after == before:
                 return _commit_info(head)
             root, trees = write_trees(after.values())
-            _keep_trees(session, trees)
+            keep_trees(session, trees)
             parents = [] if base is None else [base.id]
             made = _add_commit(session, row, root, parents, title, message, by, now)
             if branch == MAIN:
                 _set_ref(session, row, UPLOAD, MAIN, made.id)
+                wait_in_line(session, row, MAIN, made.id, now)
                 made = _join(session, row)
-                row.committed_at = now
                 self._describe(session, row, made)
             else:
                 _set_ref(session, row, BRANCH, branch, made.id)
@@ -438,6 +416,8 @@ class Repositories:
             if any(session.get(Ref, (head.repository.id, k, ref)) for k in (BRANCH, VERSION, TAG)):
                 raise Conflict(f"{name} has a revision {ref} already", fix="choose another name")
             _set_ref(session, head.repository, kind, ref, head.commit.id)
+            if kind == TAG:
+                wait_in_line(session, head.repository, ref, head.commit.id, _now())
             log(session, by, f"{kind}.create", f"{name}@{ref}", commit=head.commit.id)
 
     def _require(self, digests: Iterable[str]) -> None:
@@ -506,7 +486,7 @@ class Repositories:
                 col(Repository.name).in_(list(names))
             )
         with reading(self._engine) as session:
-            yield from _blobs_of(session, set(session.exec(query)))
+            yield from blobs_of(session, set(session.exec(query)))
 
     def last_commit(self) -> int:
         """The number of the newest commit of all; 0 where there is none."""
@@ -600,7 +580,7 @@ class Repositories:
         self, session: Session, row: Repository, entries: list[Entry], title: str, version: Version
     ) -> Commit:
         root, trees = write_trees(entries)
-        _keep_trees(session, trees)
+        keep_trees(session, trees)
         by = Identity("polyzoo")
         return _add_commit(session, row, root, [], title, "", by, version.published_at)
 
@@ -619,7 +599,7 @@ class Repositories:
 
     def _describe(self, session: Session, row: Repository, commit: Commit) -> None:
         """Keep the model card's metadata where it can be searched."""
-        readme = _walk(session, commit.tree, README)
+        readme = walk(session, commit.tree, README)
         text = ""
         if isinstance(readme, Entry):
             blob = Blob(self._store, readme.sha256, readme.size)
@@ -664,16 +644,16 @@ def _join(session: Session, row: Repository) -> Commit:
         found = upload or version
         assert found is not None  # noqa: S101 - somebody has just written one of them
     else:
-        uploaded = _files(session, upload.tree)
+        uploaded = files_of(session, upload.tree)
         tops = {path.partition("/")[0] for path in uploaded}
         # A folder that was uploaded is left alone: two models in one would be neither.
-        beside = _files(session, version.tree)
+        beside = files_of(session, version.tree)
         joined = {
             **uploaded,
             **{p: e for p, e in beside.items() if p.partition("/")[0] not in tops},
         }
         root, trees = write_trees(joined.values())
-        _keep_trees(session, trees)
+        keep_trees(session, trees)
         at = max(upload.at, version.at)
         title = f"{upload.title} (with {latest} beside it)"
         parents = [upload.id, version.id]
@@ -795,64 +775,6 @@ def _add_commit(
     session.add(made)
     session.flush()
     return made
-
-
-def _keep_trees(session: Session, trees: Mapping[str, str]) -> None:
-    for oid, entries in trees.items():
-        if session.get(Tree, oid) is None:
-            session.add(Tree(id=oid, entries=entries))
-    session.flush()
-
-
-def _read_tree(session: Session, oid: str, at: str) -> list[Entry | Directory]:
-    row = session.get(Tree, oid)
-    assert row is not None  # noqa: S101 - a commit is written after its trees
-    prefix = f"{at}/" if at else ""
-    return [
-        Directory(prefix + name, item[0])
-        if len(item) == 1
-        else Entry(prefix + name, item[1], item[2], item[0])
-        for name, item in json.loads(row.entries).items()
-    ]
-
-
-def _walk(session: Session, root: str, path: str) -> Entry | Directory | None:
-    found: Entry | Directory = Directory("", root)
-    for part in path.split("/") if path else ():
-        if not isinstance(found, Directory):
-            return None
-        wanted = f"{found.path}/{part}" if found.path else part
-        below = _read_tree(session, found.oid, found.path)
-        step = next((item for item in below if item.path == wanted), None)
-        if step is None:
-            return None
-        found = step
-    return found
-
-
-def _list(session: Session, folder: Directory, *, recursive: bool) -> Iterable[Entry | Directory]:
-    for item in _read_tree(session, folder.oid, folder.path):
-        yield item
-        if recursive and isinstance(item, Directory):
-            yield from _list(session, item, recursive=True)
-
-
-def _files(session: Session, root: str) -> dict[str, Entry]:
-    found = _list(session, Directory("", root), recursive=True)
-    return {item.path: item for item in found if isinstance(item, Entry)}
-
-
-def _blobs_of(session: Session, roots: set[str]) -> Iterator[str]:
-    seen, left = set(roots), list(roots)
-    while left:
-        some, left = left[:500], left[500:]
-        for text in session.exec(select(Tree.entries).where(col(Tree.id).in_(some))):
-            for item in json.loads(text).values():
-                if len(item) > 1:
-                    yield item[1]
-                elif item[0] not in seen:
-                    seen.add(item[0])
-                    left.append(item[0])
 
 
 def _require_path(path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -571,19 +571,20 @@ def failure(error: ConversionError | ZooError) -> Failure:
     )
 
 
-def policy(targets: Iterable[str], sizes: Mapping[str, tuple[int, ...]] | None = None) -> Policy:
+def policy(targets: Iterable[str], sizes: Any = None) -> Policy:
     """A policy from words.
 
     Raises:
-        InvalidManifest: A framework is not known.
+        InvalidManifest: A framework is not known, or the sizes are not of the form of `Policy`.
     """
     from pydantic import ValidationError
 
     try:
-        return Policy.model_validate({"targets": list(targets), "sizes": dict(sizes or {})})
+        return Policy.model_validate({"targets": list(targets), "sizes": sizes or {}})
     except ValidationError as error:
         raise InvalidManifest(
-            f"convert: {error.errors()[0]['msg']}", fix="onnx, pytorch, paddle or mindspore"
+            f"convert: {error.errors()[0]['msg']}",
+            fix="frameworks are onnx, pytorch, paddle and mindspore; sizes are lists of numbers by name",
         ) from None
 
 

@@ -2,7 +2,7 @@
 
     python -m zoo.jobs.process TASK.json ANSWER.json
 
-TASK.json: {"do": "convert" | "verify", ...}; ANSWER.json gets {} or a `Failure`. Models are read and run
+TASK.json: {"do": "recognise" | "convert" | "verify", ...}; ANSWER.json gets {} or a `Failure`. Models are read and run
 in further processes, without network, that this one starts; they end when it ends.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from converters.errors import ConversionError, RuntimeFailed
+from zoo.errors import ZooError
 from zoo.jobs.jobs import failure
 from zoo.jobs.records import Failure
 from zoo.settings import Settings
@@ -127,6 +128,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def recognise(source: Path, out: Path) -> None:
+    """Write the artifact that a model makes as JSON, without digests, and with the folder of its files."""
+    from zoo.submission import source_files
+
+    found = source_files(source)
+    artifact = found.artifact(dict.fromkeys(found.paths, ("", 0)))
+    out.write_text(json.dumps({**artifact, "root": str(found.root)}), encoding="utf-8")
+
+
 def main() -> None:
     """The part's own side."""
     import threading
@@ -137,6 +147,7 @@ def main() -> None:
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answer: dict[str, Any] = {}
+    sizes = {name: tuple(found) for name, found in task["sizes"].items()}
     try:
         if task["do"] == "convert":
             # A graph that was imported has to prove itself; native forms have steps of their own for it.
@@ -144,13 +155,15 @@ def main() -> None:
                 Path(task["source"]),
                 [task["target"]],
                 Path(task["out"]),
+                sizes=sizes,
                 check=task["target"] == "onnx",
                 name=task["name"],
             )
+        elif task["do"] == "recognise":
+            recognise(Path(task["source"]), Path(task["out"]))
         else:
-            sizes = {name: tuple(found) for name, found in task["sizes"].items()}
             verify_artifact(Path(task["reference"]), Path(task["candidate"]), sizes)
-    except ConversionError as error:
+    except (ConversionError, ZooError) as error:
         if isinstance(error, RuntimeFailed) and error.reason in PASSING:
             answer = {"interrupted": error.message}
         else:

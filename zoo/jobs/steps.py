@@ -19,6 +19,7 @@ from zoo.jobs.records import Submission
 from zoo.manifest import Artifact
 from zoo.sources import fetch as fetch_source
 from zoo.store import copy_out
+from zoo.submission import path_of
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,29 @@ def _hub(work: Work) -> str:
 
 
 def _convert(work: Work, target: str) -> str:
+    """The hub graph is made of the source, everything else of the hub graph."""
     folder = work.fresh()
     task = {
         "do": "convert",
-        "source": str(work.result("ingest") / work.source.entry),
+        "source": str(_came_from(work) if target == "onnx" else _graph(work)),
         "target": target,
         "out": str(folder / "out"),
         "name": work.submission.manifest.name.partition("/")[2],
+        "sizes": work.submission.convert.sizes,
     }
     run_part(task, folder, work.jobs.settings, work.stopped)
     return folder.name
+
+
+def _came_from(work: Work) -> Path:
+    return path_of(work.result("ingest"), work.source.format, work.source.entry)
+
+
+def _graph(work: Work) -> Path:
+    """What native forms are made of: an ONNX model as it came, else the graph that it was turned into."""
+    if work.source.framework == "onnx":
+        return _came_from(work)
+    return work.result("hub graph") / "out" / "onnx"
 
 
 def _verify(work: Work, target: str) -> str:

@@ -43,6 +43,7 @@ from zoo.jobs.jobs import Jobs, Superseded, database_url, failure
 from zoo.jobs.process import Interrupted, PartFailed
 from zoo.jobs.records import Failure
 from zoo.jobs.steps import Work, names, perform
+from zoo.jobs.uploads import take_in
 from zoo.registry import Registry
 from zoo.settings import Settings
 
@@ -84,7 +85,8 @@ class Worker:
         tempfile.tempdir = str(self._temporary)
         self._start_queue()
         pause = min(1.0, self.settings.worker_lease / 5)
-        threading.Thread(target=self._call, daemon=True).start()
+        for side in (self._call, self._take_in):
+            threading.Thread(target=side, daemon=True).start()
         print(f"worker {self.id} is ready", flush=True)
         while not self._stopping.is_set():
             try:
@@ -270,6 +272,14 @@ class Worker:
                 webhooks.deliver(self.jobs)
             except (ZooError, SQLAlchemyError) as error:
                 log.warning("webhooks: %s", error)
+
+    def _take_in(self) -> None:
+        """Look at what hub clients upload."""
+        while not self._stopping.wait(1.0):
+            try:
+                take_in(self.jobs, self._stopping.is_set)
+            except (ZooError, SQLAlchemyError, OSError) as error:
+                log.warning("uploads: %s", error)
 
     def _stop(self) -> None:
         """End at once; the jobs go to others."""

@@ -1,0 +1,45 @@
+"""Uploads of hub clients of which nothing was made, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from api.dependencies import Model, Org, Zoo, permitted
+from api.problems import documented
+
+router = APIRouter(
+    prefix="/v1/models/{org}/{model}/refused",
+    tags=["jobs"],
+    dependencies=[Depends(permitted)],
+    responses=documented(401),
+)
+
+
+class RefusedUpload(BaseModel):
+    """An upload that was not converted."""
+
+    revision: str = Field(description="main, or a tag.", examples=["main"])
+    commit: str = Field(description="What was looked at: 40 hex digits.")
+    at: datetime
+    problem: str = Field(description="Why, and what to do.")
+
+
+class RefusedUploads(BaseModel):
+    """Uploads that were not converted; another commit or tag is looked at anew."""
+
+    items: tuple[RefusedUpload, ...]
+
+
+@router.get(
+    "",
+    operation_id="list_refused",
+    summary="Uploads that were not converted",
+    responses=documented(403, 404, 422),
+)
+def list_refused(zoo: Zoo, org: Org, model: Model) -> RefusedUploads:
+    """Why nothing was made of what hub clients have uploaded."""
+    found = zoo.intake.refused(f"{org}/{model}")
+    return RefusedUploads(items=tuple(RefusedUpload(**vars(item)) for item in found))
