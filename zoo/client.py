@@ -316,7 +316,9 @@ class Client:
                 with self.transport.stream(_job_path(job_id) + "/events", headers) as answer:
                     for event in EventSource(answer).iter_sse():
                         last, failures = event.id, 0
-                        yield event.json()
+                        # A sign of life, which the server sends while a step takes long, says nothing.
+                        if event.data:
+                            yield event.json()
                 if self.job(job_id).state in ENDED:
                     return
             except (httpx.HTTPError, Overloaded, ServerUnavailable) as error:
