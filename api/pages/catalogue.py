@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from api.dependencies import Who, Zoo
 from api.pages.language import message
 from api.pages.names import FORMS
-from api.pages.site import page
+from api.pages.site import Pages, page
 from zoo.catalogue.records import ModelPage
 from zoo.manifest import Precision
 
-router = APIRouter(include_in_schema=False)
+router = Pages()
 PAGE = 30
 LONGEST = 200  # characters of a filter
 
@@ -75,7 +75,7 @@ FIELDS = (
 )
 
 
-@router.get("/")
+@router.show("/")
 def catalogue(
     zoo: Zoo,
     who: Who,

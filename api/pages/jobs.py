@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import Visitor, Who, Zoo
 from api.pages import names
 from api.pages.language import language_of, message
-from api.pages.site import page, require_same_origin, root_of
+from api.pages.site import Pages, page, require_same_origin, root_of
 from api.routes.jobs import JobId, TheJobs, is_visible, may
 from zoo.access import Role
 from zoo.jobs.records import ENDED
 
-router = APIRouter(include_in_schema=False)
+router = Pages()
 MOST = 100
 CHOICES = ("queued", "running", "succeeded", "failed", "cancelled")
 MESSAGES = {
@@ -24,7 +24,7 @@ MESSAGES = {
 }
 
 
-@router.get("/jobs")
+@router.show("/jobs")
 def list_jobs(
     jobs: TheJobs, who: Who, request: Request, state: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -37,7 +37,7 @@ def list_jobs(
     )  # fmt: skip
 
 
-@router.get("/jobs/{job}", dependencies=[Depends(may)])
+@router.show("/jobs/{job}", dependencies=[Depends(may)])
 def show_job(jobs: TheJobs, who: Who, request: Request, job: JobId) -> Response:
     """A job with its steps as they are now; a script follows them."""
     found = jobs.get(job)
@@ -59,7 +59,7 @@ def show_job(jobs: TheJobs, who: Who, request: Request, job: JobId) -> Response:
     )
 
 
-@router.post("/jobs/{job}/{action}")
+@router.post("/jobs/{job}/{action}", include_in_schema=False)
 def act(
     zoo: Zoo,
     jobs: TheJobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import PurePosixPath
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from markupsafe import Markup
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from api.dependencies import Model, Org, Who, Zoo
 from api.pages import drawings, licences, text, viewer
 from api.pages.names import FORMS
-from api.pages.site import page, root_of
+from api.pages.site import Pages, page, root_of
 from zoo.access import Identity, Role
 from zoo.catalogue.records import ModelDetail, VersionDetail
 from zoo.errors import InvalidReference, NotFound, ZooError
@@ -35,14 +35,14 @@ class Publisher(StringConvertor):
 
 
 register_url_convertor("publisher", Publisher())
-router = APIRouter(include_in_schema=False)
+router = Pages()
 MOST_FILES = 200
 MOST_SOURCES = 2
 
 
-@router.get("/models/{org}/{model}")
-@router.get("/models/{org}/{model}/{version}")
-@router.get("/models/{org}/{model}/{version}/{framework}")
+@router.show("/models/{org}/{model}")
+@router.show("/models/{org}/{model}/{version}")
+@router.show("/models/{org}/{model}/{version}/{framework}")
 def show_model(
     zoo: Zoo,
     who: Who,
@@ -96,7 +96,7 @@ def show_model(
     )
 
 
-@router.get("/models/{org}/{model}/{version}/onnx/graph")
+@router.show("/models/{org}/{model}/{version}/onnx/graph")
 def show_graph(
     zoo: Zoo, who: Who, request: Request, org: Org, model: Model, version: str
 ) -> Response:
@@ -112,9 +112,9 @@ def show_graph(
     )
 
 
-@router.get("/{org:publisher}/{model}")
-@router.get("/{org:publisher}/{model}/tree/{rest:path}")
-@router.get("/{org:publisher}/{model}/commit/{rest:path}")
+@router.show("/{org:publisher}/{model}")
+@router.show("/{org:publisher}/{model}/tree/{rest:path}")
+@router.show("/{org:publisher}/{model}/commit/{rest:path}")
 def hub_address(zoo: Zoo, who: Who, request: Request, org: Org, model: Model) -> Response:
     """The address that hub clients print for a model leads to its page."""
     name = f"{org}/{model}"

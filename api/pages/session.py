@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import COOKIE, Zoo
 from api.hub.requests import form_body
-from api.pages.site import page, require_same_origin, root_of
+from api.pages.site import Pages, page, require_same_origin, root_of
 from zoo.errors import Unauthorized
 
-router = APIRouter(include_in_schema=False)
+router = Pages()
 
 
 def _local(path: str) -> str:
@@ -22,13 +22,13 @@ def _local(path: str) -> str:
     return path if safe and path.isprintable() else "/"
 
 
-@router.get("/login")
+@router.show("/login")
 def login_form(request: Request, to: Annotated[str, Query(max_length=2000)] = "/") -> Response:
     """The form for a token."""
     return page(request, "login.html", to=_local(to), refused=False)
 
 
-@router.post("/login")
+@router.post("/login", include_in_schema=False)
 async def login(zoo: Zoo, request: Request) -> Response:
     """Remember a token in this browser, if it is one."""
     require_same_origin(request)
@@ -54,7 +54,7 @@ async def login(zoo: Zoo, request: Request) -> Response:
     return response
 
 
-@router.post("/logout")
+@router.post("/logout", include_in_schema=False)
 def logout(zoo: Zoo, request: Request) -> Response:
     """Forget it."""
     require_same_origin(request)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from fastapi import APIRouter
@@ -25,6 +25,7 @@ from zoo.settings import Settings
 
 ROOM = Path(__file__).parent
 STATIC = ROOM / "static"
+Route = TypeVar("Route", bound=Callable[..., Any])
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # Nothing from elsewhere, nothing written into a page by whoever wrote a model's card.
 POLICY = (
@@ -32,7 +33,16 @@ POLICY = (
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-router = APIRouter(include_in_schema=False)
+
+class Pages(APIRouter):
+    """Routes of pages; they are for eyes, so the description of the API does not have them."""
+
+    def show(self, path: str, **options: Any) -> Callable[[Route], Route]:
+        """A page at a path, and its headers alone for HEAD."""
+        return self.api_route(path, methods=["GET", "HEAD"], include_in_schema=False, **options)
+
+
+router = Pages()
 
 
 @pass_context
@@ -164,7 +174,7 @@ def static(name: str) -> str:
     return f"/static/{name}?{_read(name)[1]}"
 
 
-@router.get("/static/{name}")
+@router.show("/static/{name}")
 def static_file(zoo: Zoo, name: str, request: Request) -> Response:
     """A style sheet, a script, a picture of ours."""
     if name not in {path.name for path in STATIC.iterdir()}:

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from markupsafe import escape
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from api.dependencies import Zoo
-from api.pages.site import root_of
+from api.pages.site import Pages, root_of
 from zoo.errors import NotFound
 from zoo.manifest import File, Manifest
 
-router = APIRouter(include_in_schema=False)
+router = Pages()
 LARGEST_GRAPH = 512 << 20  # bytes of a file that a browser is asked to read
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -52,7 +52,7 @@ def graph_of(manifest: Manifest) -> File | None:
     return file
 
 
-@router.get("/viewer/")
+@router.show("/viewer/")
 def viewer(zoo: Zoo, request: Request, file: Annotated[str, Query(max_length=2000)]) -> Response:
     """The viewer with a file of this zoo."""
     folder = _folder()
@@ -71,7 +71,7 @@ def viewer(zoo: Zoo, request: Request, file: Annotated[str, Query(max_length=200
     return response
 
 
-@router.get("/viewer/{name}")
+@router.show("/viewer/{name}")
 def viewer_file(name: str, request: Request) -> Response:
     """A file of the viewer."""
     folder = _folder()

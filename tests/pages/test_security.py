@@ -59,6 +59,7 @@ def test_pages_allow_nothing_from_elsewhere(zoo, add):
         "/models/org/model/1.0.0/onnx/graph",
     ):
         headers = browser.get(path).headers
+        assert browser.head(path).headers["content-type"].startswith("text/html")
         policy = dict(
             part.strip().partition(" ")[::2]
             for part in headers["content-security-policy"].split(";")
