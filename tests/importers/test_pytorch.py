@@ -97,6 +97,7 @@ def require_good(result: Imported, cases: int) -> None:
         ("Scaled", ("batch",), ["Gemm", "Tanh"] * 3),
         ("Residual", ("batch", "height", "width"), ["ConvTranspose", "Elu"]),
         ("Fixed", ("batch",), ["BatchNormalization"]),
+        ("Peaks", ("batch",), ["TopK"]),
         ("Halves", ("batch", "length", "length_2"), ["SplitToSequence"]),
     ],
 )

@@ -210,7 +210,31 @@ class Halves(nn.Module):
         return first * self.scale, second
 
 
+class Peaks(nn.Module):
+    """Operators that torch's exporter has no form for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.borders = nn.Parameter(torch.tensor([-1.0, 0.0, 1.0]))
+
+    def forward(self, x):
+        peaks = nn.functional.adaptive_max_pool2d(x, (2, 3)).flatten(2)
+        order = torch.sort(peaks, dim=-1, stable=True, descending=True)
+        middle = torch.median(peaks, -1)
+        far = torch.cdist(peaks, order.values)
+        bins = torch.searchsorted(self.borders, peaks)
+        return (
+            order.values,
+            order.indices,
+            middle.values,
+            far,
+            bins,
+            torch.hypot(peaks, far[..., :1]),
+        )
+
+
 INPUTS = {
+    "Peaks": {"x": (1, 2, 6, 7)},
     "Halves": {"x": (1, 3, 8)},
     "Cnn": {"x": (1, 3, 32, 32)},
     "Mtcnn": {"x": (1, 3, 30, 37)},

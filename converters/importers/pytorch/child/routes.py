@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .cases import References
+from .decompositions import decomposed
 from .sources import Source
 
 # What the exporter notes of a node that we keep; the rest names lines of code and folders of this machine.
@@ -34,7 +35,7 @@ def dynamo(source: Source, found: References, dynamic: str, path: str) -> None:
     if program is None:
         program = _exported(source, found, dynamic)
     written = torch.onnx.export(
-        program,
+        decomposed(program),
         dynamo=True,
         # The optimiser folds BatchNorm into Conv and loses the names of what it folds.
         optimize=False,
