@@ -8,7 +8,7 @@ allocated that the file does not contain.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,41 @@ def _refuse_too_deep(model: onnx.ModelProto, file: str) -> None:
     )
 
 
+def _in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Nodes after those whose results they read: tools that add casts put them last, and runtimes sort.
+
+    What is in order stays as it is; what reads itself is left to whoever reads it next.
+    """
+    waiting: dict[str, int] = {}
+    for place, node in enumerate(nodes):
+        for name in filter(None, node.output):
+            waiting.setdefault(name, place)
+    order: dict[int, None] = {}
+    for first in range(len(nodes)):
+        begun: dict[int, None] = {}
+        stack = [first]
+        while stack:
+            place = stack[-1]
+            begun[place] = None
+            needed = (waiting.get(name, -1) for name in _reads(nodes[place]))
+            ahead = [k for k in needed if k >= 0 and k not in order and k not in begun]
+            if ahead:
+                stack.append(ahead[0])
+            else:
+                order.setdefault(stack.pop())
+    return [nodes[place] for place in order]
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node reads, within its sub-graphs too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g,) if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                yield from _reads(inner)
+            yield from (output.name for output in graph.output)
+
+
 def _check_external(tensor: onnx.TensorProto, folder: Path, file: str) -> None:
     """Refuse external data that is not a plain range of a plain file in `folder`."""
     info = external_data_helper.ExternalDataInfo(tensor)
@@ -185,7 +220,7 @@ class _Loader:
         # What an exporter calls the sizes of outputs says nothing unless an input has that size too.
         dims = {dim for value in inputs for dim in value.shape or ()}
         nodes = []
-        for proto_node in proto.node:
+        for proto_node in _in_order(proto.node):
             node = self.node(proto_node, infos)
             if node is not None:
                 nodes.append(node)

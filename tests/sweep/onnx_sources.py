@@ -681,6 +681,38 @@ model(
 )
 
 
+# Halves as converters leave them: casts behind what reads them, weights of layers in 16 bits; a quantised scalar.
+model(
+    "halves",
+    [
+        N("Conv", ["half", "w", "b"], ["c"], kernel_shape=[3, 3]),
+        N("BatchNormalization", ["c", "s", "s", "b", "s"], ["n"]),
+        N("GlobalAveragePool", ["n"], ["g"]),
+        N("Flatten", ["g"], ["fl"]),
+        N("Gemm", ["fl", "fw", "fb"], ["o"], transB=1),
+        N("Cast", ["o"], ["wide"], to=T.FLOAT),
+        N("DequantizeLinear", ["q", "scale", "zero"], ["factor"]),
+        N("Mul", ["wide", "factor"], ["y"]),
+        N("Cast", ["x"], ["half"], to=T.FLOAT16),
+    ],
+    [vi("x", ["N", 3, "H", "W"])],
+    [vi("y", ["N", 5])],
+    {
+        **{
+            name: (0.3 * f(*shape)).astype(np.float16)
+            for name, shape in {"w": (4, 3, 3, 3), "fw": (5, 4), "fb": (5,)}.items()
+        },
+        "b": np.array([0.1, -0.2, 0.3, 0.4], np.float16),
+        "s": np.array([1.1, 0.9, 1.2, 0.8], np.float16),
+        "q": np.array(7, np.int8),
+        "scale": np.float32(0.25),
+        "zero": np.array(3, np.int8),
+    },
+    17,
+    [{"x": f(2, 3, 8, 9)}, {"x": f(1, 3, 5, 5)}],
+)
+
+
 def held_out(folder: Path) -> list[tuple[dict[str, Any], list[Any]]]:
     """Inputs by name and outputs in order, which no conversion has seen."""
     pairs = []

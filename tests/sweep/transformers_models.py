@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,7 +242,7 @@ class ModelInputs:
         """By the names of arguments."""
         main, config = self.model.main_input_name, self.model.config
         seen = getattr(config, "vision_config", config)
-        accepted = self.model.forward.__code__.co_varnames
+        accepted = inspect.signature(self.model.forward).parameters
         inputs: dict[str, torch.Tensor] = {}
         if main == "input_ids":
             fixed = 16 if config.model_type == "siglip" else self.length

@@ -1227,12 +1227,12 @@ def cosine_window(size: int, coefficients: tuple[float, ...], periodic: bool) ->
 
 def along(x: ms.Tensor, values: ms.Tensor, axis: int, block: int = 0) -> ms.Tensor:
     """One value for all, for each place along an axis, or for each block of it, to broadcast."""
+    if values.size == 1:
+        return values.reshape(())
     place = axis % x.ndim
     if block:
         wide = ops.repeat_interleave(values, block, place)
         return wide[(slice(None),) * place + (slice(0, x.shape[place]),)]
-    if values.size == 1:
-        return values.reshape(())
     return values.reshape((-1,) + (1,) * (x.ndim - place - 1))
 
 

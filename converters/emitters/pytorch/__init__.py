@@ -9,14 +9,14 @@ from converters.emitters.framework import Framework
 from converters.emitters.lower import Spelling
 from converters.emitters.pytorch import ops
 from converters.emitters.pytorch.ops import DEVICE
-from converters.emitters.table import Table
+from converters.emitters.pytorch.precision import TypedTable
 
 DTYPES = {name: f"torch.{name}" for name in ops.DTYPES}
 
 PYTORCH = Framework(
     key="pytorch",
     title="PyTorch",
-    table=Table.of(ops),
+    table=TypedTable.of(ops),
     spelling=Spelling(
         tolist="{}.tolist()",
         tensor="torch.tensor({items}, dtype={dtype}{device})",
