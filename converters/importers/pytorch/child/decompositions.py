@@ -19,7 +19,8 @@ def sort_stable(
     x: Tensor, *, stable: bool | None, dim: int = -1, descending: bool = False
 ) -> tuple[Tensor, Tensor]:
     """A sort: that of ONNX keeps the order of equals."""
-    return torch.sort(x, dim, descending)
+    values, places = torch.sort(x, dim, descending)
+    return values, places
 
 
 def median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
