@@ -229,17 +229,18 @@ class Store:
             self._rename(temporary, place)
         return place
 
-    def adopt(self, path: Path, sha256: str) -> Path:
+    def adopt(self, path: Path, sha256: str, found: str | None = None) -> Path:
         """Make a file of this file system a blob, by renaming it.
 
         Args:
             path: The file; gone afterwards, unless its digest is wrong.
             sha256: The digest that its bytes must have.
+            found: The digest that they have, where it was taken as they were written.
 
         Raises:
             DigestMismatch: The bytes have another digest; the file was left where it is.
         """
-        require_digest(file_digest(path), sha256)
+        require_digest(found or file_digest(path), sha256)
         place = self._place(sha256)
         with explained(path):
             with path.open("rb") as file:

@@ -7,6 +7,7 @@ last byte brings the digest check and the rename into the store.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,17 @@ from zoo.reference import parse_digest
 from zoo.store import Store, explained, sync_directory
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
+MOST_DIGESTS = 256
+
+
+class Digest(Protocol):
+    """A SHA-256 that is being computed."""
+
+    def update(self, data: memoryview, /) -> None:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """Of all bytes so far."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +102,18 @@ class UploadsRoom(Protocol):
 class Appending:
     """The one writer of an upload, for as long as it holds the lock."""
 
-    def __init__(self, upload: Upload, file: BinaryIO) -> None:
+    def __init__(self, upload: Upload, file: BinaryIO, digest: Digest | None) -> None:
+        """Begin to write.
+
+        Args:
+            upload: As it is.
+            file: Where its bytes go.
+            digest: Of the bytes that are there; None where it is not known.
+        """
         self._file = file
         self.upload = upload
         self.offset = upload.offset
+        self.digest = digest
 
     def write(self, piece: bytes) -> None:
         """Add bytes.
@@ -103,8 +123,14 @@ class Appending:
         """
         if self.offset + len(piece) > self.upload.size:
             raise too_many(self.upload)
-        self._file.write(piece)
-        self.offset += len(piece)
+        left = memoryview(piece)
+        while left:
+            # A disk that is nearly full takes a part.
+            written = self._file.write(left)
+            if self.digest is not None:
+                self.digest.update(left[:written])
+            self.offset += written
+            left = left[written:]
 
 
 class Uploads:
@@ -123,6 +149,8 @@ class Uploads:
         self._store = store
         self._largest = largest
         self._lifetime = lifetime
+        # Of what has come through this process, so that most bytes are hashed as they come.
+        self._digests: dict[str, tuple[int, Digest]] = {}
         with explained(root):
             root.mkdir(parents=True, exist_ok=True)
 
@@ -183,8 +211,9 @@ class Uploads:
         with self._locked(upload_id), explained(self._part(upload_id)):
             upload = self._read(upload_id)
             require_offset(upload, offset)
+            known, digest = self._digests.pop(upload_id, (0, hashlib.sha256()))
             with self._part(upload_id).open("ab", buffering=0) as file:
-                appending = Appending(upload, file)
+                appending = Appending(upload, file, digest if known == offset else None)
                 try:
                     yield appending
                 except TooLarge:
@@ -193,7 +222,9 @@ class Uploads:
                 finally:
                     os.fsync(file.fileno())
             if appending.offset == upload.size:
-                self._finish(upload)
+                self._finish(upload, appending.digest)
+            elif appending.digest is not None:
+                self._remember(upload_id, appending.offset, appending.digest)
 
     def forget(self, upload_id: str) -> None:
         """Drop an upload and what came of it.
@@ -227,9 +258,15 @@ class Uploads:
             with suppress(NotFound):
                 yield self._read(state.stem)
 
-    def _finish(self, upload: Upload) -> None:
+    def _remember(self, upload_id: str, offset: int, digest: Digest) -> None:
+        while len(self._digests) >= MOST_DIGESTS:
+            self._digests.pop(next(iter(self._digests)), None)
+        self._digests[upload_id] = offset, digest
+
+    def _finish(self, upload: Upload, digest: Digest | None) -> None:
+        found = None if digest is None else digest.hexdigest()
         try:
-            self._store.adopt(self._part(upload.id), upload.sha256)
+            self._store.adopt(self._part(upload.id), upload.sha256, found)
         except DigestMismatch:
             self._remove(upload.id)
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol
 
 import anyio
@@ -161,32 +163,50 @@ class Sink(Protocol):
 
 
 async def receive(request: Request, writer: Sink) -> None:
-    """Write the body of a request as it comes.
+    """Write the body of a request as it comes; what came before it breaks off is written too.
 
     Raises:
         HTTPException: 408 if bytes stop coming, 400 if the connection breaks.
     """
-    buffer = bytearray()
-    chunks = request.stream().__aiter__()
+    kept: list[bytes] = []
+    held = 0
+    writing: asyncio.Task[None] | None = None
+    try:
+        async for chunk in _patiently(request.stream()):
+            kept.append(chunk)
+            held += len(chunk)
+            if held >= BUFFER:
+                # The next bytes come while these are written.
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(to_thread.run_sync(writer.write, b"".join(kept)))
+                kept, held = [], 0
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection broke before the end of the body") from None
+    finally:
+        with anyio.CancelScope(shield=True):
+            if writing is not None:
+                await writing
+            if kept:
+                await to_thread.run_sync(writer.write, b"".join(kept))
+
+
+async def _patiently(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What comes, for as long as it keeps coming.
+
+    Raises:
+        HTTPException: 408 if it does not.
+    """
+    chunks = stream.__aiter__()
     while True:
         try:
             with anyio.fail_after(PATIENCE):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise HTTPException(408, f"no byte came for {PATIENCE:.0f} seconds") from None
-        except ClientDisconnect:
-            chunk = None
-            cut = True
-        else:
-            cut = False
-        buffer += chunk or b""
-        if len(buffer) >= BUFFER or (chunk is None and buffer):
-            await to_thread.run_sync(writer.write, bytes(buffer))
-            buffer.clear()
-        if cut:
-            raise HTTPException(400, "the connection broke before the end of the body")
         if chunk is None:
             return
+        yield chunk
 
 
 @router.delete(
