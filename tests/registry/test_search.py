@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 
 import pytest
@@ -173,6 +174,22 @@ def test_finds_what_fits_in_every_order(zoo, models, room, asked):
     assert names(zoo, sort="name", **asked) == sorted(wanted, key=str.lower)
     assert names(zoo, sort="updated", **asked) == wanted[::-1]
     assert sorted(names(zoo, sort="relevance", **asked)) == sorted(wanted)
+
+
+@pytest.mark.scaled_only
+def test_a_database_elsewhere_finds_the_same(tmp_path, models):
+    zoo, some = Registry(tmp_path), models[:30]
+    for model in some:
+        publish(zoo, model["name"], "0.1", summary="xyzzy", licence={"expression": "0BSD"})
+        publish(zoo, **model)
+    for asked in ASKED:
+        wanted = [model["name"] for model in some if fits(model, **asked)]
+        assert names(zoo, sort="name", **asked) == sorted(wanted, key=str.lower)
+        assert names(zoo, sort="updated", **asked) == wanted[::-1]
+        assert sorted(names(zoo, sort="relevance", **asked)) == sorted(wanted)
+    ranks = [not re.search(r"\bbert", name) for name in names(zoo, q="bert", limit=2)]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == 2
 
 
 def test_the_fixture_has_something_to_find(models):
