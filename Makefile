@@ -63,6 +63,7 @@ sweep: install
 # Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
 bench: install
 	$(BIN)/python benchmarks/checkpoints.py $(ARGS)
+	$(BIN)/python benchmarks/catalogue.py
 
 # Coverage-guided fuzzing of the readers: make fuzz ARGS=600 (seconds). Python 3.11, Linux.
 fuzz: install

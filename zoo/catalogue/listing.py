@@ -62,11 +62,11 @@ class Filter:
         if self.org is not None:
             facets.append(f"org:{self.org.lower()}")
         facets += [f"licence:{word}" for word in _licence_words(self.licence or "")]
-        form = _form_facet(self.framework, self.precision, self.target, self.verified or False)
-        without: tuple[str, ...] = ()
-        if self.verified is False:
-            without = (_form_facet(self.framework, self.precision, self.target, True),)
-        return Query(words_of(self.q), (*facets, form), without)
+        form = (self.framework, self.precision, self.target)
+        if any(form) or self.verified:
+            facets.append(_form_facet(*form, self.verified or False))
+        without = (_form_facet(*form, True),) if self.verified is False else ()
+        return Query(words_of(self.q), tuple(facets), without)
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:

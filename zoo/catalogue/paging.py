@@ -26,7 +26,7 @@ from zoo.errors import InvalidReference
 from zoo.reference import shown
 
 # Rows that are looked at before the index is asked, and rows of the index that are worth sorting.
-LOOK, FEW = 1000, 1000
+LOOK, FEW = 300, 300
 RELEVANCE = "relevance"
 _LARGEST_NUMBER = (1 << 63) - 1
 

@@ -163,7 +163,7 @@ class Index:
             return hits, hits.c.rowid, hits.c[self.name].op("MATCH", is_comparison=True)(asked)
         hits = table(self.name, column("id"), column("tokens", ARRAY(Text)))
         held = hits.c.tokens
-        wanted = [*_scoped(query.words, rank), *map(_facet, (*query.facets, _EVERY))]
+        wanted = [*_scoped(query.words, rank), *map(_facet, query.facets)]
         conditions = [held.contains(_array(wanted))]
         conditions += [not_(held.contains(_array([_facet(facet)]))) for facet in query.without]
         conditions += [not_(held.contains(_array(_scoped(query.words, r)))) for r in better]
@@ -244,8 +244,11 @@ def _sought(words: Iterable[str], rank: str) -> list[str]:
 
 def _expression(query: Query, rank: str, better: Iterable[str]) -> str:
     """The query in the language of FTS5."""
-    facets = [_all("facets", [_facet(facet)]) for facet in (*query.facets, _EVERY)]
-    said = " AND ".join([*facets, *_within(query, rank)])
+    facets = [_all("facets", [_facet(facet)]) for facet in query.facets]
+    said = " AND ".join(
+        # What is only to be without something is all but that.
+        [*facets, *_within(query, rank)] or [_all("facets", [_facet(_EVERY)])]
+    )
     refused = [_all("facets", [_facet(facet)]) for facet in query.without]
     refused += [part for r in better for part in _within(query, r)]
     return " NOT ".join([f"({said})", *refused])
