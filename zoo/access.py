@@ -220,6 +220,8 @@ class Access:
             Unauthorized: It needs a token.
             Forbidden: It needs a higher role.
         """
+        if "\0" in name:
+            raise unknown_model(name)  # which PostgreSQL cannot even be asked for
         org = name.partition("/")[0]
         granted = who.role(org)
         hidden = granted < Role.READ and self.is_private(name)

@@ -49,13 +49,13 @@ def test_what_is_pushed_is_pulled(
     sizes = {Path(f.path).name: f.size for f in manifest.artifacts[0].files if f.size}
     assert dict(+sent) == sizes
     assert {Path(name).name: count for name, count in (+received).items()} == sizes
-    # The weights came in ranges, all of them of the one blob.
+    # The weights came in ranges, all of them of the one blob, here or where we were sent.
     digest = file_digest(place / "weights.safetensors")
-    parts = [answer for answer in answers if answer.url.path.endswith(f"sha256:{digest}")]
-    assert len(parts) == 12
-    assert {answer.status_code for answer in parts} == {206}
-    assert {answer.headers["ETag"] for answer in parts} == {f'"{digest}"'}
-    assert {answer.request.headers["If-Range"] for answer in parts} == {f'"{digest}"'}
+    asked = [answer for answer in answers if answer.url.path.endswith(f"sha256:{digest}")]
+    parts = [answer for answer in answers if answer.status_code == 206]
+    assert len(asked) == len(parts) == 12
+    assert {answer.headers["ETag"] for answer in asked} == {f'"{digest}"'}
+    assert len({answer.headers["ETag"] for answer in parts}) == 1
     assert not list(client.settings.cache.glob("partial/*"))
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "made", "out"}
 
