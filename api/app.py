@@ -20,6 +20,7 @@ from api.pages import jobs as job_pages
 from api.pages import models as model_pages
 from api.pages.problems import ReadableProblems
 from api.pages.security import SecurityHeaders
+from api.rates import RateLimit, Rates
 from api.routes import artifacts, blobs, health, intake, jobs, models, uploads, versions
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
@@ -57,8 +58,10 @@ def create_app(registry: Registry) -> FastAPI:
     problems.install(app)
     for resource in (*ROUTERS, *PAGES):
         app.include_router(resource.router)
+    rates = Rates(registry.settings.rate, registry.settings.write_rate)
+    app.add_middleware(RateLimit, rates=rates, answer=problems.too_many)
     app.add_middleware(ReadableProblems)
-    app.add_middleware(Door, hub=create_hub(registry), public=registry.settings.public)
+    app.add_middleware(Door, hub=create_hub(registry, rates), public=registry.settings.public)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observe, metrics=app.state.metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual says

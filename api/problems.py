@@ -59,6 +59,7 @@ _HTTP: Mapping[int, tuple[str, str, str]] = MappingProxyType(
         415: ("unsupported-media-type", "Not a type of body that is read here", "send JSON"),
         416: ("range-not-satisfiable", "No such bytes", "ask for bytes within the length"),
         422: ("invalid-request", "The request is not valid", "correct the fields that are named"),
+        429: ("too-many-requests", "Too many requests", "wait as long as Retry-After says"),
         503: ("storage-unavailable", "The zoo's storage does not answer", "try again in a while"),
         500: ("internal", "The zoo failed", "try again; the server's log says more"),
     }
@@ -172,6 +173,12 @@ def problem(
     }
     # ASCII, because an address may hold what UTF-8 cannot encode.
     return Response(json.dumps(members), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def too_many(path: str, seconds: int) -> Response:
+    """The answer to a request that came too soon."""
+    said = f"this address has sent too many requests; the next is answered in {seconds} s"
+    return problem(path, 429, said, headers={"Retry-After": str(seconds)})
 
 
 def install(app: FastAPI) -> None:

@@ -45,6 +45,15 @@ def _visible(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _rate(text: str) -> str:
+    from limits import parse_many
+
+    if text:
+        parse_many(text)
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 Anonymous = Literal["auto", "none", "read", "write"]
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -108,6 +117,14 @@ class Settings(BaseModel):
     )
     largest_blob: PositiveInt = Field(
         default=TEBIBYTE, description="bytes of the largest file that is accepted"
+    )
+    rate: Rate = Field(
+        default="",
+        description="requests that one address may send, such as 600/minute or 1200/minute;50/second;"
+        " no limit by default",
+    )
+    write_rate: Rate = Field(
+        default="", description="the same for those of them that change something"
     )
     upload_lifetime: Seconds = Field(
         default=7 * 24 * 3600.0,

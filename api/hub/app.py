@@ -5,16 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from api.hub import commits, errors, files, lfs, models, modelscope, repos, users, xet
+from api.rates import RateLimit, Rates
 from zoo.registry import Registry
 
 ROUTERS = (users, repos, commits, lfs, xet, models, modelscope, files)
 
 
-def create_hub(registry: Registry) -> FastAPI:
+def create_hub(registry: Registry, rates: Rates) -> FastAPI:
     """Make the application.
 
     Args:
         registry: What it serves.
+        rates: How many requests it takes.
     """
     # These addresses are described by the clients that ask for them, not by our OpenAPI.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -22,4 +24,5 @@ def create_hub(registry: Registry) -> FastAPI:
     errors.install(app)
     for resource in ROUTERS:
         app.include_router(resource.router)
+    app.add_middleware(RateLimit, rates=rates, answer=errors.too_many)
     return app

@@ -32,6 +32,12 @@ def error(status: int, message: str, code: str, **headers: str) -> JSONResponse:
     return JSONResponse(content, status, given)
 
 
+def too_many(path: str, seconds: int) -> Response:
+    """The answer to a request that came too soon; clients wait and try again by themselves."""
+    said = f"{path}: too many requests from this address; the next is answered in {seconds} s"
+    return error(429, said, "TooManyRequests", **{"Retry-After": str(seconds)})
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the application one of these."""
     app.add_exception_handler(ZooError, _zoo_error)
