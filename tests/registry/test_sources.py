@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import tarfile
 import threading
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from zoo import sources
+from zoo import sdists, sources
 from zoo.errors import DigestMismatch, InvalidReference, NotSupported, SourceUnavailable, TooLarge
+from zoo.reference import parse_source
 from zoo.sources import fetch
 
 DATA = bytes(range(256)) * 1000
@@ -69,19 +72,59 @@ def test_takes_wheels_for_other_platforms(shelf, tmp_path):
 
 
 def test_never_runs_a_source_distribution(shelf, tmp_path):
-    import tarfile
-
     marker = tmp_path / "ran"
     folder = tmp_path / "my_models-1.0"
-    folder.mkdir()
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "x").write_bytes(DATA)
     (folder / "setup.py").write_text(f"open({str(marker)!r}, 'w')\n")
     (folder / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: my_models\nVersion: 1.0\n")
     with tarfile.open(shelf / "my_models-1.0.tar.gz", "w:gz") as archive:
         archive.add(folder, "my_models-1.0")
-    with pytest.raises(SourceUnavailable) as caught:
+    source = "pypi:my-models==1.0!my_models-1.0/data/x"
+    with pytest.raises(SourceUnavailable, match="has no file") as caught:
         fetch("pypi:my-models==1.0!x", DIGEST, tmp_path / "c")
-    assert "would run their code" in caught.value.fix
+    assert caught.value.fix == "did you mean my_models-1.0/data/x?"
+    assert fetch(source, DIGEST, tmp_path / "c").read_bytes() == DATA
     assert not marker.exists()
+    # The folder keeps its file, and the cache has a copy.
+    (archive,) = shelf.iterdir()
+    whole = archive.read_bytes()
+    archive.unlink()
+    fetch(source, DIGEST, tmp_path / "c").unlink()
+    with pytest.raises(TooLarge):
+        fetch(source, DIGEST, tmp_path / "c", size=10)
+    # An archive that broke in the cache is fetched again.
+    (cached,) = (tmp_path / "c" / "pypi").rglob("*.tar.gz")
+    cached.write_bytes(whole[:-5000])
+    archive.write_bytes(whole)
+    assert fetch(source, DIGEST, tmp_path / "c").read_bytes() == DATA
+
+
+def test_source_distributions_come_from_the_index_that_pip_uses(tmp_path, monkeypatch):
+    files = tmp_path / "files"
+    files.mkdir()
+    with tarfile.open(files / "my_models-1.0.tar.gz", "w:gz") as archive:
+        (tmp_path / "x").write_bytes(DATA)
+        archive.add(tmp_path / "x", "my_models-1.0/x")
+    digest = hashlib.sha256((files / "my_models-1.0.tar.gz").read_bytes()).hexdigest()
+    page = tmp_path / "my-models"
+    page.mkdir()
+    link = "../files/my_models-1.0.tar.gz"
+    (page / "index.html").write_text(f'<a href="{link}#sha256={digest}">my_models-1.0.tar.gz</a>')
+    handler = partial(Quiet, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/")
+    source = "pypi:my-models==1.0!my_models-1.0/x"
+    assert fetch(source, DIGEST, tmp_path / "c").read_bytes() == DATA
+    (page / "index.html").write_text(f'<a href="{link}#sha256={"0" * 64}">my_models-1.0.tar.gz</a>')
+    with pytest.raises(SourceUnavailable, match="cannot be fetched"):
+        sdists.download(parse_source(source), tmp_path)
+    server.shutdown()
+    server.server_close()
 
 
 def test_wheels_that_are_not_what_they_should_be(shelf, tmp_path):
@@ -137,6 +180,11 @@ def test_hubs_are_refused_clearly(tmp_path, source):
 def test_nonsense_is_refused(tmp_path):
     with pytest.raises(InvalidReference):
         fetch("nonsense", DIGEST, tmp_path)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
