@@ -250,6 +250,15 @@ def _is_dimension_of(expression: ast.expr, value: Value, tokens: Mapping[str, Va
     ) and isinstance(expression, ast.Subscript)
 
 
+def _meant(steps: Sequence[Step], tokens: Mapping[str, Value]) -> Iterator[str]:
+    """Names that mean something outside of variables, at every depth: functions, modules."""
+    for step in steps:
+        names = (node.id for node in ast.walk(step.expression) if isinstance(node, ast.Name))
+        yield from (name for name in names if name not in tokens)
+        for body in step.every_body():
+            yield from _meant(body.steps, tokens)
+
+
 class _Writer:
     def __init__(
         self, tokens: Mapping[str, Value], attributes: Mapping[Value, str], outputs: Sequence[Value]
@@ -257,8 +266,10 @@ class _Writer:
         self.tokens, self.attributes = tokens, attributes
         self.names: dict[Value, str] = {}
         self.fixed: set[str] = set()
+        self.meant: set[str] = set()
 
     def write(self, steps: Sequence[Step], inputs: Sequence[tuple[Value, str]]) -> Forward:
+        self.meant = set(_meant(steps, self.tokens))
         for value, name in inputs:
             self.names[value] = self.fresh(name)
             if name and name not in SPARE:
@@ -480,7 +491,7 @@ class _Writer:
 
     def taken(self) -> set[str]:
         """Names that a new variable cannot have."""
-        return set(self.names.values()) | self.fixed | {"self"}
+        return set(self.names.values()) | self.fixed | self.meant | {"self"}
 
     def fresh(self, wanted: str, others: Iterable[str] = ()) -> str:
         """A name that no living value has."""

@@ -6,15 +6,17 @@ UPDATE_SNAPSHOTS=1.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -65,6 +67,39 @@ def test_control_flow_is_plain_python(framework: str, tmp_path: Path) -> None:
     onnx.save(MODELS["beam_search"].proto(), tmp_path / "model.onnx")
     emit(tmp_path / "model.onnx", framework, tmp_path / "out", source=SOURCE, name="Beam search")
     check(f"beam_search.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+def test_no_variable_hides_a_function(framework: str, tmp_path: Path) -> None:
+    """Two layers whose outputs and last states are used are called through a function that is named as they are."""
+    r = np.random.default_rng(0)
+    weights = {
+        f"{name}{k}": r.standard_normal((1, 16, size)).astype(np.float32)
+        for k, sizes in enumerate(((3, 4), (4, 4)))
+        for name, size in zip("wr", sizes, strict=True)
+    }
+    weights["axis"] = np.array([1], np.int64)
+    nodes = [
+        helper.make_node("LSTM", ["x", "w0", "r0"], ["y0", "h0"], hidden_size=4),
+        helper.make_node("Squeeze", ["y0", "axis"], ["z"]),
+        helper.make_node("LSTM", ["z", "w1", "r1"], ["y1", "h1"], hidden_size=4),
+        helper.make_node("Concat", ["h0", "h1"], ["h"], axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, ["T", "N", 3])],
+        [helper.make_tensor_value_info(name, 1, None) for name in ("h", "y0", "y1")],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(proto, tmp_path / "model.onnx")
+    emit(tmp_path / "model.onnx", framework, tmp_path / "out", source=SOURCE)
+    tree = ast.parse((tmp_path / "out" / "model.py").read_text())
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    assert functions
+    assert not functions & {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 def test_emission_is_deterministic(block_net: Path, tmp_path: Path) -> None:
