@@ -21,7 +21,7 @@ from typing import Any
 from converters import emission
 from converters.emitters import NATIVE, sha256, write_manifest
 from converters.errors import MismatchError, RuntimeFailed, UnsafeInput, UsageError, raised
-from converters.importers import Imported, Source, bring, recognise
+from converters.importers import Imported, Source, artifact, bring, recognise
 from converters.runtimes import FRAMEWORKS, Limits, Runtime
 from converters.runtimes.process import REFUSED
 from converters.verify import (
@@ -84,6 +84,7 @@ def convert(
     name: str = "",
     model: str | None = None,
     arguments: Any = (),
+    key: str | None = None,
     progress: Progress = lambda framework, step: None,
 ) -> Conversion:
     """Convert a model into artifact directories `out/<framework>`.
@@ -98,6 +99,7 @@ def convert(
         name: What to call the model in its source; by default the file's name.
         model: The class of a checkpoint, `package.module:Class`.
         arguments: A list of the class's arguments, or an object of them by name.
+        key: Where in a checkpoint the weights are, if it holds more.
         progress: Called with a framework and the step that begins.
 
     Raises:
@@ -119,11 +121,17 @@ def convert(
         made = Path(scratch).resolve()
         if found.kind != "onnx":
             progress("onnx", "import")
-        imported = bring(found, made / "import", model=model, arguments=arguments, inputs=inputs)
+        imported = bring(
+            found, made / "import", model=model, arguments=arguments, inputs=inputs, key=key
+        )
         for target in wanted:
             progress(target, "emit")
         native = [target for target in wanted if target != "onnx"]
-        _emit(imported, _origin(found, imported), ["onnx", *native], made, name or _title(source))
+        names = artifact.names(found.path) if found.kind == "artifact" else {}
+        origin = _origin(found, imported)
+        _emit(imported, origin, names, ["onnx", *native], made, name or _title(source))
+        if found.kind == "artifact":
+            sizes = {**artifact.sizes(found.path), **(sizes or {})}
         reports: dict[str, Report | None] = dict.fromkeys(wanted)
         if check:
             # What ONNX itself says is true; a graph that was imported has to prove itself first.
@@ -159,7 +167,9 @@ def _title(source: Path) -> str:
 
 def _origin(found: Source, imported: Imported) -> dict[str, Any]:
     """What manifests say of the source."""
-    origin = {"format": found.kind, "sha256": _digest(found.path)}
+    origin: dict[str, Any] = {"format": found.kind, "sha256": _digest(found.path)}
+    if found.kind == "artifact":
+        origin["lineage"] = artifact.lineage(found.path)
     if imported.framework == "onnx":
         return origin
     return {
@@ -181,7 +191,12 @@ def _digest(path: Path) -> str:
 
 
 def _emit(
-    imported: Imported, origin: Mapping[str, Any], targets: Sequence[str], out: Path, name: str
+    imported: Imported,
+    origin: Mapping[str, Any],
+    names: Mapping[str, str],
+    targets: Sequence[str],
+    out: Path,
+    name: str,
 ) -> None:
     """Run the emission in a process of its own."""
     task, answer = out / "job.json", out / "answer.json"
@@ -191,6 +206,7 @@ def _emit(
                 "model": str(imported.model.resolve()),
                 "name": name,
                 "source": origin,
+                "names": names,
                 "targets": {target: str(out / target) for target in targets},
             }
         ),

@@ -5,7 +5,7 @@ python emission.py JOB.json ANSWER.json
 It stands beside `emitters` rather than in it, because the folder of a script shadows packages: there,
 `import onnx` would find our own room.
 
-JOB.json: {"model", "name", "source": {...}, "targets": {framework: folder}}. ANSWER.json gets {} or the
+JOB.json: {"model", "name", "source": {...}, "names", "targets": {framework: folder}}. ANSWER.json gets {} or the
 error as `converters.errors.described` puts it.
 """
 
@@ -26,7 +26,8 @@ def main() -> None:
     answer: dict[str, Any] = {}
     try:
         for key, folder in job["targets"].items():
-            emit(Path(job["model"]), key, Path(folder), source=job["source"], name=job["name"])
+            known = {"source": job["source"], "names": job["names"], "name": job["name"]}
+            emit(Path(job["model"]), key, Path(folder), **known)
     except ConversionError as error:
         answer = described(error)
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")

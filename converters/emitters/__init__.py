@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,15 @@ def framework(key: str) -> Framework:
     return record
 
 
-def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: str = "") -> None:
+def emit(
+    model: Path,
+    key: str,
+    out: Path,
+    *,
+    source: Mapping[str, Any],
+    name: str = "",
+    names: Mapping[str, str] | None = None,
+) -> None:
     """Write an ONNX file as native source of a framework into a new folder.
 
     Args:
@@ -50,6 +59,7 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         source: What the manifest says of where the model comes from: `format`, `sha256`, and the
             `framework` where it is not ONNX.
         name: What to call the model in the header of its source.
+        names: What parameters were called in an earlier form, where they have other names in the ONNX file.
 
     Raises:
         UnsupportedOperators: Some operators cannot be written in that framework; nothing is written.
@@ -90,7 +100,10 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
         "signature": specs,
         "source": dict(source),
         "route": route(source, key),
-        "parameters": {name: value.name for name, value in written.weights.items()},
+        "parameters": {
+            name: (names or {}).get(value.name, value.name)
+            for name, value in written.weights.items()
+        },
         "metadata": graph.metadata,
     }
     write_manifest(out, manifest)
@@ -98,7 +111,8 @@ def emit(model: Path, key: str, out: Path, *, source: Mapping[str, Any], name: s
 
 def route(source: Mapping[str, Any], key: str) -> list[str]:
     """The frameworks that a model came through: `["paddle", "onnx", "pytorch"]`."""
-    return list(dict.fromkeys([source.get("framework", "onnx"), "onnx"])) + [key] * (key != "onnx")
+    before = source.get("lineage", {}).get("route") or [source.get("framework", "onnx")]
+    return [one for one, _ in itertools.groupby([*before, "onnx", key])]
 
 
 def inference_script(template: Path, specs: Mapping[str, Any]) -> str:

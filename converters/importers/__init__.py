@@ -1,6 +1,7 @@
 """A model file or folder, recognised by its bytes, on its way to the hub graph (ONNX).
 
     imported.py   what importers hand on
+    artifact.py   what was converted before, saved by its framework first
     reading.py    programs that are read without their framework (paddle/, mindspore/)
     pytorch/      what only PyTorch itself can read, by several routes
 
@@ -20,6 +21,7 @@ from typing import Any
 from converters.checkpoints import formats, paddle_program
 from converters.checkpoints.onnx_initializers import has_nodes
 from converters.errors import UnsafeInput, UnsupportedError, UsageError
+from converters.importers.artifact import is_artifact
 from converters.importers.imported import Attempt, Imported, Reference
 from converters.importers.mindspore.program import is_mindir
 from converters.runtimes import FRAMEWORKS
@@ -33,6 +35,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "huggingface": "a Hugging Face folder",
         "paddle-program": "an inference program of PaddlePaddle",
         "mindir": "a MindIR program",
+        "artifact": "an artifact directory that was converted before",
         "checkpoint": "weights by name, without an architecture",
     }
 )
@@ -90,6 +93,7 @@ def bring(
     model: str | None = None,
     arguments: Any = (),
     inputs: Path | None = None,
+    key: str | None = None,
 ) -> Imported:
     """Turn a source into ONNX.
 
@@ -99,6 +103,7 @@ def bring(
         model: `package.module:Class` for a checkpoint, importable here or from the working directory.
         arguments: A list of the class's arguments, or an object of them by name.
         inputs: An .npz file of inputs by name, for sources that do not say what theirs look like.
+        key: Where in a checkpoint the weights are, if it holds more.
 
     Raises:
         UsageError: The call does not fit the source.
@@ -114,6 +119,10 @@ def bring(
         )
     if source.kind == "onnx":
         return Imported(source.path, "onnx", "onnx")
+    if source.kind == "artifact":
+        from converters.importers.artifact import read_artifact
+
+        return read_artifact(source.path, folder, lambda path, to: bring(recognise(path), to))
     if source.kind in ("paddle-program", "mindir"):
         from converters.importers.reading import read_program
 
@@ -124,11 +133,11 @@ def bring(
             fix="name their class: --model package.module:Class --model-args JSON",
         )
     if source.kind == "checkpoint":
-        _require_pytorch(source.path)
+        _require_pytorch(source.path, key)
     from converters.importers import pytorch
 
     return pytorch.to_onnx(
-        source.path, source.kind, folder, model=model, arguments=arguments, inputs=inputs
+        source.path, source.kind, folder, model=model, arguments=arguments, inputs=inputs, key=key
     )
 
 
@@ -136,9 +145,9 @@ def bring(
 SAVED_BY = {"paddle": "paddle.jit.save", "mindspore": "mindspore.export to MINDIR"}
 
 
-def _require_pytorch(path: Path) -> None:
+def _require_pytorch(path: Path, key: str | None) -> None:
     """Weights with a class are run in PyTorch alone."""
-    framework = formats.open_checkpoint(path).framework
+    framework = formats.open_checkpoint(path, key).framework
     if framework in SAVED_BY:
         raise UnsupportedError(
             f"{path.name}: weights of {FRAMEWORKS[framework].title}, whose classes are not run here",
@@ -148,6 +157,8 @@ def _require_pytorch(path: Path) -> None:
 
 
 def _folder(path: Path) -> Source:
+    if is_artifact(path):
+        return Source(path, "artifact")
     graphs = sorted(
         file for suffix in ("onnx", "mindir", "pt2") for file in path.glob(f"*.{suffix}")
     )

@@ -401,6 +401,7 @@ def test_resemblyzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tmp_path / "out",
         model="speaker:Encoder",
         inputs=tmp_path / "in.npz",
+        key="model_state",
     )
     require_good(result, 3)
     assert operators(result).count("LSTM") == 3

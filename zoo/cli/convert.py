@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoo import present
 from zoo.cli.common import Json
+
+if TYPE_CHECKING:
+    from converters.verify.report import OutputReport, Report
 
 
 def add_to(app: typer.Typer) -> None:
@@ -118,6 +122,7 @@ def convert(
             name=name,
             model=model,
             arguments=arguments,
+            key=key,
             progress=step,
         )
     rows: list[dict[str, Any]] = []
@@ -142,7 +147,7 @@ def convert(
             {"source": {**origin, "findings": list(imported.findings)}, "results": rows}
         )
         return
-    if len(imported.tried) > 1 or (imported.tried and imported.tried[0].max_abs):
+    if imported.tried:
         present.table(
             ("route to ONNX", "sizes", "max error", "result"),
             [
@@ -171,6 +176,32 @@ def convert(
             for row in rows
         ],
     )
+    _errors([result.report for result in done.results if result.report is not None])
+
+
+def _errors(reports: Sequence[Report]) -> None:
+    """Print the largest error of each output in each framework, and how far it may be."""
+    said: dict[str, dict[str, OutputReport]] = {}
+    for report in reports:
+        for output in (output for case in report.cases for output in case.outputs):
+            known = said.setdefault(output.name, {}).setdefault(report.candidate, output)
+            if (output.max_abs or 0.0) > (known.max_abs or 0.0):
+                said[output.name][report.candidate] = output
+    if not said:
+        return
+    print()
+    columns = [report.candidate for report in reports]
+    rows = []
+    for name, found in said.items():
+        errors = [f"{found[c].max_abs or 0.0:.1e}" if c in found else "" for c in columns]
+        widest = max(found.values(), key=lambda output: output.atol or 0.0)
+        exact = widest.atol is None or widest.rtol is None
+        allowed = "none" if exact else f"{widest.atol:.0e} + {widest.rtol:.0e} of the value"
+        rows.append((name, *errors, allowed))
+    present.table(("largest error of", *columns, "tolerance"), rows)
+    cases = [case.inputs for case in reports[0].cases]
+    sizes = "; ".join(", ".join(f"{n} {[*s]}" for n, s in shapes.items()) for shapes in cases)
+    print(f"verified at: {sizes}")
 
 
 def _arguments(text: str) -> Any:

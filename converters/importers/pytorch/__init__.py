@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from converters.checkpoint_conversion import convert_checkpoint
+from converters.checkpoint_conversion import Options, convert_checkpoint
 from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError, UsageError, raised
 from converters.importers import replay_job
 from converters.importers.imported import Attempt, Imported, Reference
@@ -43,6 +43,7 @@ def to_onnx(
     model: str | None = None,
     arguments: Any = (),
     inputs: Path | None = None,
+    key: str | None = None,
 ) -> Imported:
     """Write a PyTorch model as ONNX into a folder.
 
@@ -54,6 +55,7 @@ def to_onnx(
         arguments: A list of the class's arguments, or an object of them by name.
         inputs: An .npz file whose keys are the argument names of `forward`; `hx.0`, `hx.1` are the members
             of a tuple `hx`.
+        key: Where in a checkpoint the weights are.
 
     Returns:
         The graph, the route that made it, the routes that did not, and the reference cases.
@@ -85,7 +87,7 @@ def to_onnx(
             "folder": scratch,
         }
         if kind == "checkpoint":
-            job["weights"] = str(_weights(source, Path(scratch)))
+            job["weights"] = str(_weights(source, Path(scratch), key))
         facts = _references(job)
         tried = _tried({**job, "facts": facts}, Path(scratch))
         return _placed(tried, facts, kind, Path(scratch), folder)
@@ -97,9 +99,9 @@ def _require_class(model: str | None) -> None:
         raise UsageError(f"--model {model}: no class", fix="write package.module:Class")
 
 
-def _weights(source: Path, scratch: Path) -> Path:
+def _weights(source: Path, scratch: Path, key: str | None) -> Path:
     """The weights as our own readers see them; a pickle of the file itself is never loaded."""
-    made = convert_checkpoint(source, ["torch"], scratch / "weights")[0]
+    made = convert_checkpoint(source, ["torch"], scratch / "weights", Options(key=key))[0]
     return made.directory / made.files[0]
 
 
@@ -132,9 +134,9 @@ def _tried(job: Mapping[str, Any], scratch: Path) -> list[Attempt]:
         tried.append(_attempt(job, scratch, route, dynamic))
         if not tried[-1].reason:
             return tried
-    lines = "; ".join(f"{a.route} ({a.dynamic}): {a.reason}" for a in tried)
+    lines = "".join(f"\n  {a.route}, sizes {a.dynamic}: {a.reason}" for a in tried)
     raise UnsupportedError(
-        f"{job['name']}: no route to ONNX gives the module's numbers: {lines}",
+        f"{job['name']}: no route to ONNX gives the module's numbers:{lines}",
         fix="change what the reasons name, or export it to ONNX yourself",
     )
 
