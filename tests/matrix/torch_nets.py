@@ -11,10 +11,7 @@ from torch import nn
 def numbering(
     inputs: int, outputs: int, hidden: int, layers: int, heads: int, padding: int
 ) -> nn.Module:
-    """anarcii's seq2seq transformer, out of its own classes, as `anarcii/inference/model_loader.py` builds it.
-
-    In double precision: with single, PyTorch itself has differences of 0.004 between its two ways to compute attention.
-    """
+    """anarcii's seq2seq transformer, out of its own classes, as `anarcii/inference/model_loader.py` builds it."""
     from anarcii.inference.model import S2S, Decoder, Encoder
 
     class Numbering(S2S):  # type: ignore[misc]  # a class of a package without types
@@ -26,10 +23,7 @@ def numbering(
             return self.decoder(trg, encoded, *self.make_trg_mask(trg), mask)[0]
 
     sizes = (hidden, layers, heads, 4 * hidden, 0.0, "cpu")
-    sides = Encoder(inputs, *sizes), Decoder(outputs, *sizes)
-    for side in sides:
-        side.scale = side.scale.double()
-    return Numbering(*sides, padding, padding, "cpu").double()
+    return Numbering(Encoder(inputs, *sizes), Decoder(outputs, *sizes), padding, padding, "cpu")
 
 
 class VoiceEncoder(nn.Module):
