@@ -71,6 +71,11 @@ class Operand:
         return self.value.shape
 
     @property
+    def real(self) -> float:
+        """`number` as one; there is no literal for those that are not finite."""
+        return float(self.number.replace("float('", "").replace("')", ""))
+
+    @property
     def rank(self) -> int | None:
         """Its number of dimensions, None where unknown."""
         return self.value.rank

@@ -102,6 +102,24 @@ def test_no_variable_hides_a_function(framework: str, tmp_path: Path) -> None:
     assert not functions & {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
+@pytest.mark.parametrize("framework", NATIVE)
+def test_bounds_that_are_not_finite(framework: str, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Clip", ["x", "low", "high"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [3])],
+        [helper.make_tensor_value_info("y", 1, [3])],
+        [
+            numpy_helper.from_array(np.array(bound, np.float32), name)
+            for name, bound in (("low", -np.inf), ("high", 2.0))
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(proto, tmp_path / "model.onnx")
+    emit(tmp_path / "model.onnx", framework, tmp_path / "out", source=SOURCE)
+    assert '-float("inf")' in (tmp_path / "out" / "model.py").read_text()
+
+
 def test_emission_is_deterministic(block_net: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         emit(block_net, "pytorch", tmp_path / name, source=SOURCE)

@@ -160,7 +160,7 @@ def Mod(a: Operand, b: Operand, *, fmod: int) -> str:
 
 def Pow(x: Operand, y: Operand) -> str:
     if y.number:
-        exponent = float(y.number)
+        exponent = y.real
         if exponent == 0.5 and _is_float(x):
             return f"ops.sqrt({x})"
         if exponent == 2:
@@ -217,8 +217,8 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     if low is None and high is None:
         return str(x)
     if all(bound is None or bound.number for bound in (low, high)):
-        first = float(low.number) if low is not None else None
-        last = float(high.number) if high is not None else None
+        first = low.real if low is not None else None
+        last = high.real if high is not None else None
         if _is_float(x) and first == 0 and last is None:
             return f"ops.relu({x})"
         if first is None or last is None or first <= last:

@@ -139,7 +139,7 @@ def Mod(a: Operand, b: Operand, *, fmod: int) -> str:
 
 def Pow(x: Operand, y: Operand) -> str:
     if y.number:
-        exponent = float(y.number)
+        exponent = y.real
         if exponent == 0.5 and _is_float(x):
             return f"{x}.sqrt()"
         if exponent == int(exponent):
@@ -187,7 +187,7 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     if not bounds:
         return str(x)
     if all(bound.number for bound in bounds.values()):
-        numbers = {name: float(bound.number) for name, bound in bounds.items()}
+        numbers = {name: bound.real for name, bound in bounds.items()}
         if _is_float(x) and numbers in ({"min": 0.0}, {"min": 0.0, "max": 6.0}):
             return f"F.relu6({x})" if high is not None else f"F.relu({x})"
         if len(numbers) == 1 or numbers["min"] <= numbers["max"]:

@@ -120,7 +120,7 @@ def Pow(x: Operand, y: Operand) -> str:
     if x.typed() != y.typed() and not y.number:
         return f"({x} ** {y}).to({x}.dtype)"
     if y.number:
-        exponent = float(y.number)
+        exponent = y.real
         if exponent == 0.5 and x.typed().kind == "f":
             return f"{x}.sqrt()"
         if exponent == int(exponent):
@@ -186,7 +186,7 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     if low is None and high is None:
         return str(x)
     if all(bound is None or bound.number for bound in (low, high)):
-        if low is not None and high is None and float(low.number) == 0 and x.typed().kind == "f":
+        if low is not None and high is None and low.real == 0 and x.typed().kind == "f":
             return f"F.relu({x})"
         first = f"{low:s}" if low is not None else "None"
         return f"{x}.clamp({first}, {high:s})" if high is not None else f"{x}.clamp({first})"
