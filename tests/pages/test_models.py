@@ -36,7 +36,8 @@ def hostile(registry, add):
     outputs = [{"name": BAD, "max_abs": 1.0, "passed": False, "reason": BAD}]
     report = {"reference": "paddle", "passed": False, "rtol": 0, "atol": 0, "problems": [BAD],
               "warnings": [BAD], "versions": {BAD: BAD},
-              "cases": [{"inputs": {BAD: [1]}, "outputs": outputs}]}  # fmt: skip
+              "cases": [{"inputs": {BAD: [1]}, "outputs": outputs},
+                        {"inputs": {"x": [7]}, "error": "it fell over"}]}  # fmt: skip
     add(
         registry,
         "org/hostile",
@@ -85,6 +86,7 @@ def test_what_strangers_write_is_text(zoo, read, add):
             is_harmless(page)
     page = read(browser.get("/models/org/hostile"))
     assert page.text.count("<script>alert(1)</script>") > 8
+    assert "x [7]: it fell over" in page.text
     assert page.find("a", href="https://kind.test/", rel="noopener noreferrer nofollow")
     assert "evil.test" not in browser.get("/models/org/hostile").text
     is_harmless(read(browser.get("/models/org/%3Cscript%3E"), 404))
