@@ -5,12 +5,13 @@ Formulas are those of the operator pages of the standard (Conv, ConvTranspose, A
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from converters.emitters.table import Numbers, Refusal
+from converters.emitters.table import Numbers, Operand, Refusal
 from converters.graph.model import Dim
 
 # Ends of slices from here on mean the end of the axis.
@@ -217,3 +218,43 @@ def nested(function: str, xs: Sequence[object]) -> str:
     for x in xs[1:]:
         text = f"{function}({text}, {x})"
     return text
+
+
+def kept_axes(x: Operand, shape: Numbers) -> int:
+    """How many leading axes a Reshape leaves as they are.
+
+    Args:
+        x: What is reshaped.
+        shape: Its target, on which zeros are already worked out.
+    """
+    own = x.shape or ()
+    pairs = zip(own, shape.items or (), strict=False)
+    changed = (
+        axis
+        for axis, (size, item) in enumerate(pairs)
+        if item != f"{x}.shape[{axis}]" and not (isinstance(size, int) and item == size > 0)
+    )
+    return next(changed, min(len(own), len(shape.items or ())))
+
+
+def merged_from(x: Operand, shape: Numbers) -> int | None:
+    """The axis from which on a Reshape makes one axis of all others; None where it does something else."""
+    kept, items = kept_axes(x, shape), shape.items or ()
+    if x.shape is None or len(items) != kept + 1 or len(x.shape) <= kept + 1:
+        return None
+    rest = x.shape[kept:]
+    whole = all(isinstance(size, int) for size in rest)
+    product = math.prod(size for size in rest if isinstance(size, int))
+    return kept if items[kept] == -1 or (whole and items[kept] == product) else None
+
+
+def split_last(x: Operand, shape: Numbers, out: tuple[Dim, ...] | None) -> tuple[int, ...] | None:
+    """The sizes that a Reshape splits the last axis into; None where it does something else."""
+    kept, items = kept_axes(x, shape), shape.items or ()
+    if x.shape is None or kept == 0 or len(x.shape) != kept + 1 or len(items) < kept + 2:
+        return None
+    known = (*(out or ()), *[None] * len(items))
+    sizes = [known[k] if items[k] == -1 else items[k] for k in range(kept, len(items))]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        return None
+    return tuple(int(size) for size in sizes if isinstance(size, int))

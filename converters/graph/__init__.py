@@ -10,6 +10,7 @@ The rooms in the order in which a graph passes through them::
     simplify  constants, identities, dead code removed
     recurrent LSTM, GRU, RNN                  -> layers with the weights of the source
     lift      groups of primitive nodes       -> the composite operator that they spell out
+    positions lookups at every position       -> what is looked up
 
 `read_graph` runs them all.
 """
@@ -24,6 +25,7 @@ from converters.graph.lift import lift, mark_parameters
 from converters.graph.load import load
 from converters.graph.model import Graph
 from converters.graph.narrow import widen
+from converters.graph.positions import drop_positions
 from converters.graph.recurrent import gather_weights, lift_recurrent
 from converters.graph.simplify import simplify
 from converters.graph.upgrade import settle, upgrade
@@ -56,6 +58,7 @@ def read_graph(
     settle(graph)
     lift_recurrent(graph, native=native)
     lift(graph, native=native)
+    drop_positions(graph)
     simplify(graph)
     mark_parameters(graph)
     return graph

@@ -284,12 +284,12 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
     for name, value in zip(inputs, node.inputs, strict=True):
         if value is None:
             continue
-        if value.dtype is None or value.dtype.kind == "O":
+        if value.dtype is None:
             return []
         types[name] = _type(value)
         numbers = _data(value, known)
         # Types of ml_dtypes never are shapes, and `onnx` cannot write them.
-        if numbers is not None and numbers.dtype.isbuiltin == 1:
+        if numbers is not None and numbers.dtype.isbuiltin == 1 and numbers.dtype.kind != "O":
             data[name] = numpy_helper.from_array(numbers)
     attributes = {
         name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
@@ -322,13 +322,17 @@ def _type(value: Value) -> TypeProto:
     if value.shape is not None:
         shape = [dim if isinstance(dim, int | str) else None for dim in value.shape]
     assert value.dtype is not None  # noqa: S101 - the caller has looked
-    return helper.make_tensor_type_proto(element_type(value.dtype).onnx, shape)
+    text = value.dtype.kind == "O"
+    number = TensorProto.STRING if text else element_type(value.dtype).onnx
+    return helper.make_tensor_type_proto(number, shape)
 
 
 def _read(proto: TypeProto) -> Typed:
     tensor = proto.tensor_type
     known = BY_ONNX.get(tensor.elem_type)
     dtype = known.numpy if known is not None else None
+    if tensor.elem_type == TensorProto.STRING:
+        dtype = np.dtype(object)
     if not tensor.HasField("shape"):
         return dtype, None
     return dtype, tuple(
@@ -361,11 +365,11 @@ def _described(node: Node, position: int, known: dict[Value, Host]) -> tuple[Dim
 
 def _reshape(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     target, x = _described(node, 1, known), node.inputs[0]
-    if target is None or x is None or node.attributes.get("allowzero", 0):
+    if target is None or x is None:
         return target
-    source = x.shape or ()
+    source = () if node.attributes.get("allowzero", 0) else x.shape or ()
     shape = tuple(
-        (source[axis] if axis < len(source) else None) if size == 0 else size
+        (source[axis] if axis < len(source) else None) if size == 0 and source else size
         for axis, size in enumerate(target)
     )
     host = known.get(value) if (value := node.inputs[1]) is not None else None
@@ -413,8 +417,78 @@ def _slice(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
     host = host_of(axes, known) if axes is not None else None
     if host is None or host.static is None:
         return (None,) * len(x.shape)
+    if is_whole(node):
+        return x.shape
     cut = {int(axis) % len(x.shape) for axis in host.static}
-    return tuple(None if axis in cut else size for axis, size in enumerate(x.shape))
+    left = _leading(node, known) if len(cut) == 1 else None
+    return tuple(left if axis in cut else size for axis, size in enumerate(x.shape))
+
+
+def is_whole(node: Node) -> bool:
+    """Whether a Slice is `x[0:infinity]`, along any axes."""
+    bounds = [None if v is None else v.const for v in (*node.inputs[1:], None, None)]
+    start, end, step = bounds[0], bounds[1], bounds[3]
+    if start is None or end is None or (len(node.inputs) > 4 and step is None):
+        return False
+    return (
+        not np.any(start)
+        and bool(np.all(end >= np.iinfo(np.int32).max))
+        and (step is None or bool(np.all(step == 1)))
+    )
+
+
+def _leading(node: Node, known: dict[Value, Host]) -> Dim:
+    """The name of what `x[:n]` leaves of an axis of a known size: `n`, but no more than there is."""
+    x, axes = node.inputs[0], node.inputs[3]
+    start, end, step = (
+        None if value is None else host_of(value, known)
+        for value in (*node.inputs[1:3], (*node.inputs, None)[4])
+    )
+    if x is None or x.shape is None or axes is None or start is None or end is None:
+        return None
+    if start.static != (0,) or (step is not None and step.static != (1,)):
+        return None
+    axis = host_of(axes, known)
+    size = x.shape[int(axis.static[0])] if axis is not None and axis.static else None
+    count = end.items[0]
+    if not isinstance(count, Expr) or count.op != "dim" or not isinstance(size, int):
+        return None
+    return None if count.symbol is None else f"?{count.symbol}{AT_MOST}{size}"
+
+
+AT_MOST = " <= "
+
+
+def _broadcast(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+    """Sizes where the standard sees two names: `n` and `n, but at most 512` only go together as `n`."""
+    shapes = [value.shape for value in node.inputs if value is not None]
+    ranked = [shape for shape in shapes if shape is not None]
+    if len(ranked) != len(shapes) or not ranked:
+        return None
+    rank = max(map(len, ranked))
+    wide = [(1,) * (rank - len(shape)) + shape for shape in ranked]
+    return tuple(_together(set(dims) - {1}) for dims in zip(*wide, strict=True))
+
+
+def _together(dims: set[Dim]) -> Dim:
+    named = [dim for dim in dims if isinstance(dim, str) and AT_MOST not in dim]
+    if len(named) != 1 or not all(
+        dim == named[0] or (isinstance(dim, str) and dim.startswith(f"?{named[0]}{AT_MOST}"))
+        for dim in dims
+    ):
+        return None
+    return named[0]
+
+
+def _range(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
+    """`Range(0, n, 1)` has as many elements as the dimension that n is."""
+    start, end, step = (None if v is None else host_of(v, known) for v in node.inputs)
+    if start is None or end is None or step is None:
+        return (None,)
+    count = end.items[0]
+    if start.static != (0,) or step.static != (1,) or not isinstance(count, Expr):
+        return (None,)
+    return (count.symbol if count.op == "dim" else None,)
 
 
 def _like_first(node: Node, known: dict[Value, Host]) -> tuple[Dim, ...] | None:
@@ -444,11 +518,12 @@ SHAPES: dict[str, ShapeRule] = {
     "LSTM": _recurrent,
     "Pad": _like_first,
     "RNN": _recurrent,
-    "Range": lambda node, known: (None,),
+    "Range": _range,
     "Reshape": _reshape,
     "Resize": _like_first,
     "Slice": _slice,
     "Tile": _like_first,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "And", "Or", "Where", "Max", "Min"), _broadcast),
 }
 
 # ***** sequences and optionals *****

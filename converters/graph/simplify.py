@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
-from converters.graph.infer import infer
+from converters.graph.infer import infer, is_whole
 from converters.graph.load import MADE_UP
 from converters.graph.model import (
     Array,
@@ -205,6 +205,8 @@ def _same_as(node: Node) -> Value | None:
         order = node.attributes.get("perm") or list(reversed(range(x.rank)))
         return x if order == list(range(x.rank)) else None
     if node.key in ("Concat", "Sum", "Max", "Min", "Mean") and len(node.inputs) == 1:
+        return x
+    if node.key == "Slice" and is_whole(node):
         return x
     if node.key in NEUTRAL:
         return _neutral(node)

@@ -31,7 +31,7 @@ def real_model() -> Callable[[str], Path]:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., Path]:
-    """Write a model of nodes, weights, inputs and outputs (name -> shape, floats)."""
+    """Write a model of nodes, weights, inputs and outputs (name -> shape; floats, where no type is said)."""
 
     def make(
         nodes: Sequence[onnx.NodeProto],
@@ -39,11 +39,16 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         outputs: dict[str, Sequence[int | str] | None],
         weights: dict[str, np.ndarray] | None = None,
         opset: int = 17,
+        types: dict[str, int] | None = None,
     ) -> Path:
+        given = types or {}
         graph = helper.make_graph(
             list(nodes),
             "test",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+            [
+                helper.make_tensor_value_info(n, given.get(n, TensorProto.FLOAT), s)
+                for n, s in inputs.items()
+            ],
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
             [numpy_helper.from_array(w, n) for n, w in (weights or {}).items()],
         )

@@ -185,3 +185,70 @@ def test_zeros_that_an_exporter_made_up_are_no_bias(
     path = make_model(nodes, {"x": ["N", 3, 8, 8]}, {"y": None}, weights)
     (conv,) = read_graph(path).nodes
     assert len(conv.inputs) == inputs
+
+
+def mask_of_positions(offset: int) -> list[onnx.NodeProto]:
+    """What transformers' masks export to: is the key there, and is the position of the query at least `offset`."""
+    return [
+        helper.make_node("Shape", ["ids"], ["rows"], start=0, end=1),
+        helper.make_node("Squeeze", ["rows"], ["n"]),
+        helper.make_node("Shape", ["ids"], ["columns"], start=1),
+        helper.make_node("Squeeze", ["columns"], ["t"]),
+        helper.make_node("Range", ["zero", "n", "one"], ["row"]),
+        helper.make_node("Range", ["zero", "t", "one"], ["column"]),
+        helper.make_node("Unsqueeze", ["row", "123"], ["row4"]),
+        helper.make_node("Unsqueeze", ["column", "013"], ["query4"]),
+        helper.make_node("Unsqueeze", ["column", "012"], ["key4"]),
+        helper.make_node("Max", ["row4", "key4"], ["both"]),
+        helper.make_node("Shape", ["both"], ["shape"]),
+        helper.make_node("Expand", ["row4", "shape"], ["rows4"]),
+        helper.make_node("Expand", ["key4", "shape"], ["keys4"]),
+        helper.make_node("Unsqueeze", ["rows4", "last"], ["rows5"]),
+        helper.make_node("Unsqueeze", ["keys4", "last"], ["keys5"]),
+        helper.make_node("Concat", ["rows5", "keys5"], ["places"], axis=-1),
+        helper.make_node("GatherND", ["there", "places"], ["mask"]),
+        helper.make_node("GreaterOrEqual", ["query4", f"offset{offset}"], ["always"]),
+        helper.make_node("And", ["always", "mask"], ["seen"]),
+        helper.make_node("Where", ["seen", "nothing", "far"], ["bias"]),
+        helper.make_node("Add", ["scores", "bias"], ["y"]),
+    ]
+
+
+POSITIONS = {
+    "zero": np.int64(0), "one": np.int64(1), "123": np.int64([1, 2, 3]), "013": np.int64([0, 1, 3]),
+    "012": np.int64([0, 1, 2]), "last": np.int64([-1]), "offset0": np.int64(0), "offset1": np.int64(1),
+    "nothing": np.float32(0), "far": np.float32(-1e9),
+}  # fmt: skip
+
+
+def test_masks_of_positions_become_the_mask_itself(make_model: Callable[..., Path]) -> None:
+    weights = {name: np.asarray(value) for name, value in POSITIONS.items()}
+    inputs = {"scores": ["N", 2, "T", "T"], "there": ["N", "T"], "ids": ["N", "T"]}
+    types = {"there": TensorProto.BOOL, "ids": TensorProto.INT64}
+    path = make_model(mask_of_positions(0), inputs, {"y": None}, weights, types=types)
+    assert keys(path) == Counter({"Unsqueeze": 1, "Where": 1, "Add": 1})
+    # Where it is not true of every position, the question stays; the lookup goes all the same.
+    path = make_model(mask_of_positions(1), inputs, {"y": None}, weights, types=types)
+    assert keys(path)["GatherND"] == 0
+    assert keys(path)["And"] == 1
+
+
+def test_a_slice_that_may_be_shorter_keeps_no_name_for_itself(
+    make_model: Callable[..., Path],
+) -> None:
+    """x + table[:t] has t rows, or there is an error; the slice alone may have fewer."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["t"], start=1, end=2),
+        helper.make_node("Slice", ["table", "start", "t", "axis"], ["part"]),
+        helper.make_node("Add", ["x", "part"], ["y"]),
+    ]
+    weights = {
+        "table": np.zeros((1, 9, 4), np.float32),
+        "start": np.int64([0]),
+        "axis": np.int64([1]),
+    }
+    path = make_model(nodes, {"x": ["N", "T", 4]}, {"y": None, "part": None}, weights)
+    y, part = read_graph(path).outputs
+    assert y.shape == ("N", "T", 4)
+    assert part.shape is not None
+    assert part.shape[1] not in ("T", 9)

@@ -17,12 +17,15 @@ from converters.emitters.arith import (
     LARGEST_END,
     Window,
     arguments,
+    kept_axes,
+    merged_from,
     nested,
     one,
     pads_by_axis,
     pool_window,
     reduced_axes,
     slices,
+    split_last,
     window,
 )
 from converters.emitters.recurrent import Made, gate_weights, recurrent_layers, results
@@ -823,16 +826,20 @@ def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
 # ***** shape *****
 
 
-def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
+def Reshape(x: Operand, shape: Numbers, *, allowzero: int, node: Use) -> str:
     numbers = shape.items
     if allowzero and numbers is None:
         return f"reshape({x}, {_list(shape)})"
     # A size that is computed is only zero where x is empty; Paddle then keeps x's own size.
     if allowzero and shape.static is not None and 0 in shape.static:
         return f"paddle.zeros({list(shape.static)}, dtype={x}.dtype)"
-    if numbers is not None and x.rank and len(numbers) == 2 and numbers[1] == -1:
-        if numbers[0] == f"{x}.shape[0]" and x.rank > 2:
-            return f"{x}.flatten(1)"
+    merged = merged_from(x, shape)
+    if merged is not None:
+        return f"{x}.flatten({merged or ''})"
+    if split_last(x, shape, node.out.shape) is not None:
+        # Zero keeps a size.
+        kept = kept_axes(x, shape)
+        shape = Numbers((*(0,) * kept, *(shape.items or ())[kept:]))
     return f"{x}.reshape({_list(shape)})"
 
 

@@ -1043,3 +1043,37 @@ def mel_weight_matrix(
         if last > middle:
             matrix[middle:last, k] = torch.linspace(1, 0, last - middle + 1)[:-1]
     return matrix
+
+
+# Flipping the highest bit puts unsigned integers of 64 bits into the order of signed ones.
+HIGHEST_BIT = -(2**63)
+
+
+def uint64_maximum(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The larger of unsigned integers of 64 bits, in which PyTorch does not compute."""
+    a, b = torch.broadcast_tensors(x.view(torch.int64), y.view(torch.int64))
+    return torch.where((a ^ HIGHEST_BIT) < (b ^ HIGHEST_BIT), b, a).view(torch.uint64)
+
+
+def uint64_minimum(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The smaller of unsigned integers of 64 bits, in which PyTorch does not compute."""
+    a, b = torch.broadcast_tensors(x.view(torch.int64), y.view(torch.int64))
+    return torch.where((a ^ HIGHEST_BIT) < (b ^ HIGHEST_BIT), a, b).view(torch.uint64)
+
+
+def remainder_uint64(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """X modulo y of unsigned integers of 64 bits: half of x is divided, what then remains may still hold y once."""
+    a, b = torch.broadcast_tensors(x.view(torch.int64), y.view(torch.int64))
+    half = (a >> 1) & ~HIGHEST_BIT
+    quotient = torch.where(b > 0, half // torch.where(b > 0, b, 1), 0) << 1
+    rest = a - quotient * b
+    left = torch.where((rest ^ HIGHEST_BIT) >= (b ^ HIGHEST_BIT), rest - b, rest)
+    return left.view(torch.uint64)
+
+
+def masked_dropout(
+    x: torch.Tensor, ratio: float, training: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Dropout, and which elements it left."""
+    kept = F.dropout(torch.ones_like(x), ratio, training)
+    return x * kept, kept != 0

@@ -15,12 +15,14 @@ import numpy as np
 from converters.emitters.arith import (
     Window,
     arguments,
+    merged_from,
     nested,
     one,
     pads_by_axis,
     pool_window,
     reduced_axes,
     slices,
+    split_last,
     window,
 )
 from converters.emitters.recurrent import Made, gate_weights, recurrent_layers, results
@@ -111,6 +113,8 @@ def Div(a: Operand, b: Operand) -> str:
 
 def Mod(a: Operand, b: Operand, *, fmod: int) -> str:
     function = "torch.fmod" if fmod else "torch.remainder"
+    if a.typed() == np.uint64:
+        return f"remainder_uint64({a}, {b})"
     if a.typed().name in UNSIGNED:
         return f"{function}({_wide(a)}, {_wide(b)}).to({a}.dtype)"
     return f"{function}({a}, {b:s})"
@@ -146,7 +150,9 @@ def Min(*xs: Operand) -> str:
 
 
 def _extreme_of(function: str, xs: tuple[Operand, ...]) -> str:
-    if _wide(xs[0]) == str(xs[0]) or len(xs) == 1:
+    if xs[0].typed() == np.uint64 and len(xs) > 1:
+        return nested(function.replace("torch.", "uint64_"), xs)
+    if len(xs) == 1 or _wide(xs[0]) == str(xs[0]):
         return nested(function, xs)
     return f"{nested(function, [_wide(x) for x in xs])}.to({xs[0]}.dtype)"
 
@@ -813,13 +819,15 @@ def CumSum(x: Operand, axis: Numbers, *, exclusive: int, reverse: int) -> str:
 # ***** shape *****
 
 
-def Reshape(x: Operand, shape: Numbers, *, allowzero: int) -> str:
-    numbers = shape.items
-    if numbers is None and not allowzero:
+def Reshape(x: Operand, shape: Numbers, *, allowzero: int, node: Use) -> str:
+    if shape.items is None and not allowzero:
         return f"reshape({x}, {shape})"
-    if numbers is not None and x.rank and len(numbers) == 2 and numbers[1] == -1:
-        if numbers[0] == f"{x}.shape[0]" and x.rank > 2:
-            return f"{x}.flatten(1)"
+    merged = merged_from(x, shape)
+    if merged is not None:
+        return f"{x}.flatten({merged or ''})"
+    parts = split_last(x, shape, node.out.shape)
+    if parts is not None:
+        return f"{x}.unflatten(-1, {parts})"
     return f"{x}.reshape({shape.args or '()'})"
 
 
@@ -931,7 +939,12 @@ def Dropout(
     seed: int | None = None,
     node: Use,
 ) -> str:
-    if training_mode is not None and (training_mode.const is None or bool(training_mode.const)):
+    if training_mode is not None and training_mode.const is None:
+        half = "0.5" if ratio is None else f"{ratio:s}" if ratio.number else f"float({ratio})"
+        return (
+            f"{'masked_' if node.outputs > 1 else 'F.'}dropout({x}, {half}, bool({training_mode}))"
+        )
+    if training_mode is not None and bool(training_mode.const):
         if ratio is None or ratio.const is None or float(ratio.const) != 0:
             raise Refusal("training_mode=1: its result is random")
     return f"{x}, torch.ones_like({x}, dtype=torch.bool)" if node.outputs > 1 else str(x)
