@@ -60,8 +60,10 @@ matrix: install
 sweep: install
 	$(BIN)/python tests/sweep/sweep.py $(ARGS)
 
-# Speed and memory beside `cp` and the frameworks themselves; writes docs/benchmarks.md. Takes an hour.
+# Speed and memory beside `cp`, the frameworks and the originals of emitted models; writes docs/benchmarks.md.
+# Takes an hour.
 bench: install
+	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/checkpoints.py $(ARGS)
 	$(BIN)/python benchmarks/catalogue.py
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -30,6 +29,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import page  # beside this file
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 1 << 30
@@ -321,21 +322,17 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def page(results: dict[int, list[dict[str, Any]]], repeats: int) -> str:
-    """The page of figures."""
+def section(results: dict[int, list[dict[str, Any]]], repeats: int) -> list[str]:
+    """The lines of the page on checkpoints."""
     lines = [
-        "# Benchmarks",
-        "",
-        "## Checkpoints",
-        "",
         "Written by `make bench` (`python benchmarks/checkpoints.py`), which says how it measures.",
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()};"
+        f"{page.machine()};"
         f" medians of {repeats} rounds. `of cp` is our time over that of a `cp` of the source in the same round.",
         "On a shared machine single rows wander by a factor of two; `-` is a peer that was left out.",
     ]
     for gib, rows in results.items():
         lines += ["", f"### {gib} GiB of fp16", "", *table(rows)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -364,7 +361,7 @@ def main() -> None:
                 if options.pairs in str(pair):
                     rows.append(measure(pair, folder, options.repeats, peers))
                     print(rows[-1], flush=True)
-    options.out.write_text(page(results, options.repeats), encoding="utf-8")
+    page.write_section("Checkpoints", section(results, options.repeats), options.out)
 
 
 if __name__ == "__main__":
