@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from converters.verify.compare import PRECISION_OF
 TARGETS = (*NATIVE, "onnx")
 # What reading a foreign file and writing source may take.
 EMISSION = Limits(seconds=900, memory_bytes=16 << 30)
+# Weights up to this are verified in several frameworks at the same time.
+SMALL = 512 << 20
 VERIFICATION = Limits(seconds=300, memory_bytes=16 << 30)
 
 Progress = Callable[[str, str], None]
@@ -139,9 +142,9 @@ def convert(
             if checked:
                 progress(checked[0], "verify")
                 truth = _truth(imported, made / "onnx", given, sizes)
-            for target in checked:
-                progress(target, "verify")
-                reports[target] = _verified(truth, made / target)
+                for target in checked:
+                    progress(target, "verify")
+                reports |= _all_verified(truth, [made / target for target in checked])
         results = []
         for target in wanted:
             _place(made / target, out / target)
@@ -263,6 +266,7 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
         specs,
         sizes={k: v for k, v in (sizes or {}).items() if k in names},
         values=manifest["compared"],
+        words=manifest["words"],
     )
 
 
@@ -279,6 +283,15 @@ def _verified(truth: Truth, candidate: Path) -> Report:
     manifest = json.loads((candidate / "manifest.json").read_text(encoding="utf-8"))
     write_manifest(candidate, {**manifest, "verification": report.to_json()})
     return report
+
+
+def _all_verified(truth: Truth, candidates: Sequence[Path]) -> dict[str, Report]:
+    """Compare several, at the same time where they are small: frameworks take longer to start than to run."""
+    size = max(path.stat().st_size for path in candidates[0].iterdir())
+    together = os.cpu_count() or 1 if size <= SMALL else 1
+    with ThreadPoolExecutor(together) as pool:
+        found = {path.name: pool.submit(_verified, truth, path) for path in candidates}
+        return {name: report.result() for name, report in found.items()}
 
 
 def verify_artifact(

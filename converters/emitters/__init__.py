@@ -118,6 +118,8 @@ def route(source: Mapping[str, Any], key: str) -> list[str]:
 def inference_script(template: Path, specs: Mapping[str, Any]) -> str:
     """The inference script of a framework for one signature."""
     text = template.read_text(encoding="utf-8")
+    if any(spec["dtype"] == "string" for side in ("inputs", "outputs") for spec in specs[side]):
+        text = _with_texts(text)
     if any("kind" in spec for side in ("inputs", "outputs") for spec in specs[side]):
         text = _with_boxes(text)
     for side in ("inputs", "outputs"):
@@ -135,6 +137,18 @@ KINDS = {
 }
 
 
+def _with_texts(text: str) -> str:
+    """An inference script that also takes and gives arrays of text."""
+    texts = Path(__file__).with_name("texts.py").read_text(encoding="utf-8")
+    for name in ("tensor", "array"):
+        text = text.replace(f"def to_{name}(", f"def number_to_{name}(")
+    functions = texts[texts.index("def to_tensor(") :]
+    text = text.replace("def number_to_tensor(", f"{functions}\n\ndef number_to_tensor(", 1)
+    return text.replace(
+        "from pathlib import Path\n", "from pathlib import Path\nfrom typing import Any\n", 1
+    )
+
+
 def _with_boxes(text: str) -> str:
     """An inference script that also takes and gives sequences and optionals."""
     boxes = Path(__file__).with_name("boxes.py").read_text(encoding="utf-8")
@@ -143,6 +157,8 @@ def _with_boxes(text: str) -> str:
     functions = boxes[boxes.index("def run(") :]
     text = text.replace("def run_values(", f"{functions}\n\ndef run_values(", 1)
     text = text.replace("import sys\n", "import itertools\nimport sys\n", 1)
+    if "from typing import Any\n" in text:
+        return text
     return text.replace(
         "from pathlib import Path\n", "from pathlib import Path\nfrom typing import Any\n", 1
     )

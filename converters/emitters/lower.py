@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.emitters import text as texts
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
 from converters.graph.contrib import refusal
@@ -218,6 +219,7 @@ class Spelling:
         stack: Makes a tensor of a list of them: `torch.stack({items}, dim={axis})`.
         unstack: Iterates over a tensor along an axis: `{x}.unbind({axis})`.
         empty: A tensor without elements: `torch.zeros({shape}, dtype={dtype}{device})`.
+        from_numpy, to_numpy: Between tensors and arrays, for what has to do with text.
     """
 
     tolist: str
@@ -227,6 +229,8 @@ class Spelling:
     stack: str = ""
     unstack: str = ""
     empty: str = ""
+    from_numpy: str = ""
+    to_numpy: str = ""
 
     def beside(self, text: str) -> str:
         """The argument that puts a new tensor beside the first one that an expression reads."""
@@ -248,6 +252,9 @@ def lower(graph: Graph, table: Table, spelling: Spelling, framework: str) -> Pro
         UnsupportedOperators: Lists every operator that the table does not have, or refuses as used.
     """
     return _Lowering(graph, table, spelling, framework).run()
+
+
+TEXT = Table.of(texts)
 
 
 class _Lowering:
@@ -273,7 +280,8 @@ class _Lowering:
     def run(self) -> Program:
         for value in self.graph.inputs:
             try:
-                self.spelling.dtype(value.dtype)
+                if not texts.is_text(value):
+                    self.spelling.dtype(value.dtype)
             except Refusal as refusal:
                 self.refused.setdefault(("input", str(refusal)), []).append(value.name)
         self.write()
@@ -298,6 +306,8 @@ class _Lowering:
                     self.choice(node)
                 elif node.key in LOOPS:
                     self.loop(node)
+                elif any(texts.is_text(v) for v in (*node.inputs, *node.outputs)):
+                    self.program.statements += self.on_text(node)
                 else:
                     self.program.statements.append(self.statement(node))
                 self.unsure.update(node.outputs if follows else ())
@@ -382,7 +392,7 @@ class _Lowering:
     def items_of(self, loop: Loop, body: Program) -> tuple[list[Value], str]:
         """The names that the loop binds, and the expression for what it iterates over."""
         if loop.items:
-            texts = []
+            found = []
             for item in loop.items:
                 text = self.token(self.tensor(item.source))
                 if item.source.kind != "sequence":
@@ -390,8 +400,8 @@ class _Lowering:
                         raise Refusal(f"the rank of {item.source.name!r} is not known")
                     axis = item.axis % item.source.rank if item.source.rank else item.axis
                     text = self.spelling.unstack.format(x=text, axis=axis)
-                texts.append(f"reversed({text})" if item.backwards else text)
-            over = texts[0] if len(texts) == 1 else f"zip({', '.join(texts)})"
+                found.append(f"reversed({text})" if item.backwards else text)
+            over = found[0] if len(found) == 1 else f"zip({', '.join(found)})"
             return [item.inner for item in loop.items], over
         assert loop.index is not None  # noqa: S101 - a Loop has one
         counted = any(loop.index in s.reads for s in body.statements)
@@ -449,6 +459,40 @@ class _Lowering:
         written = self.table.write(node.key, inputs, attributes, Use(node))
         text = written.call if isinstance(written, Layer) else written
         return self.parsed(text, node, written if isinstance(written, Layer) else None)
+
+    def on_text(self, node: Node) -> list[Statement]:
+        """A statement for each output of an operator on texts, which numpy computes."""
+        if node.key not in TEXT:
+            raise Refusal(refusal(node) or "element type string")
+        wanted = HOST_INPUTS.get(node.key, frozenset())
+        inputs = [
+            None if v is None else self.host(v, node) if k in wanted else self.array(v, node)
+            for k, v in enumerate(node.inputs)
+        ]
+        attributes = {k: self.attribute(v) for k, v in node.attributes.items()}
+        statements = []
+        for k, out in enumerate(node.outputs):
+            if out is None:
+                continue
+            part = Node(node.key, node.inputs, [out], {}, node.name, node.scope)
+            key = f"{node.key}_{k}" if k else node.key
+            written = str(TEXT.write(key, inputs, attributes, Use(part)))
+            if not texts.is_text(out):
+                self.spelling.dtype(out.dtype)
+                written = self.spelling.from_numpy.format(x=written)
+            statements.append(self.parsed(written, part))
+        return statements
+
+    def array(self, value: Value, node: Node) -> Operand:
+        """A value as an array of numpy."""
+        if value.const is not None and texts.is_text(value):
+            return Operand(value, texts.literal(value.const))
+        if value in self.hosts:
+            value = self.materialise(value)
+        token = self.token(value)
+        return Operand(
+            value, token if texts.is_text(value) else self.spelling.to_numpy.format(x=token)
+        )
 
     def parsed(self, text: str, node: Node, layer: Layer | None = None) -> Statement:
         expression = ast.parse(text, mode="eval").body

@@ -80,13 +80,19 @@ def signature(graph: Graph) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def _dtype(value: Value) -> str:
+    if value.dtype is None:
+        return "float32"
+    return "string" if value.dtype.kind == "O" else value.dtype.name
+
+
 def _specs(values: Sequence[Value], names: Sequence[str]) -> list[dict[str, Any]]:
     specs = []
     for name, value in zip(names, values, strict=True):
         shape = inner_shape(value)
         spec: dict[str, Any] = {
             "name": name,
-            "dtype": value.dtype.name if value.dtype is not None else "float32",
+            "dtype": _dtype(value),
             "shape": list(shape) if shape is not None else None,
         }
         if value.kind != "tensor":

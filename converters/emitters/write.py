@@ -31,6 +31,7 @@ from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
 from converters.emitters.names import Path, parameter_path
 from converters.emitters.outline import Region, outline
+from converters.emitters.text import is_text
 from converters.graph.model import Value
 
 LONGEST_LINE = 100
@@ -852,7 +853,7 @@ class _Classes:
 
     def annotation(self, value: Value) -> str:
         """The type of an argument or a result."""
-        tensor = self.framework.tensor
+        tensor = "np.ndarray" if is_text(value) else self.framework.tensor
         if value.kind == "index":
             return "int"
         text = f"list[{tensor}]" if "sequence" in value.kind or value.kind == "list" else tensor
@@ -983,9 +984,14 @@ class _Hole(ast.NodeTransformer):
         return node
 
 
+def _library(framework: Framework) -> str:
+    files = (framework.folder / "functions.py", framework.folder.parent / "text_functions.py")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 def _defined(framework: Framework) -> dict[str, ast.stmt]:
-    """What `functions.py` defines, by name."""
-    tree = ast.parse((framework.folder / "functions.py").read_text(encoding="utf-8"))
+    """What `functions.py` and `text_functions.py` define, by name."""
+    tree = ast.parse(_library(framework))
     defined: dict[str, ast.stmt] = {}
     for stmt in tree.body:
         if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
@@ -996,8 +1002,8 @@ def _defined(framework: Framework) -> dict[str, ast.stmt]:
 
 
 def _functions(framework: Framework, body: str) -> str:
-    """The functions of `functions.py` that a text calls, with those that they call, in file order."""
-    text = (framework.folder / "functions.py").read_text(encoding="utf-8")
+    """The functions of these files that a text calls, with those that they call, in file order."""
+    text = _library(framework)
     defined = _defined(framework)
     wanted: set[str] = set()
     queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]

@@ -1,4 +1,4 @@
-"""Which numbers a model compares its inputs with: those that decide which way it goes.
+"""Which numbers and texts a model compares its inputs with: those that decide which way it goes.
 
 Before: `If(Equal(sr, 16000))`. After: `{"sr": [16000, None]}`, where None stands for any other number.
 """
@@ -6,6 +6,8 @@ Before: `If(Equal(sr, 16000))`. After: `{"sr": [16000, None]}`, where None stand
 from __future__ import annotations
 
 from typing import TypeAlias
+
+import numpy as np
 
 from converters.graph.model import Graph, Value, every_graph
 
@@ -34,6 +36,7 @@ MIRRORED = {
 ROUNDS = (2, 5)
 # More than this say nothing about which way a model goes.
 MOST = 8
+MOST_WORDS = 64
 
 
 def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
@@ -68,3 +71,24 @@ def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
                             steps = (s if s is None else number + s for s in COMPARISONS[key])
                             found.setdefault(source[value].name, {}).update(dict.fromkeys(steps))
     return {name: list(numbers) for name, numbers in found.items() if len(numbers) <= MOST}
+
+
+def known_words(graph: Graph) -> list[str]:
+    """Texts that stand in a graph, in its constants and lists of attributes: keys, stop words, categories."""
+    found: dict[str, None] = {}
+    for inner in every_graph(graph):
+        for node in inner.nodes:
+            constants = [v.const for v in node.inputs if v is not None and v.const is not None]
+            tensors = [v for v in node.attributes.values() if isinstance(v, np.ndarray)]
+            for array in (*constants, *tensors):
+                if array.dtype.kind == "O":
+                    found |= dict.fromkeys(_text(item) for item in array.ravel()[:MOST_WORDS])
+            for value in node.attributes.values():
+                if isinstance(value, list):
+                    texts = [item for item in value if isinstance(item, str)]
+                    found |= dict.fromkeys(texts[:MOST_WORDS])
+    return list(found)[:MOST_WORDS]
+
+
+def _text(item: object) -> str:
+    return item.decode() if isinstance(item, bytes) else str(item)

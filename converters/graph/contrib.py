@@ -15,18 +15,21 @@ import inspect
 import sys
 from collections.abc import Callable
 from math import sqrt
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from converters.dtypes import element_type
+from converters.graph import ml
 from converters.graph.infer import infer
+from converters.graph.ml import Unsayable
 from converters.graph.model import Graph, Node, Value, constant, subgraphs
 
 DOMAIN = "com.microsoft::"
 # A fusion that ONNX Runtime saves under the standard's own domain, and a standard one without a body.
+ML = "ai.onnx.ml"
 UNPREFIXED = ("SimplifiedLayerNormalization", "TfIdfVectorizer")
-ML = ("ArrayFeatureExtractor", "Binarizer")
 # The standard has taken these over as they were.
 SAME = ("DequantizeLinear", "Gelu", "MatMulInteger", "QuantizeLinear", "Range", "Trilu")
 FLOAT = element_type(np.float32).onnx
@@ -36,10 +39,6 @@ SKIP_EPSILON, MASKED = 1e-12, -10000.0
 
 Given: TypeAlias = "Value | None"
 Written: TypeAlias = "Value | tuple[Given, ...]"
-
-
-class Unsayable(Exception):
-    """An operator, as it is used, cannot be said in standard nodes; the text says why."""
 
 
 class Body:
@@ -681,48 +680,27 @@ def _occurrences(b: Body, x: Value, grams: Any, step: int) -> Value:
     return b("ReduceSum", b("Cast", same, to=FLOAT), [-2], keepdims=0)
 
 
-# ***** ai.onnx.ml *****
-
-
-def ArrayFeatureExtractor(b: Body, x: Value, places: Value) -> Written:
-    return b(
-        "Gather",
-        b("Reshape", x, [1, -1]) if x.rank == 1 else x,
-        b("Reshape", places, [-1]),
-        axis=-1,
-    )
-
-
-def Binarizer(b: Body, x: Value, *, threshold: float = 0.0) -> Written:
-    return b("CastLike", b("Greater", x, b.like(x, threshold)), x)
-
-
 # ***** the table *****
 
 
-def name_of(key: str) -> str:
-    """The function that would write an operator."""
-    domain, _, name = key.rpartition("::")
-    home = "" if name in UNPREFIXED else "ai.onnx.ml" if name in ML else "com.microsoft"
-    return name if domain == home else ""
-
-
-def rule(key: str) -> Callable[..., Written] | None:
+def rule(key: str) -> Callable[..., Any] | None:
     """The function that writes an operator in standard nodes, if there is one."""
-    name = name_of(key)
-    function = getattr(sys.modules[__name__], name, None) if name[:1].isupper() else None
-    return function if inspect.isfunction(function) else None
+    domain, _, name = key.rpartition("::")
+    home = "" if name in UNPREFIXED else "com.microsoft"
+    module = ml if domain == ML else sys.modules[__name__] if domain == home else None
+    return _rules(module).get(name) if module is not None else None
+
+
+def _rules(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The functions of a module that are named as operators."""
+    found = vars(module).items()
+    return {n: f for n, f in found if n[:1].isupper() and inspect.isfunction(f)}
 
 
 def keys() -> list[str]:
     """Every operator that has a rule, or the same meaning as the standard's."""
-    own = [
-        n
-        for n, f in vars(sys.modules[__name__]).items()
-        if n[:1].isupper() and inspect.isfunction(f)
-    ]
-    named = [n if n in UNPREFIXED else f"ai.onnx.ml::{n}" if n in ML else DOMAIN + n for n in own]
-    return sorted([*(key for key in named if rule(key) is not None), *(DOMAIN + n for n in SAME)])
+    own = (name if name in UNPREFIXED else DOMAIN + name for name in _rules(sys.modules[__name__]))
+    return sorted([*own, *(f"{ML}::{name}" for name in _rules(ml)), *(DOMAIN + n for n in SAME)])
 
 
 def written(node: Node) -> list[Node]:

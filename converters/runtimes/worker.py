@@ -18,7 +18,7 @@ stderr belong to the framework. Requests, by `op`:
 Arrays travel in .npz files that the parent names: array I of the file is called `I`, and the message has
 `{"file": path, "names": [...], "dtypes": [...]}`. A type that .npy cannot say (bfloat16, eight-bit floats,
 four-bit integers) is stored as unsigned integers of its size, and its real name stands in `dtypes`;
-the reader then needs the package ml_dtypes.
+the reader then needs the package ml_dtypes. Text is stored as numpy stores it, and is `string` there.
 
 A failure is answered by `{"error": {"type", "message", "traceback"}}`, and a framework that is not there
 by `{"missing": module}`; the process goes on serving.
@@ -150,10 +150,11 @@ def read_arrays(message: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     with np.load(message["file"], allow_pickle=False) as file:
-        return {
-            name: file[str(index)].view(dtype_of(message["dtypes"][index]))
-            for index, name in enumerate(message["names"])
-        }
+        arrays = {}
+        for index, name in enumerate(message["names"]):
+            array, dtype = file[str(index)], message["dtypes"][index]
+            arrays[name] = array if dtype == "string" else array.view(dtype_of(dtype))
+        return arrays
 
 
 def dtype_of(name: str) -> Any:
@@ -179,7 +180,10 @@ def write_arrays(path: str, arrays: Any) -> dict[str, Any]:
         if not isinstance(name, str) or not isinstance(array, (np.ndarray, np.generic)):
             raise TypeError(f"{name!r} is a {type(array).__name__}, not a numpy array")
         array = np.asarray(array)
-        if array.dtype.hasobject or array.dtype.kind in "USmM":
+        if array.dtype.kind == "U":
+            stored[str(index)] = array
+            continue
+        if array.dtype.hasobject or array.dtype.kind in "SmM":
             raise TypeError(f"{name!r} has elements of type {array.dtype}")
         # Types that numpy does not know by itself have no form in a .npy file.
         known = array.dtype.isbuiltin != 2 and array.dtype.kind != "V"
@@ -188,7 +192,8 @@ def write_arrays(path: str, arrays: Any) -> dict[str, Any]:
         stored[str(index)] = plain if known else plain.view(f"u{dtype.itemsize}")
     np.savez(path, **stored)
     names = list(arrays)
-    dtypes = [np.asarray(arrays[name]).dtype.name for name in names]
+    found = [np.asarray(arrays[name]).dtype for name in names]
+    dtypes = ["string" if dtype.kind == "U" else dtype.name for dtype in found]
     return {"file": path, "names": names, "dtypes": dtypes}
 
 

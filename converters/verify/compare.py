@@ -87,7 +87,7 @@ def compare(
     found: dict[str, Any] = {
         "name": name,
         "shape": expected.shape,
-        "dtype": expected.dtype.name,
+        "dtype": _name(expected),
     }
     if actual is None:
         return OutputReport(**found, passed=False, reason="missing")
@@ -95,14 +95,18 @@ def compare(
     if actual.shape != expected.shape:
         reason = f"shape {list(actual.shape)}, not {list(expected.shape)}"
         return OutputReport(**found, passed=False, reason=reason)
-    if actual.dtype.name != expected.dtype.name:
-        reason = f"element type {actual.dtype.name}, not {expected.dtype.name}"
+    if _name(actual) != _name(expected):
+        reason = f"element type {_name(actual)}, not {_name(expected)}"
         return OutputReport(**found, passed=False, reason=reason)
     if expected.size == 0:
         return OutputReport(**found, passed=True)
     if expected.dtype.kind in "fc":
         return _compare_floats(expected, actual, limit, found)
     return _compare_exact(expected, actual, found)
+
+
+def _name(array: npt.NDArray[Any]) -> str:
+    return "string" if array.dtype.kind == "U" else array.dtype.name
 
 
 def _carried(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -113,8 +117,9 @@ def _compare_exact(
     expected: npt.NDArray[Any], actual: npt.NDArray[Any], found: dict[str, Any]
 ) -> OutputReport:
     differs = expected != actual
-    apart = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
-    found["max_abs"] = float(apart.max())
+    if expected.dtype.kind != "U":
+        apart = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+        found["max_abs"] = float(apart.max())
     if not differs.any():
         return OutputReport(**found, passed=True)
     at = _index(differs)

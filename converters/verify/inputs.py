@@ -36,6 +36,8 @@ MOST_WAYS = 8
 MASK = re.compile("mask", re.IGNORECASE)
 # `x_lengths` says how many steps of each sequence in `x` [N, T, ...] count.
 LENGTHS = "_lengths"
+# Texts beside those that the model itself knows: of one word, two, none, a number, in other letters.
+WORDS = ("alpha", "Beta", "gamma delta", "", "12", "a.b@c.com", "\u00fc\u4e2d")
 # Integers below this are tokens of most vocabularies.
 HIGHEST_INTEGER = 100
 # ... and below this, members of the smallest set that can be told apart.
@@ -93,6 +95,7 @@ class Case:
         bounds: Lowest and highest value, the latter excluded, by input name.
         highest: Bound of integers that have no bounds of their own.
         values: Numbers for inputs of one element, by name.
+        words: Texts that the model knows.
     """
 
     inputs: Arrays
@@ -103,6 +106,7 @@ class Case:
     bounds: Bounds = field(default_factory=dict)
     highest: int = HIGHEST_INTEGER
     values: Mapping[str, float | bool] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
     def made_again(self, **changes: Any) -> Case:
         """The same case from another seed, with other sizes or other bounds."""
@@ -163,6 +167,7 @@ def generate_cases(
     sizes: Sizes | None = None,
     bounds: Bounds | None = None,
     values: Values | None = None,
+    words: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Case]:
     """Make inputs for a signature: two cases or more, so that every dynamic dimension has two sizes.
@@ -170,13 +175,14 @@ def generate_cases(
     Where a model compares an input of one element with numbers, there is a case for each of them.
 
     Floats are normal, 8-bit integers of any value, other integers from 0 to 99, masks 0 and 1, `x_lengths` from 1 to
-    the number of steps in `x`.
+    the number of steps in `x`, texts among those that the model knows and some more.
 
     Args:
         specs: The inputs; equal names of dimensions are equal sizes.
         sizes: Sizes to use by name of dimension, for models that accept some only.
         bounds: Lowest and highest value, the latter excluded, by input name.
         values: Numbers that inputs of one element are compared with, by input name.
+        words: Texts that the model knows, for inputs of text.
         seed: The first case's; each further case has the next one.
 
     Raises:
@@ -191,7 +197,7 @@ def generate_cases(
     choices = {name: sizes.get(name) or _usual(name, specs) for name in _dynamic(specs)}
     ways = _ways({n: v for n, v in (values or {}).items() if n not in bounds})
     count = max([2, len(ways), *map(len, choices.values())])
-    empty = Case({}, seed, {}, specs, frozenset(sizes), bounds)
+    empty = Case({}, seed, {}, specs, frozenset(sizes), bounds, words=tuple(words))
     return [
         empty.made_again(
             seed=seed + index,
@@ -302,6 +308,9 @@ def _arrays(case: Case) -> Arrays:
 def _array(
     random: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...], case: Case
 ) -> npt.NDArray[Any]:
+    if spec.dtype == "string":
+        words = (*case.words, *WORDS)
+        return np.asarray(np.asarray(words, str)[random.integers(0, len(words), shape)])
     dtype = element_type(spec.dtype).numpy
     bounds = case.bounds.get(spec.name)
     if spec.name in case.values:

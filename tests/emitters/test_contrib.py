@@ -1,4 +1,4 @@
-"""Operators of ONNX Runtime (`com.microsoft`), written in standard nodes, against ONNX Runtime itself."""
+"""Operators of ONNX Runtime (`com.microsoft`) and of classical models (`ai.onnx.ml`), written in standard nodes, against ONNX Runtime itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from onnx import helper
 sys.path.insert(0, str(Path(__file__).parent))
 
 import onnx_suite
+from classical_trials import CLASSICAL
 from test_numbers import Trial, write_case
 
 from converters.emitters import NATIVE
@@ -240,7 +241,7 @@ TRIALS = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("framework", NATIVE)
 def test_contrib_operators_give_the_numbers_of_onnx_runtime(framework: str, tmp_path: Path) -> None:
-    cases = {name: write_case(tmp_path / name, each) for name, each in TRIALS.items()}
+    cases = {name: write_case(tmp_path / name, each) for name, each in (TRIALS | CLASSICAL).items()}
     assert not [name for name, case in cases.items() if case is None], "ONNX Runtime refuses these"
     known = tuple(
         # Between two quantised tensors ONNX Runtime rounds where its kernels stand: one step is open.

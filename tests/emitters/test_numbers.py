@@ -68,7 +68,8 @@ def write_case(folder: Path, trial: Trial) -> onnx_suite.Case | None:
         [onnx.ValueInfoProto(name=name) for name in trial.node.output if name],
         [numpy_helper.from_array(data, name) for name, data in trial.weights.items()],
     )
-    opsets = [helper.make_opsetid("", trial.opset), helper.make_opsetid("com.microsoft", 1)]
+    domains = {"": trial.opset, "com.microsoft": 1, "ai.onnx.ml": 3}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
