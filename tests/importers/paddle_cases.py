@@ -295,6 +295,10 @@ CASES = {
         "F.grid_sample(x, g, align_corners=False, padding_mode='border')",
         (*FIXED, ("g", (None, 5, 6, 2), "float32")),
     ),
+    "affine_grid": Case(
+        "F.grid_sample(x, F.affine_grid(t, [x.shape[0], 3, 5, 6], align_corners=False), align_corners=False)",
+        (*FIXED, ("t", (None, 2, 3), "float32")),
+    ),
     "pixel_shuffle": Case("F.pixel_shuffle(x, 2)", (("x", (None, 8, None, None), "float32"),)),
     "channel_shuffle": Case("F.channel_shuffle(x, 2)", FIXED),
     "pad": Case("F.pad(x, [1, 2, 3, 0], value=1.5)"),

@@ -778,6 +778,7 @@ def _scales(call: Call, axes: int) -> list[float]:
 
 
 def _grid_sample(call: Call) -> None:
+    x = call.value()
     modes = {"bilinear": "linear", "nearest": "nearest"}
     mode, outside = call.text("mode", "bilinear"), call.text("padding_mode", "zeros")
     if mode not in modes:
@@ -787,12 +788,30 @@ def _grid_sample(call: Call) -> None:
     call.put(
         "Output",
         "GridSample",
-        call.value("X").name,
+        x.name,
         call.value("Grid").name,
         mode=modes[mode],
         padding_mode=outside,
         align_corners=int(call.flag("align_corners", True)),
     )
+    if x.dims is not None:
+        call.redeclare("Output", x.dims[:2] + (-1,) * (len(x.dims) - 2))
+
+
+def _affine_grid(call: Call) -> None:
+    size = call.integers("output_shape", "OutputShape")
+    call.put(
+        "Output",
+        "AffineGrid",
+        call.value("Theta").name,
+        call.as_vector(size),
+        align_corners=int(call.flag("align_corners", True)),
+    )
+    if not isinstance(size, str):
+        if len(size) not in (4, 5):
+            call.malformed(f"output_shape = {size[:20]}")
+        # PaddlePaddle 3 declares an axis too many for pictures.
+        call.redeclare("Output", (-1,) * (len(size) - 1) + (len(size) - 2,))
 
 
 def _pixel_shuffle(call: Call) -> None:
@@ -1839,6 +1858,7 @@ TABLE: Mapping[str, Rule] = {
     "pool3d": _pool,
     "channel_shuffle": partial(_shuffle_channel, attribute="groups"),
     "shuffle_channel": partial(_shuffle_channel, attribute="group"),
+    "affine_grid": _affine_grid,
     # Normalisation.
     "affine_channel": _affine_channel,
     "batch_norm": _batch_norm,

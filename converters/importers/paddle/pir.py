@@ -211,6 +211,7 @@ ROWS: Mapping[str, Row] = {
     "gather": _row("gather", "X Index Axis"),
     "gather_nd": _row("gather_nd", "X Index"),
     "group_norm": _row("group_norm", "X Scale Bias", "Y", **_LAYOUT),
+    "affine_grid": _row("affine_grid", "Theta OutputShape", "Output"),
     "grid_sample": _row("grid_sampler", "X Grid", "Output"),
     "hardshrink": _row("hard_shrink"),
     "hardsigmoid": _row("hard_sigmoid"),
