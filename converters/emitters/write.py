@@ -546,7 +546,7 @@ class _Writer:
         holder, access = making.module, ""
         if path[: len(own)] == own and len(path) > len(own):
             holder, access = making.holder(path[len(own) : -1])
-            attribute = holder.names.take(attribute_name(path[-1]), given=True)
+            attribute = holder.names.take(attribute_name(_leaf(path, value, reader)), given=True)
         else:
             attribute = holder.names.constant(value, reader.node.key if reader is not None else "")
         form = self.framework.parameter if value.trainable else self.framework.buffer
@@ -610,6 +610,26 @@ class _Making:
                 module = inner
             access = _joined(access, attribute)
         return module, access
+
+
+# What every framework but the source's own calls the weights of operators that may be no layer.
+LEAVES = dict.fromkeys(
+    (
+        "BatchNormalization",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "PRelu",
+    ),
+    ("weight", "bias"),
+)
+
+
+def _leaf(path: Path, value: Value, reader: Statement | None) -> str:
+    """The last name of a bare parameter."""
+    leaves = LEAVES.get(reader.node.key, ()) if reader is not None else ()
+    named = dict(zip(reader.node.inputs[1:], leaves, strict=False)) if reader is not None else {}
+    return named.get(value, path[-1])
 
 
 def _joined(access: str, attribute: str) -> str:

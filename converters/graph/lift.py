@@ -166,9 +166,16 @@ def _is_conv_bias(match: Match) -> bool:
     w, b = match.values["w"], match.values["b"]
     if w.const is None or b.const is None or not b.trainable or w.const.ndim < 3:
         return False
+    channels = w.const.shape[0]
+    if match.covered[1].key == "ConvTranspose":
+        channels = w.const.shape[1] * match.covered[1].attributes.get("group", 1)
     # [C, 1, 1] or [1, C, 1, 1] against an output of [N, C, H, W].
-    wanted = (w.const.shape[0], *(1,) * (w.const.ndim - 2))
+    wanted = (channels, *(1,) * (w.const.ndim - 2))
     return b.const.shape in (wanted, (1, *wanted))
+
+
+def _attributes_of_inner(match: Match) -> dict[str, Any]:
+    return match.covered[1].attributes
 
 
 def _is_group_norm(match: Match) -> bool:
@@ -277,7 +284,10 @@ RULES: tuple[Rule, ...] = (
         lambda match: {"alpha": 1 / 6, "beta": 0.5},
     ),
     Rule("Mul(x, Tanh(Softplus(x)))", "Mish(x)"),
-    Rule("Add(Conv(x, w), b)", "Conv(x, w, b)", lambda m: m.covered[1].attributes, _is_conv_bias),
+    *(
+        Rule(f"Add({kind}(x, w), b)", f"{kind}(x, w, b)", _attributes_of_inner, _is_conv_bias)
+        for kind in ("Conv", "ConvTranspose")
+    ),
     Rule(
         "Add(Mul(Reshape(n := InstanceNormalization(Reshape(x, r), one, zero), s), w), b)",
         "GroupNormalization(x, w, b)",
@@ -483,7 +493,7 @@ def _replacement(match: Match, call: tuple[str, list[str]], attributes: dict[str
         i = match.values["i"]
         assert i.const is not None  # noqa: S101 - checked by the rule
         inputs[1] = constant(i.name, i.const.reshape(()).astype(np.int64))
-    if key == "Conv":
+    if key in ("Conv", "ConvTranspose"):
         b = match.values["b"]
         assert b.const is not None  # noqa: S101 - checked by the rule
         inputs[2] = constant(b.name, b.const.reshape(-1), trainable=True)

@@ -1691,12 +1691,15 @@ def _rnn(call: Call) -> None:
         made, *last = call.nodes(kind, *inputs, outputs=1 + len(states), **more)
         for found, state in zip(finals, last, strict=True):
             found.append(state)
-        turned = call.node("Transpose", made, perm=[0, 2, 1, 3])
-        shape = call.vector([0, 0, both * hidden])
+        # The axis of directions goes, or becomes one with the last.
+        step, behind = ("Squeeze", [made, call.vector([1])])
+        if both > 1:
+            turned = call.node("Transpose", made, perm=[0, 2, 1, 3])
+            step, behind = ("Reshape", [turned, call.vector([0, 0, both * hidden])])
         if layer == layers - 1:
-            call.put("Out", "Reshape", turned, shape)
+            call.put("Out", step, *behind)
         else:
-            name = call.node("Reshape", turned, shape)
+            name = call.node(step, *behind)
     for index, found in enumerate(finals[: len(call.outputs("State"))]):
         if len(found) == 1:
             call.put_at("State", index, "Identity", found[0])
