@@ -42,7 +42,9 @@ def watched(tmp_path):
 
     yield start
     for process in started:
-        process.kill()
+        # Killed, it would leave its own processes behind.
+        process.terminate()
+        process.wait(60)
 
 
 def numbers(text):
