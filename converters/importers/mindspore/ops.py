@@ -1801,6 +1801,69 @@ def _cumsum_ext(call: Call, x: Given, dim: Given, dtype: Given = None) -> str:
     return call.node("CumSum", x.name, call.scalar(along, INT64))
 
 
+def _cumulative_product(
+    call: Call, x: Given, axis: Given, exclusive: Given = False, reverse: Given = False
+) -> str:
+    """Products of each place and those before it: ONNX has sums of this kind only."""
+    x = call.tensor(x)
+    along = call.axis(call.whole(axis, "axis"), x.rank)
+    size = call.node("Squeeze", call.dims(x.name, along, along + 1), call.vector([0]))
+    places = call.node("Range", call.scalar(0, INT64), size, call.scalar(1, INT64))
+    column = call.node("Unsqueeze", places, call.vector([1]))
+    kind = ("Greater" if reverse else "Less") + ("" if exclusive else "OrEqual")
+    taken = call.node(kind, places, column)
+    behind = [*range(2, 1 + x.rank - along)]
+    taken = call.node("Unsqueeze", taken, call.vector(behind)) if behind else taken
+    wide = call.node("Unsqueeze", x.name, call.vector([along]))
+    parts = call.node("Where", taken, wide, call.scalar(1, x.type))
+    return call.node("ReduceProd", parts, call.vector([along + 1]), keepdims=0)
+
+
+def _search_sorted(
+    call: Call,
+    sorted_sequence: Given,
+    values: Given,
+    sorter: Given = None,
+    dtype: Given = None,
+    right: Given = False,
+) -> str:
+    """How many elements of a row are less than a value; with `right`, or equal to it."""
+    if sorter is not None:
+        call.refuse("sorter")
+    line, value = call.tensor(sorted_sequence), call.tensor(values)
+    if line.type != value.type or (line.rank > 1 and line.rank != value.rank):
+        call.refuse("a sequence and values that do not fit each other")
+    row = line.name
+    if line.rank > 1:
+        row = call.node("Unsqueeze", row, call.vector([line.rank - 1]))
+    wide = call.node("Unsqueeze", value.name, call.vector([value.rank]))
+    below = call.node("LessOrEqual" if right else "Less", row, wide)
+    count = call.node("Cast", below, to=INT64.onnx)
+    count = call.node("ReduceSum", count, call.vector([-1]), keepdims=0)
+    return call.cast(count, INT64, call.out_kind())
+
+
+def _smooth_l1_loss(
+    call: Call, prediction: Given, target: Given, beta: Given = 1.0, reduction: Given = 2
+) -> str:
+    x = call.tensor(prediction)
+    width = call.real(beta, "beta")
+    call.only("reduction", reduction, *_REDUCED)
+    if width <= 0:
+        call.refuse(f"beta = {width}")
+    size = call.node("Abs", call.node("Sub", x.name, call.name(target)))
+    near = call.node("Mul", call.node("Mul", size, size), call.scalar(0.5 / width, x.type))
+    far = call.node("Sub", size, call.scalar(0.5 * width, x.type))
+    within = call.node("Less", size, call.scalar(width, x.type))
+    loss = call.node("Where", within, near, far)
+    kind = _REDUCED[reduction]
+    return call.node(kind, loss, keepdims=0) if kind else loss
+
+
+# MindSpore's enum Reduction. Source: mindapi/base/types.h.
+_REDUCED = {0: "ReduceSum", 1: "ReduceMean", 2: ""}
+
+
 def _top_k(call: Call, x: Given, k: Given, sorted: Given = True) -> list[str]:  # noqa: A002
     return _largest(call, call.tensor(x), k, -1, True, sorted)
 
@@ -3182,9 +3245,12 @@ TABLE: Mapping[str, Rule] = {
     "ArgSort": lambda call, x, dim=-1, descending=False, stable=False: _sorted_places(
         call, x, dim, descending
     ),
+    "CumProd": _cumulative_product,
     "CumSum": _cumulative_sum,
     "CumsumExt": _cumsum_ext,
     "LogSumExp": _log_sum_exp,
+    "SearchSorted": _search_sorted,
+    "SmoothL1Loss": _smooth_l1_loss,
     "LpNorm": _lp_norm,
     "LpNormV2": lambda call, x, p=2, dim=None, keepdim=False, epsilon=1e-12: _norm(
         call, x, p, dim, keepdim, None
