@@ -132,7 +132,15 @@ def bring(
             f"{source.path.name}: {KINDS['checkpoint']}",
             fix="name their class: --model package.module:Class --model-args JSON",
         )
-    if source.kind == "checkpoint":
+    if source.kind == "checkpoint" and model is not None:
+        if formats.open_checkpoint(source.path, key).framework == "mindspore":
+            from converters.importers.mindspore.saving import save_program
+            from converters.importers.reading import read_program
+
+            saved = save_program(
+                source.path, folder / "saved", model=model, arguments=arguments, inputs=inputs
+            )
+            return read_program(saved, "mindspore", source.kind, folder)
         _require_pytorch(source.path, key)
     from converters.importers import pytorch
 
@@ -142,7 +150,7 @@ def bring(
 
 
 # How programs are saved that carry their architecture with them.
-SAVED_BY = {"paddle": "paddle.jit.save", "mindspore": "mindspore.export to MINDIR"}
+SAVED_BY = {"paddle": "paddle.jit.save"}
 
 
 def _require_pytorch(path: Path, key: str | None) -> None:

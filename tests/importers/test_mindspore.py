@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from converters.checkpoints import write_mindspore_ckpt
 from converters.checkpoints.wire import message, number, string
 from converters.errors import (
     ConversionError,
@@ -27,6 +28,7 @@ from converters.errors import (
     UnsupportedOperators,
     UsageError,
 )
+from converters.importers import bring, recognise
 from converters.importers.mindspore import is_mindir, to_onnx
 from converters.importers.mindspore.ops import TABLE
 from tests.importers.mindspore_cases import CASES, TWINS
@@ -82,6 +84,62 @@ def test_case(exported, name):
             assert found[index].dtype == array.dtype
             limits = {**TOLERANCE, **({"atol": ROUGH[name]} if name in ROUGH else {})}
             np.testing.assert_allclose(found[index], array, **limits)
+
+
+# ***** Weights with their class *****
+
+CELL = """
+from mindspore import nn
+
+
+class Net(nn.Cell):
+    def __init__(self, size):
+        super().__init__()
+        self.out = nn.Dense(size, 2)
+
+    def construct(self, rows):
+        return self.out(rows).abs()
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A checkpoint with its weight and bias, beside its class and an example of its input."""
+    weight = np.array([[1, -2], [3, 0.5]], np.float32)
+    tensors = {"out.weight": weight, "out.bias": np.array([0.25, -1], np.float32)}
+    write_mindspore_ckpt(tmp_path / "net.ckpt", tensors)
+    (tmp_path / "cells_of_mine.py").write_text(CELL)
+    np.savez(tmp_path / "in.npz", rows=np.ones((3, 2), np.float32))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "net.ckpt", tensors
+
+
+@needs_mindspore
+def test_a_checkpoint_with_its_class(checkpoint, tmp_path):
+    path, tensors = checkpoint
+    model, inputs = "cells_of_mine:Net", tmp_path / "in.npz"
+    made = bring(recognise(path), tmp_path / "made", model=model, arguments=[2], inputs=inputs)
+    graph = onnx.load(made.model)
+    assert {one.name for one in graph.graph.initializer} == set(tensors)
+    rows = np.random.default_rng(1).standard_normal((5, 2), np.float32)
+    wanted = np.abs(rows @ tensors["out.weight"].T + tensors["out.bias"])
+    np.testing.assert_allclose(_computed(graph, rows)[0], wanted, rtol=1e-5)
+
+
+@needs_mindspore
+def test_a_class_that_does_not_fit_is_refused(checkpoint, tmp_path):
+    path, _ = checkpoint
+    with pytest.raises(UsageError, match=r"out\.weight: \(2, 2\) in the weights, \(2, 3\) in the"):
+        bring(
+            recognise(path), tmp_path / "made", model="cells_of_mine:Net", arguments=[3],
+            inputs=tmp_path / "in.npz",
+        )  # fmt: skip
+
+
+def test_a_class_needs_an_example_of_its_inputs(checkpoint, tmp_path):
+    path, _ = checkpoint
+    with pytest.raises(UsageError, match="does not say what its inputs look like"):
+        bring(recognise(path), tmp_path / "made", model="cells_of_mine:Net", arguments=[2])
 
 
 # ***** Names and sizes *****
