@@ -352,8 +352,8 @@ model(
         N("Where", ["cond", "x", "y"], ["w"]),
     ],
     [
-        vi("x", ["B", "I", 4]),
-        vi("y", ["B", "I", 4]),
+        vi("x", ["B", 4, 4]),
+        vi("y", ["B", 4, 4]),
         vi("gi", ["B", 2, 1], T.INT64),
         vi("gi1", ["K"], T.INT64),
         vi("cond", ["B", 1, 1], T.BOOL),
