@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from zoo.access import Role
 from zoo.errors import Conflict, InvalidManifest, NotFound, Unauthorized
+from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -319,3 +322,14 @@ def test_jobs_are_as_private_as_their_models(zoo):
     assert job.id not in {found.id for found in zoo.client.jobs()}
     with pytest.raises(Unauthorized):
         zoo.submit("us/other", ["pytorch"])
+
+
+@pytest.mark.embedded
+def test_jobs_of_an_older_release_are_still_there(tmp_path: Path) -> None:
+    """Their database had Alembic's own name for its notes."""
+    Jobs(Registry(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database:
+        database.execute("ALTER TABLE jobs_version RENAME TO alembic_version")
+        database.commit()
+    jobs = Jobs(Registry(tmp_path))
+    assert jobs.list() == ()

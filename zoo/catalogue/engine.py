@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -31,6 +31,7 @@ CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).with_name("migrations")
 EMBEDDED = ("", "sqlite")
 # Locks of PostgreSQL are numbers; these are ours.
+_ALEMBIC = "alembic_version"
 _MIGRATING, _WRITING = 7094365, 7094366
 _DISK_FULL = "53100"
 
@@ -146,6 +147,7 @@ def migrate(engine: Engine, migrations: Path) -> None:
     with writer.begin() as connection:
         if _is_postgresql(engine):
             _lock(connection, _MIGRATING)
+        _rename(connection, table)
         config.attributes["connection"] = connection
         config.attributes["version_table"] = table
         command.upgrade(config, "head")
@@ -171,7 +173,14 @@ def integrity(engine: Engine, full: bool) -> list[str]:
 
 def version_table(migrations: Path) -> str:
     """Where Alembic notes how far it is; the catalogue and jobs may share a database."""
-    return "alembic_version" if migrations == MIGRATIONS else f"{migrations.parent.name}_version"
+    return _ALEMBIC if migrations == MIGRATIONS else f"{migrations.parent.name}_version"
+
+
+def _rename(connection: Connection, table: str) -> None:
+    """Give Alembic's notes their name of today: jobs once had a database, and Alembic's own name, for themselves."""
+    names = set(inspect(connection).get_table_names())
+    if table not in names and _ALEMBIC in names and "model" not in names:
+        connection.exec_driver_sql(f"ALTER TABLE {_ALEMBIC} RENAME TO {table}")
 
 
 @contextmanager
