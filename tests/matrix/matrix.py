@@ -323,7 +323,8 @@ def laid(model: Model, folder: Path) -> tuple[Path, list[str]]:
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.suffix != ".py":
-            place.symlink_to(fetch(source, digest, cache))
+            # No link: what one file says of others beside it is not followed out of their folder.
+            shutil.copyfile(fetch(source, digest, cache), place)
             continue
         # A module out of its package: what it imports of the rest is not needed to build the net.
         lines = fetch(source, digest, cache).read_text(encoding="utf-8").splitlines()
