@@ -1026,16 +1026,31 @@ def _functions(framework: Framework, body: str) -> str:
     text = _library(framework)
     defined = _defined(framework)
     wanted: set[str] = set()
-    queue = [n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)]
+    queue = [*_free(ast.parse(body))]
     while queue:
         name = queue.pop()
         if name in defined and name not in wanted:
             wanted.add(name)
-            queue += [n.id for n in ast.walk(defined[name]) if isinstance(n, ast.Name)]
+            queue += _free(defined[name])
     pieces = [
         ast.get_source_segment(text, stmt) or "" for name, stmt in defined.items() if name in wanted
     ]
     return "\n\n\n".join(pieces)
+
+
+def _free(tree: ast.AST) -> set[str]:
+    """The names that a text reads and does not bind itself: a variable is not the function of its name."""
+    bound: set[str] = set()
+    if isinstance(tree, ast.FunctionDef):
+        names = (n for n in ast.walk(tree) if isinstance(n, ast.Name))
+        bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        bound |= {n.arg for n in ast.walk(tree.args) if isinstance(n, ast.arg)}
+    found: set[str] = set()
+    for child in ast.iter_child_nodes(tree):
+        found |= _free(child)
+    if isinstance(tree, ast.Name) and isinstance(tree.ctx, ast.Load):
+        found.add(tree.id)
+    return found - bound
 
 
 def _imports(framework: Framework, text: str) -> str:

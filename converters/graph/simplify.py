@@ -1,5 +1,6 @@
 """Smaller graphs that compute the same: each rule with its before and after.
 
+like        CastLike a value of known type     -> Cast to it
 fold        every input known                 -> the result, known
 identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
 branch      If with a known condition         -> the branch taken
@@ -19,6 +20,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from converters.dtypes import element_type
 from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
 from converters.graph.infer import infer, is_whole
 from converters.graph.load import MADE_UP
@@ -60,6 +62,7 @@ def simplify(graph: Graph) -> None:
     while before != (before := _size(graph)):
         for inner in list(every_graph(graph)):
             _take_known_branches(inner)
+            _name_types(inner)
             _fold(inner)
             _drop_identities(inner)
             for node in inner.nodes:
@@ -82,6 +85,15 @@ def _size(graph: Graph) -> tuple[int, ...]:
 
 def _count(shape: Array) -> float:
     return math.prod(float(abs(int(size))) for size in shape.ravel())
+
+
+def _name_types(graph: Graph) -> None:
+    for node in graph.nodes:
+        like = node.inputs[1] if node.key == "CastLike" else None
+        if like is not None and _is_plain(like.dtype):
+            assert like.dtype is not None  # noqa: S101 - what is plain is known
+            node.key, node.inputs = "Cast", node.inputs[:1]
+            node.attributes["to"] = element_type(like.dtype).onnx
 
 
 def _fold(graph: Graph) -> None:

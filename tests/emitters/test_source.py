@@ -24,9 +24,13 @@ from control_flow_models import MODELS
 
 from converters.emitters import NATIVE, emit
 from converters.errors import UnsafeInput, UnsupportedOperators, UsageError
+from zoo.settings import Settings
+from zoo.sources import fetch
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 SOURCE = {"format": "onnx", "sha256": "0" * 64}
+SILERO = "pypi:silero-vad==6.2.3!silero_vad/data/silero_vad_16k_op15.onnx"
+SILERO_DIGEST = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
 
 
 def check(name: str, text: str) -> None:
@@ -60,6 +64,22 @@ def test_real_models_read_well(
 ) -> None:
     emit(real_model(model), framework, tmp_path / "out", source=SOURCE, name=model)
     check(f"{model}.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+def test_a_stateful_model_reads_well(framework: str, tmp_path: Path) -> None:
+    """silero VAD: an encoder of blocks, an LSTM whose state goes in and out, and branches on ranks."""
+    model = fetch(SILERO, SILERO_DIGEST, Settings.from_environment().cache)
+    emit(model, framework, tmp_path / "out", source=SOURCE, name="silero")
+    check(f"silero.{framework}.py.txt", (tmp_path / "out" / "model.py").read_text())
+
+
+@pytest.mark.parametrize("path", sorted(SNAPSHOTS.iterdir()), ids=lambda path: path.name)
+def test_no_function_is_there_for_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    assert functions <= {node.id for node in names if isinstance(node.ctx, ast.Load)}
 
 
 @pytest.mark.parametrize("framework", NATIVE)

@@ -1058,8 +1058,11 @@ def Slice(
 
 
 def Where(condition: Operand, a: Operand, b: Operand) -> str:
-    if (a.number and b.number) or a.typed().kind == "b":
+    if a.typed().kind == "b":
         return f"ops.where({condition}, {a}, {b})"
+    if a.number and b.number:
+        # One of them has to be a tensor.
+        return f"ops.where({condition}, ms.Tensor({a:s}, {_dtype(a.dtype)}), {b:s})"
     return f"ops.where({condition}, {a:s}, {b:s})"
 
 
