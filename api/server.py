@@ -10,6 +10,7 @@ import argparse
 import errno
 import ipaddress
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 from fastapi import FastAPI
 from granian import Granian
 from granian.constants import Interfaces
@@ -85,7 +87,7 @@ def serve(
         os.environ[variable("anonymous")] = "read"
     if settings.metrics == "auto":
         os.environ[variable("metrics")] = "open" if _is_loopback(host) else "admin"
-    with closing(_reserve(host, port)) as reserved, TemporaryDirectory("polyzoo-metrics") as shared:
+    with closing(_reserve(host, port)) as reserved, _counted_in(data / "run") as shared:
         # The processes that serve count together.
         os.environ[SHARED] = shared
         bound = reserved.getsockname()[1]
@@ -104,6 +106,15 @@ def serve(
         if ready is not None:
             threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()
         server.serve()
+
+
+def _counted_in(run: Path) -> TemporaryDirectory[str]:
+    """A directory for this server's numbers; those of servers that were killed go."""
+    run.mkdir(exist_ok=True)
+    for left in run.glob("metrics-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    return TemporaryDirectory(prefix=f"metrics-{os.getpid()}-", dir=run)
 
 
 def _reserve(host: str, port: int) -> socket.socket:
