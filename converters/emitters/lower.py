@@ -80,7 +80,7 @@ INDICES = {("Gather", 1)}
 # Operators that work element by element with broadcasting: a number may stand for a constant.
 ELEMENTWISE = {
     "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Greater", "GreaterOrEqual", "Less",
-    "LessOrEqual", "Where", "Max", "Min", "Clip", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
+    "LessOrEqual", "Where", "Max", "Min", "Clip", "Bounded", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
     "PRelu",
 }  # fmt: skip
 

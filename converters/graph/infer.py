@@ -40,7 +40,7 @@ OPSET = 21
 LARGEST_DATA = 1 << 10
 # Operators of other domains (and our own) whose first output is like their first input.
 LIKE_FIRST_INPUT = {
-    "GroupNormalization", "MeanVarianceNormalization", "RoundedLog", "Softmax@1", "LogSoftmax@1", "Hardmax@1",
+    "GroupNormalization", "MeanVarianceNormalization", "RoundedLog", "Bounded", "Softmax@1", "LogSoftmax@1", "Hardmax@1",
     "Silu", "ScaledDotProductAttention", "GroupNormalization@18", "com.microsoft::Inverse", "PRelu@6", "Add@6",
     "Sub@6", "Mul@6", "Div@6", "Pow@6", "And@6", "Or@6", "Xor@6",
 }  # fmt: skip

@@ -358,7 +358,10 @@ def _split_key_transposes(graph: Graph) -> None:
 
 
 def _clip_by_numbers(graph: Graph) -> None:
-    """Min(Max(x, 0), 1) -> Clip(x, 0, 1): exporters of some frameworks know no bounds but tensors."""
+    """Min(Max(x, 0), 1) -> Bounded(x, 0, 1): exporters of some frameworks know no bounds but tensors.
+
+    Unlike `Clip`, whose bounds are finite where they are left out, this leaves NaN and infinity as they are.
+    """
     producers, uses = graph.producers(), graph.uses()
     for node in [n for n in graph.nodes if n.key in ("Max", "Min") and len(n.inputs) == 2]:
         x, bound = sorted(node.inputs, key=lambda v: v is None or v.const is not None)
@@ -370,17 +373,17 @@ def _clip_by_numbers(graph: Graph) -> None:
         limit = constant(bound.name, data.reshape(()))
         within = producers.get(x)
         low: Value | None = limit if node.key == "Max" else None
-        if node.key == "Min" and within is not None and within.key == "Clip":
+        if node.key == "Min" and within is not None and within.key == "Bounded":
             alone = len(uses[x]) == 1 and x not in graph.outputs
             if alone and len(within.inputs) == 2:
                 x, low = within.inputs
                 graph.nodes.remove(within)
         node.inputs = [x, low] if node.key == "Max" else [x, low, limit]
-        node.key = "Clip"
+        node.key = "Bounded"
 
 
 # What moves a number without rounding it, and what makes it a whole one.
-MOVES = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Min", "Max", "Clip"})
+MOVES = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Min", "Max", "Clip", "Bounded"})
 ROUNDS = frozenset({"Ceil", "Floor", "Round"})
 
 
@@ -410,7 +413,7 @@ def lift(graph: Graph, *, native: Callable[[str], bool] = lambda key: True) -> N
     for node in graph.nodes:
         for inner in subgraphs(node):
             lift(inner, native=native)
-    if native("Clip"):
+    if native("Bounded"):
         _clip_by_numbers(graph)
     if native("RoundedLog"):
         _mark_rounded(graph)

@@ -231,6 +231,14 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     return f"{'minimum' if _is_float(x) else 'ops.minimum'}({text}, {high})"
 
 
+def Bounded(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
+    text = str(x)
+    for name, bound in (("maximum", low), ("minimum", high)):
+        if bound is not None:
+            text = f"{name}({text}, ms.Tensor({bound:s}, {_dtype(bound.dtype)}))"
+    return text
+
+
 # ***** activations *****
 
 

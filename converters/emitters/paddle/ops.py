@@ -200,6 +200,14 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     return f"paddle.minimum({text}, {high})" if high is not None else text
 
 
+def Bounded(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
+    text = str(x)
+    for name, bound in (("maximum", low), ("minimum", high)):
+        if bound is not None:
+            text = f"paddle.{name}({text}, paddle.full([], {bound:s}, {_dtype(bound.dtype)}))"
+    return text
+
+
 # ***** activations *****
 
 

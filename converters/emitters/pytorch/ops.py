@@ -201,6 +201,10 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     return f"torch.minimum({text}, {high})" if high is not None else text
 
 
+def Bounded(x: Operand, low: Operand | None = None, high: Operand | None = None) -> str:
+    return Clip(x, low, high)
+
+
 # ***** activations *****
 
 
