@@ -60,7 +60,7 @@ def test_a_difference_leaves_nothing_behind(
 
     def spoiled(*args: object) -> None:
         emitted(*args)
-        model = Path(str(args[3])) / "pytorch" / "model.py"
+        model = Path(str(args[4])) / "pytorch" / "model.py"
         model.write_text(model.read_text().replace("F.relu(", "F.elu("))
 
     monkeypatch.setattr(room, "_emit", spoiled)

@@ -270,6 +270,11 @@ def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_pat
         database.execute("VACUUM INTO ?", (str(copy),))
     with sqlite3.connect(copy) as database:
         for statement in (
+            "DROP TABLE waiting",
+            "ALTER TABLE repository ADD COLUMN committed_at DATETIME",
+            "CREATE INDEX ix_repository_committed_at ON repository (committed_at)",
+            "DROP TABLE upload_part",
+            "DROP TABLE upload",
             "DROP TABLE model_search",
             "DROP TABLE repository_search",
             "DROP INDEX ix_repository_changed",
