@@ -66,6 +66,7 @@ bench: install
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/checkpoints.py $(ARGS)
 	$(BIN)/python benchmarks/catalogue.py
+	$(BIN)/python benchmarks/serving.py
 
 # Coverage-guided fuzzing of the readers: make fuzz ARGS=600 (seconds). Python 3.11, Linux.
 fuzz: install
