@@ -71,8 +71,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
         wanted = SETUP if callspec is None else callspec.params.get("setup", SETUP)
-        if wanted == "scaled" and item.get_closest_marker("embedded"):
-            item.add_marker(pytest.mark.skip(reason="about the embedded set-up"))
+        mark = item.get_closest_marker("embedded")
+        if wanted == "scaled" and mark:
+            item.add_marker(pytest.mark.skip(reason=f"only embedded: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Copies of a whole zoo, taken while it is in use, and zoos made of them.
 
-A copy is a directory like that of a zoo: the databases as they were at one moment (SQLite's online backup),
-and every blob that they name, as a hard link where that is possible. It is made beside its place and
-renamed, so that it is there whole or not at all. A `.tar` has the same files.
+A copy is a directory like that of a zoo: the databases as they were at one moment, and every blob that they
+name, as a hard link where that is possible. It is made beside its place and renamed, so that it is there
+whole or not at all. A `.tar` has the same files. It has the same form, and becomes a zoo of either kind,
+whether the databases and blobs are files or in PostgreSQL and a bucket.
 
 Jobs are copied first, so a job that the copy says has ended has its version in the copy too. What they were
 doing is not copied: restored, they begin anew, unless their version is there. Unfinished uploads and the
@@ -27,16 +28,15 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from zoo.access import LOCAL
-from zoo.catalogue.engine import EMBEDDED
-from zoo.errors import Conflict, NotFound, NotSupported, ZooError
+from zoo.databases import DATABASES, Database, is_embedded
+from zoo.errors import Conflict, DigestMismatch, NotFound, ZooError
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 from zoo.settings import Settings
-from zoo.store import Blobs, explained, sync_directory
+from zoo.store import Blobs, Store, copy_out, explained, sync_directory
 
 SCHEMA = 1
-HEAD, CATALOGUE, JOBS = "backup.json", "zoo.db", "jobs.db"
-DATABASES = (JOBS, CATALOGUE)
+HEAD = "backup.json"
 # What was deleted and cleared away between the copy of the databases and that of the blobs.
 ATTEMPTS = 3
 
@@ -54,7 +54,7 @@ class Summary:
     Attributes:
         blobs: How many.
         size: Bytes of all of them.
-        linked: How many of them share their bytes with the zoo.
+        linked: How many of them share their bytes with the zoo, or with the copy that was there before.
     """
 
     blobs: int
@@ -62,34 +62,25 @@ class Summary:
     linked: int = 0
 
 
-def backup(registry: Registry, target: Path, *, link: bool = True) -> Summary:
+def backup(registry: Registry, target: Path, *, link: bool = True, blobs: bool = True) -> Summary:
     """Copy a zoo; it may be in use.
 
     Args:
         registry: The zoo.
         target: A directory, or a file whose name ends in `.tar`; a copy that is there is replaced.
         link: Whether blobs may be hard links, which cost no space and share the fate of the disk.
+        blobs: Whether they are copied; without, the copy fits a zoo that has them already.
 
     Raises:
         Conflict: Something else is there, or another copy is being made there.
-        NotSupported: The databases are elsewhere.
     """
-    settings = registry.settings
-    if settings.bucket or any(
-        secret.get_secret_value() not in EMBEDDED
-        for secret in (settings.database, settings.jobs_database)
-    ):
-        raise NotSupported(
-            "the databases or the blobs of this zoo are not in its directory",
-            fix="save the database with pg_dump, then copy the bucket: docs/operations.md",
-        )
     target = target.absolute()
     _require_replaceable(target)
     with explained(target), _alone(target):
         for attempt in range(1, ATTEMPTS + 1):
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial.", dir=target.parent))
             try:
-                return _copied(registry, target, scratch, link)
+                return _copied(registry, target, scratch, link=link, blobs=blobs)
             except NotFound:
                 if attempt == ATTEMPTS:
                     raise
@@ -101,21 +92,26 @@ def backup(registry: Registry, target: Path, *, link: bool = True) -> Summary:
 def restore(source: Path, data: Path, settings: Settings) -> Summary:
     """Make a zoo of a copy; every byte is checked.
 
+    Blobs that are there already need not be in the copy. They come first, then jobs, then the catalogue: a
+    zoo without models is one that was not restored to the end.
+
     Args:
         source: What `backup` has made.
         data: Directory of the new zoo; it must not be there, or be empty.
-        settings: Limits.
+        settings: Limits, and where databases and blobs are, if not in the directory.
 
     Raises:
         Conflict: There is a zoo already.
         InvalidBackup: The copy is none, or is not whole.
-        DigestMismatch: A blob of the copy has other bytes than its name says.
+        DigestMismatch: A blob of the copy, or one that is there, has other bytes than its name says.
     """
     data = data.absolute()
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise Conflict(
             f"{data} is there and not empty", fix="name another directory, or move that one away"
         )
+    for database in _elsewhere(data, settings):
+        database.require_no_rows(database.url(data, settings))
     with explained(data):
         data.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{data.name}.partial.", dir=data.parent))
@@ -130,26 +126,26 @@ def restore(source: Path, data: Path, settings: Settings) -> Summary:
     return found
 
 
-def _copied(registry: Registry, target: Path, scratch: Path, link: bool) -> Summary:
+def _copied(registry: Registry, target: Path, scratch: Path, *, link: bool, blobs: bool) -> Summary:
     made = scratch / "new"
     made.mkdir(mode=0o700)
-    for name in DATABASES:
-        _copy_database(registry.data / name, made / name)
+    for database in DATABASES:
+        database.copy(database.url(registry.data, registry.settings), database.file(made))
     zoo = Registry(made, Settings())
     jobs = Jobs(zoo)
-    needed = set(_needed(jobs, registry.store))
+    needed = set(_needed(jobs, registry.store)) if blobs else set()
     size = sum(registry.store.size(digest) for digest in needed)
     pack = target.suffix == ".tar"
     linked = 0
     for digest in () if pack else sorted(needed):
-        linked += _bring(registry, zoo, digest, link)
+        linked += _bring(registry.store, zoo, digest, target, link)
     _close(jobs, made)
     summary = Summary(len(needed), size, linked)
     head = {"schema": SCHEMA, "created_at": int(time.time()), **asdict(summary)}
     (made / HEAD).write_text(json.dumps(head) + "\n", encoding="utf-8")
     if pack:
         packed = scratch / "new.tar"
-        _pack(registry, made, sorted(needed), packed)
+        _pack(registry.store, made, sorted(needed), packed)
         packed.replace(target)
     else:
         if target.exists():
@@ -161,35 +157,49 @@ def _copied(registry: Registry, target: Path, scratch: Path, link: bool) -> Summ
 
 def _restored(source: Path, data: Path, settings: Settings) -> Summary:
     data.mkdir()
-    names = set()
+    wanted, names = {database.name for database in DATABASES}, set()
     with _contents(source) as files:
         for name, file in files:
-            if name in DATABASES:
+            if name in wanted:
                 names.add(name)
                 with (data / name).open("xb") as copy:
                     shutil.copyfileobj(file, copy)
                     os.fsync(copy.fileno())
-    if names != set(DATABASES):
-        raise _invalid(source, f"it has no {', '.join(sorted(set(DATABASES) - names))}")
-    embedded = settings.model_copy(update={"data": data, **_embedded()})
-    zoo = Registry(data, embedded)
+    if names != wanted:
+        raise _invalid(source, f"it has no {', '.join(sorted(wanted - names))}")
+    plain = Settings()
+    databases = {"database": plain.database, "jobs_database": plain.jobs_database}
+    zoo = Registry(data, settings.model_copy(update={"data": data, **databases}))
     jobs = Jobs(zoo)
-    needed, count, size = set(_needed(jobs)), 0, 0
+    needed, size = set(_needed(jobs)), 0
+    missing = set(needed)
     with _contents(source) as files:
         for name, file in files:
             digest = "".join(name.split("/")[2:]) if name.startswith("blobs/sha256/") else ""
-            if digest in needed:
+            if digest in missing and not zoo.store.has(digest):
                 zoo.store.put(file, digest)
-                needed.discard(digest)
-                count, size = count + 1, size + zoo.store.size(digest)
+                missing.discard(digest)
+                size += zoo.store.size(digest)
+    for digest in [digest for digest in missing if zoo.store.has(digest)]:
+        zoo.store.verify(digest)
+        missing.discard(digest)
+        size += zoo.store.size(digest)
+    count = len(needed - missing)
     with jobs.needed() as sources:
-        needed -= sources
-    if needed:
-        raise _invalid(source, f"it lacks {len(needed)} blobs, first sha256:{min(needed)}")
+        missing -= sources
+    if missing:
+        raise _invalid(source, f"it lacks {len(missing)} blobs, first sha256:{min(missing)}")
     jobs.restart()
     zoo.access.note(LOCAL, "zoo.restore", str(source))
     _close(jobs, data)
+    for database in _elsewhere(data, settings):
+        database.copy(database.file(data), database.url(data, settings))
+        (data / database.name).unlink()
     return Summary(count, size)
+
+
+def _elsewhere(data: Path, settings: Settings) -> tuple[Database, ...]:
+    return tuple(item for item in DATABASES if not is_embedded(item.url(data, settings)))
 
 
 def _needed(jobs: Jobs, store: Blobs | None = None) -> Iterator[str]:
@@ -201,65 +211,74 @@ def _needed(jobs: Jobs, store: Blobs | None = None) -> Iterator[str]:
         yield from (digest for digest in needed if store is None or store.has(digest))
 
 
-def _embedded() -> dict[str, object]:
-    plain = Settings()
-    return {"database": plain.database, "jobs_database": plain.jobs_database, "bucket": ""}
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    if not source.exists():
-        return  # nobody has submitted a job yet
-    with (
-        closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=30)) as live,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        live.backup(copy)
-
-
-def _bring(registry: Registry, zoo: Registry, digest: str, link: bool) -> bool:
+def _bring(store: Blobs, zoo: Registry, digest: str, older: Path, link: bool) -> bool:
     """Give a copy a blob; says whether by a link."""
+    place = store.local(digest)
     if link:
-        place = zoo.data / "blobs" / "sha256" / digest[:2] / digest[2:]
-        place.parent.mkdir(exist_ok=True)
-        try:
-            os.link(_place(registry, digest), place)
-        except FileNotFoundError:
-            raise NotFound(f"blob sha256:{digest} is gone", fix="repeat the command") from None
-        except OSError:
-            pass  # another disk, or one without links
-        else:
+        # What is far away need not come again: an older copy may have it.
+        original = place or _sound(older, digest)
+        if original is not None and _linked(original, zoo, digest):
             return True
-    zoo.store.put(_place(registry, digest), digest)
+    zoo.store.put(place or store.pieces(digest), digest)
     return False
 
 
-def _place(registry: Registry, digest: str) -> Path:
-    place = registry.store.local(digest)
-    assert place is not None  # noqa: S101 - zoos with a bucket were refused
-    return place
+def _sound(copy: Path, digest: str) -> Path | None:
+    """A blob of an older copy, unless its bytes have changed."""
+    if not (copy / "blobs").is_dir():
+        return None
+    kept = Store(copy / "blobs")
+    try:
+        kept.verify(digest)
+    except (NotFound, DigestMismatch):
+        return None
+    return kept.path(digest)
+
+
+def _linked(original: Path, zoo: Registry, digest: str) -> bool:
+    place = zoo.data / "blobs" / "sha256" / digest[:2] / digest[2:]
+    place.parent.mkdir(exist_ok=True)
+    try:
+        os.link(original, place)
+    except FileNotFoundError:
+        raise NotFound(f"blob sha256:{digest} is gone", fix="repeat the command") from None
+    except OSError:
+        return False  # another disk, or one without links
+    return True
 
 
 def _close(jobs: Jobs, data: Path) -> None:
     """Leave whole files behind: without a journal beside them, and without rooms that are empty."""
     jobs.close()
     jobs.registry.close()
-    for name in DATABASES:
-        with closing(sqlite3.connect(data / name)) as database:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for database in DATABASES:
+        with closing(sqlite3.connect(data / database.name)) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _pack(registry: Registry, made: Path, needed: list[str], packed: Path) -> None:
+def _pack(store: Blobs, made: Path, needed: list[str], packed: Path) -> None:
     with packed.open("xb") as file:
         with tarfile.open(fileobj=file, mode="w") as archive:
-            for name in (HEAD, *DATABASES):
+            for name in (HEAD, *(database.name for database in DATABASES)):
                 archive.add(made / name, name)
             for digest in needed:
                 item = tarfile.TarInfo(f"blobs/sha256/{digest[:2]}/{digest[2:]}")
-                item.size, item.mode = registry.store.size(digest), 0o444
-                with _place(registry, digest).open("rb") as blob:
+                item.size, item.mode = store.size(digest), 0o444
+                with _opened(store, digest, packed.with_name("blob")) as blob:
                     archive.addfile(item, blob)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _opened(store: Blobs, digest: str, scratch: Path) -> Iterator[BinaryIO]:
+    """A blob as a file: its own, or one that is made for a moment."""
+    place = store.local(digest)
+    if place is None:
+        copy_out(store, digest, scratch)
+    with (place or scratch).open("rb") as file:
+        yield file
+    scratch.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from zoo.access import LOCAL, Access, Identity
 from zoo.bucket import Bucket, Objects, open_bucket
 from zoo.catalogue import queries
@@ -30,6 +32,15 @@ from zoo.store import Blob, Blobs, Folder, Store, explained
 from zoo.uploads import Uploads, UploadsRoom
 
 
+def catalogue_url(data: Path, settings: Settings) -> URL:
+    """The address of the catalogue of a zoo.
+
+    Raises:
+        InvalidSetting: The settings name something that is no database.
+    """
+    return database_url(settings.database.get_secret_value(), data / "zoo.db")
+
+
 class Registry:
     """A zoo: `blobs/`, `uploads/` and `zoo.db` in one directory, or a bucket and a database elsewhere."""
 
@@ -47,8 +58,7 @@ class Registry:
         self.data = data.absolute()
         with explained(self.data):
             self.data.mkdir(parents=True, exist_ok=True)
-        database = self.settings.database.get_secret_value()
-        self._engine = open_engine(database_url(database, self.data / "zoo.db"))
+        self._engine = open_engine(catalogue_url(self.data, self.settings))
         # What servers and workers share besides the database; None where that is a file system.
         self.bucket: Objects | None = open_bucket(self.settings) if self.settings.bucket else None
         self.store = self._open_store()

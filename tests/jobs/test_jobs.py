@@ -324,7 +324,7 @@ def test_jobs_are_as_private_as_their_models(zoo):
         zoo.submit("us/other", ["pytorch"])
 
 
-@pytest.mark.embedded
+@pytest.mark.embedded("that release knew no PostgreSQL")
 def test_jobs_of_an_older_release_are_still_there(tmp_path: Path) -> None:
     """Their database had Alembic's own name for its notes."""
     Jobs(Registry(tmp_path)).close()

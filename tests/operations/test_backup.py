@@ -15,7 +15,7 @@ import pytest
 
 from zoo.access import LOCAL, Role
 from zoo.backup import InvalidBackup, backup, restore
-from zoo.errors import Conflict, DigestMismatch, NotSupported
+from zoo.errors import Conflict, DigestMismatch
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 from zoo.settings import Settings
@@ -39,6 +39,10 @@ def answers(zoo):
 
 @pytest.fixture
 def used(zoo, jobs):
+    return fill(zoo)
+
+
+def fill(zoo):
     zoo.publish(manifest(zoo, "org/model", b"one"))
     zoo.publish(manifest(zoo, "org/model", b"two", "2.0"))
     zoo.repositories.create("org/hub", LOCAL, private=True)
@@ -48,8 +52,29 @@ def used(zoo, jobs):
     return zoo
 
 
+def submitted(jobs):
+    """A job that waits, one that runs, and one whose version is published."""
+    from zoo.jobs.records import Submission
+
+    def submit(name):
+        asked = Submission(
+            manifest=manifest(jobs.registry, name, name.encode()), convert={"targets": ["pytorch"]}
+        )
+        return jobs.submit(asked)[0].id
+
+    waiting, running, ending = map(submit, ("org/waiting", "org/running", "org/ending"))
+    jobs.enter("w")
+    for job in (running, ending):
+        jobs.claim(job, 1, "w")
+    jobs.publishing(ending, "w")
+    jobs.registry.publish(manifest(jobs.registry, "org/ending", b"org/ending"))
+    return waiting, running, ending
+
+
+@pytest.mark.both_setups
 @pytest.mark.parametrize("name", ["copy", "copy.tar"])
 def test_a_restored_zoo_answers_the_same(used, tmp_path, name):
+    """Wherever the zoo has its databases and blobs, the copy becomes a directory."""
     made = backup(used, tmp_path / name)
     # Files, README of versions and of forms; not what nobody needs.
     assert made.blobs == len(everything_is_there(used)) == sum(1 for _ in used.store) - 1
@@ -57,7 +82,7 @@ def test_a_restored_zoo_answers_the_same(used, tmp_path, name):
     used.publish(manifest(used, "org/later", b"later"))
     found = restore(tmp_path / name, tmp_path / "restored", Settings())
     assert (found.blobs, found.size) == (made.blobs, made.size)
-    zoo = Registry(tmp_path / "restored")
+    zoo = Registry(tmp_path / "restored", Settings())
     assert answers(zoo) == before
     everything_is_there(zoo)
     assert zoo.access.audit()[-1].action == "zoo.restore"
@@ -66,10 +91,82 @@ def test_a_restored_zoo_answers_the_same(used, tmp_path, name):
     # A second copy in the same place takes the place of the first.
     backup(used, tmp_path / name)
     restore(tmp_path / name, tmp_path / "again", Settings())
-    assert Registry(tmp_path / "again").model("org/later").latest == "1.0"
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")) == [
+    assert Registry(tmp_path / "again", Settings()).model("org/later").latest == "1.0"
+    assert {path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")} == {
         "again", name, "restored", "zoo"
-    ]  # fmt: skip
+    }  # fmt: skip
+
+
+@pytest.mark.scaled_only
+def test_a_zoo_moves_to_more_machines_and_back(tmp_path, services):
+    """From a directory to PostgreSQL and a bucket, to others of these, and to a directory again."""
+    with services.fresh() as first, services.fresh() as second:
+        places = [Settings()]
+        places += [Settings.from_environment(environment) for environment in (first, second)]
+        places += [Settings()]
+        zoo = Registry(tmp_path / "0", places[0])
+        jobs = Jobs(zoo)
+        fill(zoo)
+        waiting, running, ending = submitted(jobs)
+        begun = jobs.get(waiting).created_at
+        before = answers(zoo)
+        for number, settings in enumerate(places[1:], 1):
+            made = backup(zoo, tmp_path / f"copy{number}")
+            found = restore(tmp_path / f"copy{number}", tmp_path / str(number), settings)
+            assert (found.blobs, found.size) == (made.blobs, made.size)
+            elsewhere = bool(settings.bucket)
+            assert (tmp_path / str(number) / "zoo.db").exists() != elsewhere
+            zoo = Registry(tmp_path / str(number), settings)
+            jobs = Jobs(zoo)
+            assert answers(zoo) == before
+            assert everything_is_there(zoo)
+            assert [zoo.models(q=word, sort="name").items for word in ("reads", "ocr", "two")] == [
+                before[0], before[0], ()]  # fmt: skip
+            assert [r.name for r in zoo.repositories.search(LOCAL, tags=("x",))[0]] == ["org/hub"]
+            states = [jobs.get(job).state for job in (waiting, running, ending)]
+            assert states == ["queued", "queued", "succeeded"]
+            assert {job for job, _ in jobs.queued()} == {waiting, running}
+            assert jobs.get(waiting).created_at == begun
+            # The queue of this zoo knows them; that of the next does not.
+            for job, turn in jobs.queued():
+                jobs.handed_over(job, turn)
+            with pytest.raises(Conflict, match="not empty"):
+                restore(tmp_path / f"copy{number}", tmp_path / str(number), settings)
+            if elsewhere:
+                with pytest.raises(Conflict, match="it has rows"):
+                    restore(tmp_path / f"copy{number}", tmp_path / "other", settings)
+                assert not (tmp_path / "other").exists()
+        # Numbers go on behind those that were copied, and what is published stays.
+        zoo.publish(manifest(zoo, "org/new", b"new"))
+        assert zoo.models(q="new").items
+
+
+@pytest.mark.scaled_only
+def test_what_is_in_a_bucket_comes_once(tmp_path):
+    zoo = Registry(tmp_path / "zoo")
+    fill(zoo)
+    first = backup(zoo, tmp_path / "copy")
+    assert first.linked == 0
+    zoo.publish(manifest(zoo, "org/later", b"later"))
+    second = backup(zoo, tmp_path / "copy")
+    assert second.linked == first.blobs < second.blobs
+    # One that the disk has changed comes again.
+    blob = next(path for path in (tmp_path / "copy" / "blobs").rglob("*") if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(b"rotten")
+    assert backup(zoo, tmp_path / "copy").linked == second.blobs - 1
+    restore(tmp_path / "copy", tmp_path / "restored", Settings())
+    # A bucket that looks after itself: the databases alone, for a zoo with the same blobs.
+    assert backup(zoo, tmp_path / "databases", blobs=False).blobs == 0
+    with pytest.raises(InvalidBackup, match="lacks"):
+        restore(tmp_path / "databases", tmp_path / "without", Settings())
+    same = Settings.from_environment({**os.environ, "POLYZOO_DATABASE": "sqlite"})
+    assert restore(tmp_path / "databases", tmp_path / "same", same).blobs == second.blobs
+    assert Registry(tmp_path / "same", same).model("org/later").latest == "1.0"
+    blob = next(iter(everything_is_there(zoo)))
+    zoo.store.remove(blob)
+    with pytest.raises(InvalidBackup, match="lacks 1 blobs"):
+        restore(tmp_path / "databases", tmp_path / "without", same)
 
 
 def test_links_where_it_can_and_copies_where_it_is_told(used, tmp_path):
@@ -84,20 +181,7 @@ def test_links_where_it_can_and_copies_where_it_is_told(used, tmp_path):
 
 
 def test_jobs_that_were_under_way_begin_anew(used, jobs, tmp_path):
-    from zoo.jobs.records import Submission
-
-    def submit(name):
-        asked = Submission(
-            manifest=manifest(used, name, name.encode()), convert={"targets": ["pytorch"]}
-        )
-        return jobs.submit(asked)[0].id
-
-    waiting, running, ending = map(submit, ("org/waiting", "org/running", "org/ending"))
-    jobs.enter("w")
-    for job in (running, ending):
-        jobs.claim(job, 1, "w")
-    jobs.publishing(ending, "w")
-    used.publish(manifest(used, "org/ending", b"org/ending"))
+    waiting, running, ending = submitted(jobs)
     backup(used, tmp_path / "copy")
     restore(tmp_path / "copy", tmp_path / "restored", Settings())
     restored = Jobs(Registry(tmp_path / "restored"))
@@ -136,14 +220,6 @@ def test_what_is_no_backup_is_refused(used, tmp_path):
         restore(tmp_path / "evil.tar", tmp_path / "restored", Settings())
     assert not (tmp_path / "restored").exists()
     assert not list(tmp_path.glob(".*.partial.*"))
-
-
-def test_databases_elsewhere_are_not_saved(used, tmp_path):
-    settings = Settings(database="postgresql://u:secret@h/d")
-    used.settings = settings
-    with pytest.raises(NotSupported, match="not in its directory") as caught:
-        backup(used, tmp_path / "copy")
-    assert "secret" not in caught.value.message
 
 
 PUBLISHER = """

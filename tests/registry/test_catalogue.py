@@ -35,7 +35,7 @@ def test_migrations_make_what_the_tables_say(registry):
         assert compare_metadata(context, Table.metadata) == []
 
 
-@pytest.mark.embedded
+@pytest.mark.embedded("pragmas are of SQLite")
 def test_settings_of_the_database(tmp_path):
     engine = open_engine(database_url("", tmp_path / "zoo.db"))
     with engine.connect() as connection:
@@ -241,7 +241,7 @@ def test_a_catalogue_of_a_newer_release_is_refused(tmp_path, registry):
         Registry(registry.data)
 
 
-@pytest.mark.embedded
+@pytest.mark.embedded("the catalogue is a file")
 def test_a_file_that_is_no_catalogue_is_refused(tmp_path):
     (tmp_path / "zoo.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(ZooError, match="not a database"):

@@ -263,6 +263,7 @@ def test_private_models_are_found_by_their_organisation_only(tmp_path):
         assert len(names(zoo, who=member, **asked)) == 2
 
 
+@pytest.mark.embedded("that release knew no PostgreSQL")
 def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_path):
     """A catalogue as release 0003 left it becomes what it would be now."""
     copy = tmp_path / "zoo.db"

@@ -103,6 +103,12 @@ def backup(
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy blobs even where hard links are possible.")
     ] = False,
+    no_blobs: Annotated[
+        bool,
+        typer.Option(
+            "--no-blobs", help="Save the databases alone, where the bucket is safe by itself."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Save the whole zoo as it is now; it may be in use. An older backup at TARGET is replaced."""
@@ -112,7 +118,7 @@ def backup(
     given = options(context)
     place = data or given.data
     _require_zoo(place, given.settings)
-    found = save(Registry(place, given.settings), target, link=not copy)
+    found = save(Registry(place, given.settings), target, link=not copy, blobs=not no_blobs)
     if json:
         document = {"backup": str(target), "blobs": found.blobs, "bytes": found.size}
         present.document({**document, "linked": found.linked})
@@ -126,7 +132,10 @@ def restore(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Make a zoo of a backup, in a directory that is empty or not there; every byte is checked."""
+    """Make a zoo of a backup, where nothing is yet; every byte is checked.
+
+    That is a directory that is empty or not there, and the database and the bucket that the settings name.
+    """
     from zoo.backup import restore as bring_back
 
     given = options(context)

@@ -431,10 +431,14 @@ class Jobs:
 
     def restart(self) -> None:
         """Begin anew what was under way when a copy of this zoo was made; no worker is alive here."""
-        query = select(tables.job).where(tables.job.c.state.in_(["running", "publishing"]))
+        query = select(tables.job).where(tables.job.c.state.in_(tables.ACTIVE))
         with self._writing() as session:
             session.execute(delete(tables.worker))
             for row in session.execute(query).mappings().all():
+                if row["state"] == "queued":
+                    # The copy may have no queue, or one in which the job waits for a worker that is gone.
+                    _change(session, row["id"], round=max(row["round"], row["handed_over"] + 1))
+                    continue
                 try:
                     published = self.registry.version(row["name"], row["version"]).digest
                 except NotFound:
