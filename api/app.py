@@ -18,6 +18,7 @@ from api.observe import Observe
 from api.pages import catalogue, session, site, viewer
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
+from api.pages import uploads as upload_pages
 from api.pages.problems import ReadableProblems
 from api.pages.security import SecurityHeaders
 from api.rates import RateLimit, Rates
@@ -27,7 +28,7 @@ from zoo.registry import Registry
 
 ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, intake, health)
 # Models come last: `/org/model` is whatever nothing else is.
-PAGES = (site, session, catalogue, job_pages, viewer, model_pages)
+PAGES = (site, session, catalogue, upload_pages, job_pages, viewer, model_pages)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.
 
 Bytes are named by their SHA-256 and never change; neither does a published version. Every error is

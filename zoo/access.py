@@ -243,13 +243,16 @@ class Access:
             raise refusal(who, role, "an organisation")
 
     def require_one_of(self, who: Identity, names: Sequence[str], sha256: str) -> None:
-        """Let somebody read bytes that models have: one that they see is enough, and so is none.
+        """Let somebody read bytes that models have: one that they see is enough.
+
+        Bytes that no version has are for those who upload: they may be of a private repository.
 
         Raises:
-            NotFound: Every one of the models is private, and not theirs to see.
+            NotFound: Every one of the models is private, and not theirs to see; or there is none.
         """
         hidden = {name for name in names if who.role(name.partition("/")[0]) < Role.READ}
-        if names and len(hidden) == len(names) and all(map(self.is_private, hidden)):
+        seen = len(hidden) < len(names) or not all(map(self.is_private, hidden))
+        if not (seen if names else who.highest >= Role.WRITE):
             raise NotFound(
                 f"there is no blob sha256:{sha256}", fix="upload the file before it is named"
             )

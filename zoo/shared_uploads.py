@@ -20,9 +20,8 @@ from zoo.bucket import PART, Objects
 from zoo.catalogue.engine import reading, writing
 from zoo.catalogue.tables import UploadPart, UploadRow
 from zoo.errors import Conflict, DigestMismatch, NotFound, TooLarge
-from zoo.reference import parse_digest
 from zoo.store import Blobs
-from zoo.uploads import Upload, require_accepted, require_offset, too_many, unknown
+from zoo.uploads import Upload, announced, require_offset, too_many, unknown
 
 HOLD_SECONDS = 90.0  # longer than a server waits for a byte
 
@@ -97,14 +96,14 @@ class SharedUploads:
         Raises:
             TooLarge: The server accepts no blob of that size.
         """
-        digest = parse_digest(sha256)
-        if self._store.keep(digest):
+        upload = announced(self._store, sha256, size, self._largest)
+        if upload is None:
             return None
-        require_accepted(size, self._largest)
         self.sweep()
-        upload = Upload(secrets.token_hex(16), digest, size)
         with writing(self._engine) as session:
-            session.add(UploadRow(id=upload.id, sha256=digest, size=size, touched=time.time()))
+            session.add(
+                UploadRow(id=upload.id, sha256=upload.sha256, size=size, touched=time.time())
+            )
         return upload
 
     def status(self, upload_id: str) -> Upload:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from zoo.errors import Conflict, DigestMismatch, NoSpace, NotFound, TooLarge
 from zoo.reference import parse_digest
-from zoo.store import Store, explained, sync_directory
+from zoo.store import Blobs, Store, explained, sync_directory
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 MOST_DIGESTS = 256
@@ -168,16 +168,14 @@ class Uploads:
             TooLarge: The server accepts no blob of that size.
             NoSpace: The disk has not so many bytes left.
         """
-        digest = parse_digest(sha256)
-        if self._store.keep(digest):
+        upload = announced(self._store, sha256, size, self._largest)
+        if upload is None:
             return None
-        require_accepted(size, self._largest)
         self.sweep()
         if shutil.disk_usage(self._root).free < size:
             raise NoSpace(
                 f"{size} bytes do not fit on the disk of the zoo", fix="free some space there"
             )
-        upload = Upload(secrets.token_hex(16), digest, size)
         with explained(self._root):
             self._part(upload.id).touch(mode=0o600)
             # Last, because it is what makes the upload exist.
@@ -330,17 +328,27 @@ class Uploads:
         return self._root / f"{upload_id}.lock"
 
 
-def require_accepted(size: int, largest: int) -> None:
-    """Refuse a blob that is larger than the server accepts.
+def announced(store: Blobs, sha256: str, size: int, largest: int) -> Upload | None:
+    """An upload of which nothing has come; None if the blob is there already.
+
+    Args:
+        store: Where the blob is to be.
+        sha256: Its digest.
+        size: Its length in bytes.
+        largest: The most that is accepted.
 
     Raises:
-        TooLarge: It is.
+        TooLarge: It is larger.
     """
+    digest = parse_digest(sha256)
+    if store.keep(digest):
+        return None
     if size > largest:
         raise TooLarge(
             f"a blob of {size} bytes is larger than the {largest} that are accepted",
             fix="split the file, or raise POLYZOO_LARGEST_BLOB on the server",
         )
+    return Upload(secrets.token_hex(16), digest, size)
 
 
 def require_offset(upload: Upload, offset: int) -> None:

@@ -42,11 +42,13 @@ def revision_of(name: str) -> str:
 
 
 @router.post("/api/v1/login")
-async def login(zoo: Zoo, request: Request, response: Response) -> dict[str, Any]:
+async def login(zoo: Zoo, base: Base, request: Request, response: Response) -> dict[str, Any]:
     """Whose token it is."""
     secret = text(await json_body(request), "AccessToken")
     who = await run_in_threadpool(zoo.access.identify, secret)
-    response.set_cookie("m_session_id", secret, httponly=True, samesite="strict")
+    response.set_cookie(
+        "m_session_id", secret, httponly=True, samesite="strict", secure=base.startswith("https:")
+    )
     return envelope({"AccessToken": secret, "Username": who.name, "Email": ""})
 
 
@@ -75,11 +77,8 @@ def list_models(
     models = [
         {"id": info.name, "display_name": info.name, "tags": list(info.tags)} for info in found
     ]
-    return {
-        "success": True,
-        "data": {"models": models, "total_count": len(models)},
-        "request_id": "",
-    }
+    total = zoo.repositories.count(who, words=search[:200], author=owner)
+    return {"success": True, "data": {"models": models, "total_count": total}, "request_id": ""}
 
 
 @router.get("/openapi/v1/models/{org}/{repo}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from fastapi import Request
@@ -15,6 +16,7 @@ from api.dependencies import Model, Org, Who, Zoo
 from api.pages import drawings, licences, text, viewer
 from api.pages.names import FORMS
 from api.pages.site import Pages, page, root_of
+from api.routes.jobs import TheJobs
 from zoo.access import Identity, Role
 from zoo.catalogue.records import ModelDetail, VersionDetail
 from zoo.errors import InvalidReference, NotFound, ZooError
@@ -22,6 +24,8 @@ from zoo.hub.card import write_card
 from zoo.hub.objects import Entry
 from zoo.hub.refs import MAIN
 from zoo.hub.repositories import README
+from zoo.jobs.jobs import Jobs
+from zoo.jobs.records import Job
 from zoo.manifest import Artifact
 from zoo.reference import LATEST, shown
 from zoo.registry import Registry
@@ -45,6 +49,7 @@ MOST_SOURCES = 2
 @router.show("/models/{org}/{model}/{version}/{framework}")
 def show_model(
     zoo: Zoo,
+    jobs: TheJobs,
     who: Who,
     request: Request,
     org: Org,
@@ -57,7 +62,7 @@ def show_model(
     zoo.access.require(who, Role.READ, name)
     found = _published(zoo, name, version)
     if found is None:
-        return _uploaded(zoo, who, request, name)
+        return _uploaded(jobs, who, request, name)
     detail, release = found
     forms = {key: made for key in FORMS if (made := release.manifest.artifact(key))}
     chosen = framework or next(iter(forms))
@@ -93,6 +98,8 @@ def show_model(
         licences=licences.summaries(release.manifest.licence),
         card=_card(zoo, who, release),
         graph=viewer.graph_of(release.manifest),
+        job=_unfinished(jobs, name, detail.updated_at),
+        refused=zoo.intake.refused(name),
     )
 
 
@@ -136,7 +143,17 @@ def _published(zoo: Registry, name: str, version: str) -> tuple[ModelDetail, Ver
         return None
 
 
-def _uploaded(zoo: Registry, who: Identity, request: Request, name: str) -> Response:
+def _unfinished(jobs: Jobs, name: str, since: datetime | None = None) -> Job | None:
+    """The newest job of a model that is under way, or that failed and nothing was published since."""
+    newest = next(iter(jobs.list(name=name, limit=1)), None)
+    if newest is None or newest.state in ("succeeded", "cancelled"):
+        return None
+    outdone = newest.state == "failed" and since is not None and newest.created_at < since
+    return None if outdone else newest
+
+
+def _uploaded(jobs: Jobs, who: Identity, request: Request, name: str) -> Response:
+    zoo = jobs.registry
     info = zoo.repositories.info(name, who)
     _, files = zoo.repositories.files(name, MAIN, who)
     entry = files.get(README)
@@ -147,6 +164,8 @@ def _uploaded(zoo: Registry, who: Identity, request: Request, name: str) -> Resp
         info=info,
         files=list(files.values())[:MOST_FILES],
         count=len(files),
+        job=_unfinished(jobs, name),
+        refused=zoo.intake.refused(name),
         card=None if entry is None else _readable(zoo, entry),
     )
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import COOKIE, Zoo
-from api.hub.requests import form_body
+from api.hub.requests import base_of, form_body
 from api.pages.site import Pages, page, require_same_origin, root_of
 from zoo.errors import Unauthorized
 
@@ -49,7 +49,7 @@ async def login(zoo: Zoo, request: Request) -> Response:
         path=root or "/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https" or zoo.settings.public.startswith("https:"),
+        secure=base_of(request, zoo.settings).startswith("https:"),
     )
     return response
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from api.dependencies import Model, Org, Zoo, permitted
+from api.dependencies import Model, Org, Who, Zoo, permitted
 from api.problems import documented
 
 router = APIRouter(
@@ -39,7 +39,8 @@ class RefusedUploads(BaseModel):
     summary="Uploads that were not converted",
     responses=documented(403, 404, 422),
 )
-def list_refused(zoo: Zoo, org: Org, model: Model) -> RefusedUploads:
+def list_refused(zoo: Zoo, who: Who, org: Org, model: Model) -> RefusedUploads:
     """Why nothing was made of what hub clients have uploaded."""
-    found = zoo.intake.refused(f"{org}/{model}")
+    name = zoo.repositories.info(f"{org}/{model}", who).name
+    found = zoo.intake.refused(name)
     return RefusedUploads(items=tuple(RefusedUpload(**vars(item)) for item in found))

@@ -36,12 +36,13 @@ JobId = Annotated[str, Path(description="Id of the job.", max_length=64)]
 
 def may(request: Request, jobs: TheJobs, who: Who, job: JobId) -> None:
     """A job is as private as the model that it makes."""
-    role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
     found = jobs.get(job)
     try:
-        jobs.registry.access.require(who, role, found.name)
+        jobs.registry.access.require(who, Role.READ, found.name)
     except NotFound:
         raise unknown(job) from None
+    if request.method not in ("GET", "HEAD"):
+        jobs.registry.access.require(who, Role.WRITE, found.name)
 
 
 MAY = [Depends(may)]

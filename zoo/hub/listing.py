@@ -14,7 +14,7 @@ from zoo.access import Identity, visible
 from zoo.catalogue.engine import reading
 from zoo.catalogue.paging import Listed, Order, ordered, ranked, read_cursor, write_cursor
 from zoo.catalogue.search import Document, Index, Query, words_of
-from zoo.catalogue.tables import PrivateModel, Repository
+from zoo.catalogue.tables import Model, PrivateModel, Repository, caseless
 from zoo.hub import card
 from zoo.hub.records import RepositoryInfo
 
@@ -37,6 +37,7 @@ class Filter:
     words: str = ""
     author: str | None = None
     tags: tuple[str, ...] = ()
+    unpublished: bool = False
 
     @property
     def query(self) -> Query:
@@ -59,6 +60,8 @@ class Filter:
             found.append(name.startswith(f"{self.author.lower()}/", autoescape=True))
         lines = [f"\n{card.folded(tag)}\n" for tag in self.tags]
         found += [col(Repository.tags).contains(line, autoescape=True) for line in lines]
+        if self.unpublished:
+            found.append(col(Repository.name).not_in(select(caseless(col(Model.name)))))
         return found
 
 
@@ -73,10 +76,7 @@ def search(
     offset: int = 0,
 ) -> tuple[tuple[RepositoryInfo, ...], str | None]:
     """A page of repositories; see `Repositories.search`."""
-    query, conditions = wanted.query, wanted.conditions
-    permitted = visible(col(Repository.name), who)
-    if permitted is not None:
-        conditions.append(permitted)
+    query, conditions = wanted.query, _permitted(wanted, who)
     by = sort if sort in PLACES else "name"
     if not sort or (by == RELEVANCE and not query.words):
         by = RELEVANCE if query.words else CREATED
@@ -94,6 +94,20 @@ def search(
         infos = tuple(info(row, row.name in private) for row, _ in found[:limit])
     last = write_cursor(by, found[limit - 1][1]) if len(found) > limit else None
     return infos, last
+
+
+def count(engine: Engine, wanted: Filter, who: Identity) -> int:
+    """How many repositories fit."""
+    rows = select(func.count()).select_from(Repository).where(*_permitted(wanted, who))
+    with reading(engine) as session:
+        if wanted.query != Query():
+            rows = rows.where(col(Repository.id).in_(INDEX.matching(session, wanted.query)))
+        return session.scalar(rows) or 0
+
+
+def _permitted(wanted: Filter, who: Identity) -> list[ColumnElement[bool]]:
+    permitted = visible(col(Repository.name), who)
+    return wanted.conditions + ([] if permitted is None else [permitted])
 
 
 def _order(by: str, place: list[Any] | None) -> Order:

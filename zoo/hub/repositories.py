@@ -117,6 +117,7 @@ class Repositories:
         words: str = "",
         author: str | None = None,
         tags: Sequence[str] = (),
+        unpublished: bool = False,
         sort: str = "",
         limit: int = 1000,
         cursor: str | None = None,
@@ -129,6 +130,7 @@ class Repositories:
             words: That must all be in the name or the tags.
             author: The organisation.
             tags: That it must all have.
+            unpublished: Whether only those count of which no version is published.
             sort: `lastModified`, `createdAt` (both the newest first) or `name`; by default the best
                 match of the words first, where there are any, or the newest.
             limit: At most so many.
@@ -143,13 +145,17 @@ class Repositories:
         """
         return listing.search(
             self._engine,
-            listing.Filter(words, author, tuple(tags)),
+            listing.Filter(words, author, tuple(tags), unpublished),
             who,
             sort=sort,
             limit=limit,
             cursor=cursor,
             offset=offset,
         )
+
+    def count(self, who: Identity, *, words: str = "", author: str | None = None) -> int:
+        """How many repositories fit; see `search`."""
+        return listing.count(self._engine, listing.Filter(words, author), who)
 
     def commit(self, name: str, revision: str, who: Identity) -> CommitInfo:
         """The commit that a revision names.

@@ -53,6 +53,7 @@ Index(
     postgresql_where=text("state IN ('queued', 'running', 'publishing')"),
 )
 Index("ix_job_state", job.c.state)
+Index("ix_job_name", job.c.name, job.c.created_at)
 
 step = Table(
     "job_step",
