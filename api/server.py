@@ -27,13 +27,12 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from api.rates import SHARED
 from zoo import logs
 from zoo.errors import ZooError
 from zoo.registry import Registry
 from zoo.settings import Settings, variable
 
-# Where prometheus_client looks for it.
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
 # How long downloads that have begun may take to end, once the server is told to stop.
 GRACE_SECONDS = 60
 
