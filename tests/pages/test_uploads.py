@@ -42,7 +42,9 @@ def test_uploads_are_listed_until_a_version_is_published(zoo, read, add):
     assert names(read(browser.get("/uploads?q=PLAIN"))) == ["org/plain"]
     assert "Nothing is here" in read(browser.get("/uploads?q=nothing")).text
     # The catalogue leads there, with the same words.
-    assert read(browser.get("/?q=pla")).find("a", href="/uploads?q=pla")
+    answer = browser.get("/?q=pla")
+    assert read(answer).find("a", href="/uploads?q=pla")
+    assert "<title>Models · Polyzoo</title>" in answer.text
     add(registry, "acme/Other")
     assert names(read(browser.get("/uploads"))) == ["org/wrong", "org/plain"]
 
