@@ -816,13 +816,14 @@ class _Classes:
     def inner(self, member: Member) -> ast.stmt:
         """`self.blocks = nn.ModuleList([Block(16) for _ in range(6)])` or the like."""
         calls = [self.construction(module) for module in member.modules]
-        if not member.listed:
-            text = calls[0]
-        elif len(calls) > 1 and len(set(calls)) == 1:
-            text = f"{self.framework.module_list}([{calls[0]} for _ in range({len(calls)})])"
-        else:
-            text = f"{self.framework.module_list}([{', '.join(calls)}])"
+        text = self.module_list(calls) if member.listed else calls[0]
         return _assignment(member.attribute, text)
+
+    def module_list(self, calls: Sequence[str]) -> str:
+        """A list of what these calls make, which says so once where all are the same."""
+        repeated = len(calls) > 1 and len(set(calls)) == 1
+        items = f"{calls[0]} for _ in range({len(calls)})" if repeated else ", ".join(calls)
+        return f"{self.framework.module_list}([{items}])"
 
     def construction(self, module: Module) -> str:
         """The call that makes a module: sizes by position, those with a default by name."""
@@ -833,7 +834,7 @@ class _Classes:
                 ast.unparse(stmt.value) if isinstance(stmt, ast.Assign) else "nn.Identity()"
                 for stmt in (made.get(k) for k in range(max(made) + 1))
             ]
-            return f"{self.framework.module_list}([{', '.join(texts)}])"
+            return self.module_list(texts)
         parameters = self.parameters[module.class_name]
         args = [
             f"{name}={ast.unparse(size)}" if parameters[name].default else ast.unparse(size)
@@ -918,8 +919,9 @@ class _Classes:
         base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
         if base[0].isdigit():
             base = f"Block{base}"
-        # The model within a wrapper is often called so too.
-        base = f"Inner{ROOT}" if base == ROOT else base
+        if base == ROOT:
+            # The model within a wrapper is often called so too, as is the list of all blocks.
+            base = "Block" if module.listed else f"Inner{ROOT}"
         name, number = base, 1
         while name in self.names:
             number += 1

@@ -57,6 +57,43 @@ def test_named_modules_keep_their_names(framework: str, block_net: Path, tmp_pat
     )
 
 
+def _listed_net(path: Path) -> Path:
+    """`model`, a list of two blocks of one layer and Tanh, then `dense`, a list of layers with Relu outside."""
+    rng = np.random.default_rng(0)
+    nodes, weights, x = [], [], "x"
+    for name, activation in [(f"model.{k}.fc", f"/model.{k}/Tanh") for k in range(2)] + [
+        (f"dense.{k}", f"/Relu_{k}") for k in range(3)
+    ]:
+        value = rng.standard_normal((4, 4)).astype(np.float32)
+        weights.append(numpy_helper.from_array(value, f"{name}.weight"))
+        scope = "/" + name.replace(".fc", "/fc")
+        nodes += [
+            helper.make_node("MatMul", [x, weights[-1].name], [f"{scope}/out"], f"{scope}/MatMul"),
+            helper.make_node(
+                activation.split("/")[-1].split("_")[0],
+                [f"{scope}/out"],
+                [f"{activation}/out"],
+                activation,
+            ),
+        ]
+        x = f"{activation}/out"
+    info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["N", 4]) for n in ("x", x)]
+    graph = helper.make_graph(nodes, "net", info[:1], info[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def test_lists_say_once_what_is_repeated(tmp_path: Path) -> None:
+    """... and blocks of a list that is called like the whole model are blocks."""
+    emit(_listed_net(tmp_path / "x.onnx"), "pytorch", tmp_path / "out", source=SOURCE, name="net")
+    text = (tmp_path / "out" / "model.py").read_text()
+    assert "class Block(nn.Module):" in text
+    assert "self.model = nn.ModuleList([Block() for _ in range(2)])" in text
+    assert "self.dense = nn.ModuleList([nn.Linear(4, 4, bias=False) for _ in range(3)])" in text, (
+        text
+    )
+
+
 @pytest.mark.parametrize("framework", NATIVE)
 @pytest.mark.parametrize("model", ["pp-ocrv4-rec", "pp-ocr-cls"])
 def test_real_models_read_well(
