@@ -146,6 +146,7 @@ def predictor(source: Path, artifact: Path, shape: tuple[int, ...]) -> Pair:
     return engine(source.parent / "emitted"), engine(source.with_suffix(""))
 
 
+QUIET = {**os.environ, "GLOG_v": "3"}
 PROGRAMS = {".pdmodel", ".json"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # `paddle.jit.load` reads programs of the older form only so.
@@ -248,6 +249,14 @@ def converted(name: str, targets: str, folder: Path) -> tuple[Path, Path, Taken]
     return source, folder / "out", Taken(clock, spent)
 
 
+def started() -> float:
+    """Seconds that the frameworks of a conversion take to start, one after the other, and do nothing."""
+    start = time.perf_counter()
+    for module in ("torch", "transformers.models.bert.modeling_bert", "paddle", "mindspore"):
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True, env=QUIET)
+    return time.perf_counter() - start
+
+
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -270,7 +279,9 @@ def compare(row: Row, source: Path, artifacts: Path, rounds: int) -> dict[str, f
 
 
 def lines(
-    results: Sequence[tuple[Row, dict[str, float]]], conversions: Sequence[Taken]
+    results: Sequence[tuple[Row, dict[str, float]]],
+    conversions: Sequence[Taken],
+    starts: Sequence[float],
 ) -> Iterator[str]:
     """The section of the page."""
     yield "Written by `python benchmarks/models.py` (part of `make bench`), which says how it measures."
@@ -291,6 +302,8 @@ def lines(
     yield (
         f"`zoo convert` of MiniLM to PyTorch, PaddlePaddle and MindSpore, verified: {middle:.1f} s, the median of"
         f" {len(conversions)}, {processors:.1f} s of processors; the goal is {CONVERSION_GOAL:.0f} s{mark}."
+        f" The frameworks alone take {statistics.median(starts):.1f} s to start one after the other:"
+        " torch, transformers with its BERT, paddle, mindspore."
     )
 
 
@@ -304,6 +317,7 @@ def main() -> None:
     options = parser.parse_args()
     results = []
     conversions: list[Taken] = []
+    starts: list[float] = []
     made: dict[str, tuple[Path, Path]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for row in ROWS:
@@ -321,8 +335,9 @@ def main() -> None:
         for number in range(0 if options.only else 2):
             again = converted("MiniLM", "pytorch,paddle,mindspore", Path(scratch, f"again{number}"))
             conversions.append(again[2])
+            starts.append(started())
     if not options.only:
-        page.write_section("Emitted models", [*lines(results, conversions)])
+        page.write_section("Emitted models", [*lines(results, conversions, starts)])
 
 
 if __name__ == "__main__":

@@ -15,13 +15,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converters import emission
 from converters.emitters import NATIVE, sha256, write_manifest
-from converters.errors import MismatchError, RuntimeFailed, UnsafeInput, UsageError, raised
+from converters.errors import (
+    ConversionError,
+    MismatchError,
+    RuntimeFailed,
+    UnsafeInput,
+    UsageError,
+    raised,
+)
 from converters.importers import Imported, Source, artifact, bring, recognise
 from converters.runtimes import FRAMEWORKS, Limits, Runtime
 from converters.runtimes.process import REFUSED
@@ -119,17 +127,22 @@ def convert(
     found = recognise(source)
     given = None if inputs is None else [read_case(inputs)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch,
+        _Waiting() as waiting,
+    ):
         # Other processes have other working directories.
         made = Path(scratch).resolve()
+        native = [target for target in wanted if target != "onnx"]
         if found.kind != "onnx":
             progress("onnx", "import")
+            if check and _size(found.path) <= SMALL:
+                waiting.begin(native)
         imported = bring(
             found, made / "import", model=model, arguments=arguments, inputs=inputs, key=key
         )
         for target in wanted:
             progress(target, "emit")
-        native = [target for target in wanted if target != "onnx"]
         names = artifact.names(found.path) if found.kind == "artifact" else {}
         origin = _origin(found, imported)
         _emit(imported, origin, names, ["onnx", *native], made, name or _title(source))
@@ -144,7 +157,7 @@ def convert(
                 truth = _truth(imported, made / "onnx", given, sizes)
                 for target in checked:
                     progress(target, "verify")
-                reports |= _all_verified(truth, [made / target for target in checked])
+                reports |= _all_verified(truth, [made / target for target in checked], waiting)
         results = []
         for target in wanted:
             _place(made / target, out / target)
@@ -270,9 +283,9 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
     )
 
 
-def _verified(truth: Truth, candidate: Path) -> Report:
+def _verified(truth: Truth, candidate: Path, runtime: Runtime | None = None) -> Report:
     """Compare, and write what was found into the candidate's manifest."""
-    report = judge(truth, candidate, VERIFICATION)
+    report = judge(truth, candidate, VERIFICATION, runtime=runtime)
     if not report.passed:
         failures = report.failures()
         raise MismatchError(
@@ -285,13 +298,47 @@ def _verified(truth: Truth, candidate: Path) -> Report:
     return report
 
 
-def _all_verified(truth: Truth, candidates: Sequence[Path]) -> dict[str, Report]:
+class _Waiting:
+    """Frameworks that start while the source is read: it takes most of a processor for as long as they do."""
+
+    def __init__(self) -> None:
+        self._runtimes: dict[str, Runtime] = {}
+
+    def __enter__(self) -> _Waiting:
+        return self
+
+    def begin(self, frameworks: Sequence[str]) -> None:
+        """Start their processes; one that cannot start says so when it is needed."""
+        for name in frameworks:
+            runtime = Runtime(name, limits=VERIFICATION)
+            with suppress(ConversionError):
+                runtime.begin()
+                self._runtimes[name] = runtime
+
+    def take(self, framework: str) -> Runtime | None:
+        """The process of a framework, if it has begun; whoever takes it closes it."""
+        return self._runtimes.pop(framework, None)
+
+    def __exit__(self, *error: object) -> None:
+        for runtime in self._runtimes.values():
+            runtime.close()
+
+
+def _all_verified(truth: Truth, candidates: Sequence[Path], waiting: _Waiting) -> dict[str, Report]:
     """Compare several, at the same time where they are small: frameworks take longer to start than to run."""
-    size = max(path.stat().st_size for path in candidates[0].iterdir())
-    together = os.cpu_count() or 1 if size <= SMALL else 1
+    together = os.cpu_count() or 1 if _size(candidates[0]) <= SMALL else 1
     with ThreadPoolExecutor(together) as pool:
-        found = {path.name: pool.submit(_verified, truth, path) for path in candidates}
+        found = {
+            path.name: pool.submit(_verified, truth, path, waiting.take(path.name))
+            for path in candidates
+        }
         return {name: report.result() for name, report in found.items()}
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of what is in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def verify_artifact(

@@ -7,11 +7,13 @@ row become a module list and a loop. Class and attribute names follow the source
 from __future__ import annotations
 
 import ast
+import pathlib
 import re
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ruff.__main__ import find_ruff_bin
 
@@ -190,7 +192,7 @@ class _Writer:
         for s in program.every_statement():
             for value in (*s.direct, *s.results()):
                 self.readers.setdefault(value, set()).add(s)
-        named = {*BUILTINS, *framework.imports, *_defined(framework)}
+        named = {*BUILTINS, *framework.imports, *_defined(framework.folder)}
         names = {v: identifier(v.name) for v in program.graph.inputs}
         self.inputs = {v: f"{name}_" if name in named else name for v, name in names.items()}
         # Modules of the source: where a parameter belongs to one of them, nothing else has it.
@@ -1006,38 +1008,44 @@ class _Hole(ast.NodeTransformer):
         return node
 
 
-def _library(framework: Framework) -> str:
-    files = (framework.folder / "functions.py", framework.folder.parent / "text_functions.py")
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+@dataclass(frozen=True)
+class _Definition:
+    """A function, class or constant that is copied when used: its source, and the names that it reads."""
+
+    source: str
+    reads: frozenset[str]
 
 
-def _defined(framework: Framework) -> dict[str, ast.stmt]:
-    """What `functions.py` and `text_functions.py` define, by name."""
-    tree = ast.parse(_library(framework))
-    defined: dict[str, ast.stmt] = {}
-    for stmt in tree.body:
-        if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
-            defined[stmt.name] = stmt
-        elif isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name):
-            defined[stmt.targets[0].id] = stmt
+@cache
+def _defined(folder: pathlib.Path) -> Mapping[str, _Definition]:
+    """What `functions.py` of a framework's folder and `text_functions.py` define, by name, in file order."""
+    defined: dict[str, _Definition] = {}
+    for file in (folder / "functions.py", folder.parent / "text_functions.py"):
+        text = file.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for stmt in ast.parse(text).body:
+            if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
+                name = stmt.name
+            elif isinstance(stmt, ast.Assign) and isinstance(stmt.targets[0], ast.Name):
+                name = stmt.targets[0].id
+            else:
+                continue
+            source = "\n".join(lines[stmt.lineno - 1 : stmt.end_lineno])
+            defined[name] = _Definition(source, frozenset(_free(stmt)))
     return defined
 
 
 def _functions(framework: Framework, body: str) -> str:
     """The functions of these files that a text calls, with those that they call, in file order."""
-    text = _library(framework)
-    defined = _defined(framework)
+    defined = _defined(framework.folder)
     wanted: set[str] = set()
     queue = [*_free(ast.parse(body))]
     while queue:
         name = queue.pop()
         if name in defined and name not in wanted:
             wanted.add(name)
-            queue += _free(defined[name])
-    pieces = [
-        ast.get_source_segment(text, stmt) or "" for name, stmt in defined.items() if name in wanted
-    ]
-    return "\n\n\n".join(pieces)
+            queue += defined[name].reads
+    return "\n\n\n".join(one.source for name, one in defined.items() if name in wanted)
 
 
 def _free(tree: ast.AST) -> set[str]:

@@ -6,7 +6,7 @@ The bodies are those of `onnx.defs`, so a new composite operator of the standard
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 from onnx import defs, inliner
@@ -16,10 +16,14 @@ STANDARD = ("", "ai.onnx")
 
 def expand_functions(model: onnx.ModelProto, native: Callable[[str], bool]) -> onnx.ModelProto:
     """Expand, again and again, every operator that is not native and has a function body."""
-    if all(native(_key(node)) for graph, _ in _graphs(model.graph, {}) for node in graph.node):
-        return model
     opsets = {imported.domain or "": imported.version for imported in model.opset_import}
+
+    def foreign(node: onnx.NodeProto) -> bool:
+        return not native(_key(node)) and _schema_with_body(node, opsets) is not None
+
     for depth in range(8):
+        if not any(foreign(node) for graph, _ in _graphs(model.graph, {}) for node in graph.node):
+            break
         model = _inferred(model)
         functions: dict[tuple[str, str], onnx.FunctionProto] = {}
         for graph, types in list(_graphs(model.graph, {})):
@@ -67,10 +71,8 @@ def _expand(
     functions: dict[tuple[str, str], onnx.FunctionProto],
 ) -> None:
     """Turn a node into a call of a local function with the standard's body, where there is one."""
-    domain = "" if node.domain in STANDARD else node.domain
-    try:
-        schema = defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
-    except defs.SchemaError:
+    schema = _schema_with_body(node, opsets)
+    if schema is None:
         return
     body = _body(schema, node, opsets.get("", 1), types)
     if body is None:
@@ -87,6 +89,15 @@ def _expand(
         if attribute.name not in present and attribute.default_value.type:
             node.attribute.append(attribute.default_value)
     node.domain, node.op_type = body.domain, name
+
+
+def _schema_with_body(node: onnx.NodeProto, opsets: Mapping[str, int]) -> defs.OpSchema | None:
+    domain = "" if node.domain in STANDARD else node.domain
+    try:
+        schema = defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except defs.SchemaError:
+        return None
+    return schema if schema.has_function or schema.has_context_dependent_function else None
 
 
 def _body(

@@ -32,6 +32,8 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 WORKER = Path(worker.__file__)
 POLL_SECONDS = 0.02
+# What a process is doing, in the words of its errors.
+STARTING, CLOSING = "starting", "closing"
 # So long is waited for processes that were sent SIGKILL.
 KILLED_SECONDS = 10.0
 LARGEST_REPLY = 64 << 20
@@ -46,6 +48,8 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# Threads that wait sleep: those that spin take the processor from whatever else runs, ten times what they save.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -79,6 +83,8 @@ class Limits:
 class Runtime:
     """A framework's process, as a context manager; after a crash or a limit it is gone.
 
+    `begin` lets it start while its owner does something else.
+
     Args:
         name: A key of FRAMEWORKS, or a row of one's own.
         python: The interpreter; by default what the variable POLYZOO_PYTHON_<FRAMEWORK> says, else
@@ -102,18 +108,35 @@ class Runtime:
         self.versions: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Runtime:
-        """Start the process and import the framework.
+    def begin(self) -> None:
+        """Start the process and let it import the framework, without waiting for that.
+
+        Who calls this enters the context later, or calls `close`.
 
         Raises:
-            MissingRuntime: There is no such interpreter, or it lacks the framework.
-            RuntimeFailed: The framework is there, but its import fails.
+            MissingRuntime: There is no such interpreter.
+            RuntimeFailed: The process has ended already.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="polyzoo-", ignore_cleanup_errors=True)
         self._log = Path(self._folder.name, "log")
         try:
             self._start()
             self._hello()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Runtime:
+        """Start the process, if it has not begun, and wait until it has imported the framework.
+
+        Raises:
+            MissingRuntime: There is no such interpreter, or it lacks the framework.
+            RuntimeFailed: The framework is there, but its import fails.
+        """
+        if self._process is None:
+            self.begin()
+        try:
+            self._welcome()
         except BaseException:
             self.close()
             raise
@@ -210,9 +233,11 @@ class Runtime:
     def close(self) -> None:
         """End the process and remove its files; may be called again."""
         if self._process is not None:
-            if self._process.poll() is None:
+            # One that is still importing would not hear it.
+            if self._process.poll() is None and self.versions:
                 with suppress(RuntimeFailed, OSError):
-                    self._exchange({"op": "close"}, time.monotonic() + 1)
+                    self._send({"op": "close"}, CLOSING)
+                    self._receive(time.monotonic() + 1, CLOSING)
             self._kill()
             for descriptor in (self._requests, self._replies):
                 os.close(descriptor)
@@ -247,14 +272,19 @@ class Runtime:
 
     def _hello(self) -> None:
         memory = self.limits.memory_bytes
-        reply = self._ask(
-            "hello",
-            module=self.framework.module,
-            memory=memory and memory + RESERVED_BYTES,
-            network=self.limits.network,
-            parent=os.getpid(),
-            doing="starting",
+        self._send(
+            {
+                "op": "hello",
+                "module": self.framework.module,
+                "memory": memory and memory + RESERVED_BYTES,
+                "network": self.limits.network,
+                "parent": os.getpid(),
+            },
+            STARTING,
         )
+
+    def _welcome(self) -> None:
+        reply = self._reply(STARTING)
         if "missing" in reply:
             ours = self.python == sys.executable
             raise MissingRuntime(
@@ -277,19 +307,25 @@ class Runtime:
         """
         if not self.alive:
             raise self._failed(doing, "its process has ended", "Ended")
-        reply = self._exchange({"op": op, **fields}, time.monotonic() + self.limits.seconds, doing)
+        self._send({"op": op, **fields}, doing)
+        return self._reply(doing)
+
+    def _reply(self, doing: str) -> dict[str, Any]:
+        reply = self._receive(time.monotonic() + self.limits.seconds, doing)
         if "error" in reply:
             error = reply["error"]
             message = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
             raise self._failed(doing, message, error["type"], error["traceback"])
         return reply
 
-    def _exchange(self, request: Any, deadline: float, doing: str = "closing") -> dict[str, Any]:
-        data = bytearray()
+    def _send(self, request: Mapping[str, Any], doing: str) -> None:
         try:
             _write(self._requests, json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
             raise self._ended(doing) from None
+
+    def _receive(self, deadline: float, doing: str) -> dict[str, Any]:
+        data = bytearray()
         while not data.endswith(b"\n"):
             ready, _, _ = select.select([self._replies], [], [], POLL_SECONDS)
             if ready:
@@ -405,7 +441,7 @@ def environment(row: Framework, python: str, limits: Limits) -> dict[str, str]:
     }
     threads = dict.fromkeys(THREAD_VARIABLES, str(limits.threads))
     offline = {} if limits.network else OFFLINE
-    return {**kept, **PYTHON, **threads, **offline, **row.environment}
+    return {**kept, **PYTHON, **WAITING, **threads, **offline, **row.environment}
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:

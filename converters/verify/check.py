@@ -145,6 +145,7 @@ def judge(
     *,
     limit: Tolerance | None = None,
     device: str = "cpu",
+    runtime: Runtime | None = None,
 ) -> Report:
     """Run an artifact directory on a reference's inputs and compare every output.
 
@@ -154,6 +155,7 @@ def judge(
         limits: What its process may use; time is per run.
         limit: How far floats may be apart; by default by the coarser precision of both.
         device: Where it runs, as `infer.py --device` names it.
+        runtime: The process, where it has begun already; it has limits of its own, and is closed here.
 
     Returns:
         The report; the caller decides what a report that has not passed means.
@@ -163,12 +165,12 @@ def judge(
     """
     claim = _head(candidate)
     applied = limit or tolerance(truth.precisions | claim.precisions())
-    with Runtime(claim.framework, limits=limits) as runtime:
-        runtime.load(candidate, device)
+    with runtime or Runtime(claim.framework, limits=limits) as process:
+        process.load(candidate, device)
         actual = [
-            _run(runtime, answer.case) for answer in truth.answers if answer.outputs is not None
+            _run(process, answer.case) for answer in truth.answers if answer.outputs is not None
         ]
-        versions = {**truth.versions, **runtime.versions}
+        versions = {**truth.versions, **process.versions}
     reports = _case_reports(truth, actual, applied)
     outputs = [answer.outputs for answer in truth.answers if answer.outputs is not None]
     problems, warnings = _worth(outputs, truth.pairs)

@@ -55,6 +55,19 @@ def read_ledger(name: str) -> dict[str, tuple[str, str]]:
     return {row[0]: (row[1], row[2] if len(row) > 2 else "") for row in rows}
 
 
+def check(name: str, folder: Path) -> None:
+    """Run the suite in a framework: a case that is not in its ledger must pass, one that is there must not."""
+    outcomes = onnx_suite.run(name, onnx_suite.cases(), folder)
+    known = {name: status for name, (status, _) in read_ledger(name).items()}
+    failing = {name: o for name, o in outcomes.items() if o.status != "passed"}
+    broken = {name: o for name, o in failing.items() if name not in known}
+    assert not broken, "these passed before"
+    worse = {n: o for n, o in failing.items() if o.status == "differs" and known[n] != "differs"}
+    assert not worse, "a refusal became a wrong number"
+    mended = [name for name in known if name not in failing and not RANDOM.search(name)]
+    assert not mended, "these pass now: run `make coverage`"
+
+
 def reason(name: str, outcome: Outcome) -> str:
     """One line for the ledger, the same in every run."""
     for pattern, why in SETTLED:

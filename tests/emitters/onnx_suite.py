@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,8 @@ KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
 GROUPS = ("tensors", "strings", "control flow", "sequences", "optional", "training")
 CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 SECONDS = 60
+# Arrays are small; threads would wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 Arrays = dict[str, np.ndarray]
 
 
@@ -242,6 +245,7 @@ def run(framework: str, chosen: tuple[Case, ...], folder: Path) -> dict[str, Out
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | ONE_THREAD,
         ) as process:
             try:
                 process.communicate("\n".join(pending), timeout=SECONDS + 2 * len(pending))

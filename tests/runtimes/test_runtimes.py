@@ -320,3 +320,17 @@ def test_scripts(runtime, tmp_path):
     script.write_text("raise KeyError('k')")
     with pytest.raises(RuntimeFailed, match=r"running job\.py: KeyError: 'k'"):
         runtime.script(script)
+
+
+def test_a_process_starts_while_its_owner_does_something_else(artifact):
+    begun = Runtime("onnx", limits=Limits(seconds=30))
+    begun.begin()
+    assert begun.alive
+    assert not begun.versions
+    with begun as runtime:
+        runtime.load(artifact("return inputs"))
+        np.testing.assert_array_equal(runtime.run({"x": X})["x"], X)
+    never_waited_for = Runtime("pytorch", limits=Limits(seconds=30))
+    never_waited_for.begin()
+    never_waited_for.close()
+    assert not never_waited_for.alive

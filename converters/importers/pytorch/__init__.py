@@ -2,7 +2,9 @@
 
 Torch runs in a process of its own (`job.py`, `child/`), onnxruntime in another (`replay_job.py`). The module
 is run first and its numbers are saved; then routes to ONNX are tried in order, and the first counts whose file
-onnxruntime loads and whose numbers are the module's, at the sizes that were given and at others.
+onnxruntime loads and whose numbers are the module's, at the sizes that were given and at others. Every step
+makes the module anew. The first route goes on in the process that has run it, where torch has started; each
+other one has a process of its own, for an exporter that fails leaves things behind, or no process at all.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +90,13 @@ def to_onnx(
         }
         if kind == "checkpoint":
             job["weights"] = str(_weights(source, Path(scratch), key))
-        facts = _references(job)
-        tried = _tried({**job, "facts": facts}, Path(scratch))
+        with Runtime("pytorch", limits=LIMITS) as torch:
+            facts = _references(torch, job)
+            (first, *others), job = _routes(kind, facts), {**job, "facts": facts}
+            tried = [_attempt(torch, job, *first)]
+        tried += _others(job, others if tried[0].reason else [])
+        if tried[-1].reason:
+            raise _no_route(source.name, tried)
         return _placed(tried, facts, kind, Path(scratch), folder)
 
 
@@ -105,9 +112,9 @@ def _weights(source: Path, scratch: Path, key: str | None) -> Path:
     return made.directory / made.files[0]
 
 
-def _references(job: Mapping[str, Any]) -> dict[str, Any]:
+def _references(torch: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        said = _step({**job, "step": "references"})
+        said = _step(torch, {**job, "step": "references"})
     except RuntimeFailed as error:
         if error.reason in REFUSED:
             message = f"{job['name']}: refused while running it: {error.message}"
@@ -119,33 +126,41 @@ def _references(job: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _routes(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _routes(kind: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The routes that make sense for a source."""
-    for route, dynamic in ROUTES:
-        nothing_less = dynamic == "batch" and len(job["facts"]["classes"]) < 2
-        if not nothing_less and (route != "scripted" or job["kind"] == "torchscript"):
-            yield route, dynamic
+    nothing_less = len(facts["classes"]) < 2
+    return [
+        (route, dynamic)
+        for route, dynamic in ROUTES
+        if not (dynamic == "batch" and nothing_less)
+        and (route != "scripted" or kind == "torchscript")
+    ]
 
 
-def _tried(job: Mapping[str, Any], scratch: Path) -> list[Attempt]:
-    """Attempts until one is good; the last one is it."""
-    tried: list[Attempt] = []
-    for route, dynamic in _routes(job):
-        tried.append(_attempt(job, scratch, route, dynamic))
-        if not tried[-1].reason:
-            return tried
+def _others(job: Mapping[str, Any], routes: Sequence[tuple[str, str]]) -> Iterator[Attempt]:
+    """Attempts, each in a process of its own, until one is good."""
+    for route, dynamic in routes:
+        with Runtime("pytorch", limits=LIMITS) as torch:
+            attempt = _attempt(torch, job, route, dynamic)
+        yield attempt
+        if not attempt.reason:
+            return
+
+
+def _no_route(name: str, tried: Sequence[Attempt]) -> UnsupportedError:
     lines = "".join(f"\n  {a.route}, sizes {a.dynamic}: {a.reason}" for a in tried)
-    raise UnsupportedError(
-        f"{job['name']}: no route to ONNX gives the module's numbers:{lines}",
+    return UnsupportedError(
+        f"{name}: no route to ONNX gives the module's numbers:{lines}",
         fix="change what the reasons name, or export it to ONNX yourself",
     )
 
 
-def _attempt(job: Mapping[str, Any], scratch: Path, route: str, dynamic: str) -> Attempt:
+def _attempt(torch: Runtime, job: Mapping[str, Any], route: str, dynamic: str) -> Attempt:
+    scratch = Path(job["folder"])
     for old in scratch.glob("model.onnx*"):
         old.unlink()
     try:
-        said = _step({**job, "step": "route", "route": route, "dynamic": dynamic})
+        said = _step(torch, {**job, "step": "route", "route": route, "dynamic": dynamic})
         if "facts" not in said:
             reason = said["failed"] if "failed" in said else said["error"]["message"]
             return Attempt(route, dynamic, _short(reason))
@@ -190,13 +205,12 @@ def _compared(wanted: Path, got: Path, limit: Tolerance) -> tuple[list[str], flo
     return [f"{r.name}: {r.reason}" for r in reports if not r.passed], largest
 
 
-def _step(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one step in torch's process; each has a process of its own, for an exporter may crash it."""
+def _step(torch: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one step in torch's process."""
     folder = Path(job["folder"])
     task, answer = folder / "job.json", folder / "answer.json"
     task.write_text(json.dumps(job), encoding="utf-8")
-    with Runtime("pytorch", limits=LIMITS) as runtime:
-        runtime.script(Path(torch_job.__file__), [str(task), str(answer)])
+    torch.script(Path(torch_job.__file__), [str(task), str(answer)])
     said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return said
 
