@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import yaml
@@ -308,7 +309,8 @@ class Artifact(Record):
     @classmethod
     def _files_fit(cls, files: tuple[File, ...], info: ValidationInfo) -> tuple[File, ...]:
         rule = "paths that differ in more than the case of letters"
-        _unique(files, lambda file: file.path.casefold(), rule)
+        # Nor do they differ on some disks if only the form of an accent does.
+        _unique(files, lambda file: normalize("NFC", file.path).casefold(), rule)
         paths = {file.path for file in files}
         folders = {f.path[:i].casefold() for f in files for i, c in enumerate(f.path) if c == "/"}
         for file in files:

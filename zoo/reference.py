@@ -29,7 +29,7 @@ _HEX = re.compile(r"[0-9a-f]{64}\Z")
 _WINDOWS_DEVICE = re.compile(
     r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?\Z", re.IGNORECASE
 )
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"|?*\\]')
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff<>:"|?*\\]')
 _MAX_PATH, _MAX_COMPONENT = 512, 255  # characters; bytes of UTF-8
 
 NAME_RULE = (
@@ -156,7 +156,8 @@ def print_digest(digits: str) -> str:
 def is_file_path(text: str) -> bool:
     """Whether this can be the path of a file in an artifact, on any system.
 
-    Relative, POSIX, without `.`/`..`/empty parts, characters or names that Windows reserves.
+    Relative, POSIX, without `.`/`..`/empty parts, characters or names that Windows reserves, and characters that
+    turn the direction of what is read.
     """
     parts = text.split("/")
     return len(text) <= _MAX_PATH and not _UNSAFE.search(text) and all(map(_is_path_part, parts))

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import Who, Zoo
-from api.hub.requests import Base, Name, Revision, json_body, lines, page_of, text
+from api.hub.requests import Base, Name, Revision, content, json_body, lines, page_of, text
 from zoo.access import Role
 from zoo.errors import InvalidReference, MissingBlobs, NotSupported
 from zoo.hub.objects import REGULAR_LIMIT
@@ -137,14 +137,16 @@ def kept(zoo: Registry, path: str, value: dict[str, Any]) -> str:
     Raises:
         InvalidReference: It is not encoded as it says.
     """
-    content = text(value, "content")
-    if value.get("encoding", "utf-8") == "base64":
+    said, encoding = content(value, "content"), value.get("encoding", "utf-8")
+    if encoding == "base64":
         try:
-            data = base64.b64decode(content, validate=True)
+            data = base64.b64decode(said, validate=True)
         except (binascii.Error, ValueError):
             raise InvalidReference(f"{path}: the content is not base64", fix="encode it") from None
+    elif encoding == "utf-8":
+        data = said.encode()
     else:
-        data = content.encode(errors="replace")
+        raise InvalidReference(f"{path}: the encoding is not known", fix="use base64 or utf-8")
     digest = hashlib.sha256(data).hexdigest()
     zoo.store.put([data], digest)
     return digest

@@ -23,7 +23,8 @@ log = logging.getLogger("polyzoo.api")
 
 def error(status: int, message: str, code: str, **headers: str) -> JSONResponse:
     """An error as a response."""
-    line = " ".join(message.split()).encode("ascii", "replace").decode()
+    # No server sends a header with anything else.
+    line = "".join(c if " " <= c <= "~" else "?" for c in " ".join(message.split()))
     given = {"X-Error-Code": code, "X-Error-Message": line, **headers}
     if status == 401:
         given["WWW-Authenticate"] = "Bearer"

@@ -15,7 +15,7 @@ from api.hub import lfs
 from api.hub.commits import kept
 from api.hub.door import unescaped
 from api.hub.files import file_response
-from api.hub.requests import Base, Name, body, json_body, json_object, text
+from api.hub.requests import Base, Name, body, content, json_body, json_object, text
 from zoo.access import Role
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotSupported, Unauthorized
 from zoo.hub.objects import REGULAR_LIMIT, Entry
@@ -231,7 +231,7 @@ def _operation(zoo: Registry, item: dict[str, Any]) -> Operation:
             f"{action} is no action that is known here", fix="create, update, delete"
         )
     if item.get("type") != "lfs":
-        if len(text(item, "content")) > REGULAR_LIMIT * 4 // 3 + 4:
+        if len(content(item, "content")) > REGULAR_LIMIT * 4 // 3 + 4:
             raise InvalidReference(f"{path} is too large for a commit", fix="upload it (type lfs)")
         return Addition(path, kept(zoo, path, item))
     digest = parse_digest(text(item, "sha256"))

@@ -118,7 +118,19 @@ async def lines(request: Request, longest: int) -> AsyncIterator[bytes]:
 
 
 def text(fields: dict[str, Any], key: str, default: str | None = None) -> str:
-    """A text of a JSON object.
+    """A text of a JSON object, which every database can keep.
+
+    Raises:
+        InvalidReference: It is not there, or no text.
+    """
+    found = content(fields, key, default)
+    if "\0" in found:
+        raise InvalidReference(f"{key}: expected a text without NUL", fix="leave it out")
+    return found
+
+
+def content(fields: dict[str, Any], key: str, default: str | None = None) -> str:
+    """The same, with any character.
 
     Raises:
         InvalidReference: It is not there, or no text.

@@ -79,7 +79,7 @@ def test_addresses(hub, path):
 BODIES = (b"", b"{", b"[]", b"null", b'{"a":1}', b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"files":[1]}',
           b'{"files":[{"path":1}]}', b'{"objects":[{"oid":"x","size":-1}],"operation":"upload"}',
           b'{"objects":[{"oid":"' + b"0" * 64 + b'","size":"1"}],"operation":"upload"}',
-          b'{"name":"\\ud800","organization":"org"}', b'{"name":"../x"}', b'{"name":"x","organization":[1]}',
+          b'{"name":"\\ud800","organization":"org"}', b'{"name":"a\\u0000","organization":"\\u0007"}', b'{"name":"../x"}', b'{"name":"x","organization":[1]}',
           b'{"name":"x","type":"dataset"}', b'{"key":"file","value":{"path":"a","content":"%%%","encoding":"base64"}}',
           b'{"key":"file","value":{"path":"../a","content":"","encoding":"base64"}}',
           b'{"key":"lfsFile","value":{"path":"a","oid":"' + b"0" * 64 + b'"}}',
@@ -122,6 +122,30 @@ def test_a_commit_is_all_or_nothing(hub):
     refused = fine(hub.post("/api/models/org/hostile/commit/main", content=body))
     assert (refused.status_code, "has not been uploaded" in refused.json()["error"]) == (400, True)
     assert hub.get("/api/models/org/hostile").json()["sha"] == head
+
+
+def test_what_no_database_keeps_and_no_client_encodes_is_refused(hub):
+    head = hub.get("/api/models/org/hostile").json()["sha"]
+
+    def commit(summary="x", **value):
+        lines = (
+            {"key": "header", "value": {"summary": summary}},
+            {"key": "file", "value": {"path": "a", "content": "x", "encoding": "utf-8", **value}},
+        )
+        body = "\n".join(map(json.dumps, lines))
+        return fine(hub.post("/api/models/org/hostile/commit/main", content=body))
+
+    assert commit(summary="a\0b").status_code == 400
+    assert commit(path="a\0b").status_code == 400
+    assert commit(encoding="rot13").status_code == 400
+    assert commit(encoding=["utf-8"]).status_code == 400
+    assert hub.get("/api/models/org/hostile").json()["sha"] == head
+    # In files it is a byte like others; a card's tags are read as well as they can be.
+    assert commit(path="bytes", content="a\0b").status_code == 200
+    assert hub.get("/org/hostile/resolve/main/bytes", follow_redirects=True).content == b"a\0b"
+    card = '---\ntags: ["a\\0b"]\n---\n'
+    assert commit(path="README.md", content=card).status_code == 200
+    assert "a b" in hub.get("/api/models/org/hostile").json()["tags"]
 
 
 def test_an_upload_goes_on_where_it_broke_off(hub):

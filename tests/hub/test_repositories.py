@@ -128,7 +128,20 @@ def test_a_race_is_lost_by_whoever_comes_second(zoo):
 
 
 @pytest.mark.parametrize(
-    "path", ["../x", "/x", "a//b", ".git/config", "a\\b", "a\x00b", "", "con", "x/..", "a\x1fb"]
+    "path",
+    [
+        "../x",
+        "/x",
+        "a//b",
+        ".git/config",
+        "a\\b",
+        "a\x00b",
+        "",
+        "con",
+        "x/..",
+        "a\x1fb",
+        "exe\u202etxt.sh",
+    ],
 )
 def test_paths_are_checked(zoo, path):
     zoo.repositories.create("org/model", LOCAL)

@@ -226,7 +226,7 @@ def test_says_what_was_expected(fields, path, value, said):
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "../x", "a/../x", "a//b", "./x", "a/", "a\\b", "C:x", "a\nb", "nul", "NUL.txt",
-     "a/com1.bin", "x.", "x ", " x", "a\x00b", "a?b", "", "é" * 200, "a/" * 300 + "x"],
+     "a/com1.bin", "x.", "x ", " x", "a\x00b", "a?b", "", "exe\u202etxt.sh", "é" * 200, "a/" * 300 + "x"],
 )  # fmt: skip
 def test_refuses_paths_that_no_system_should_write(fields, path):
     data = copy.deepcopy(fields())
@@ -235,7 +235,9 @@ def test_refuses_paths_that_no_system_should_write(fields, path):
         validate_manifest(data, "x")
 
 
-@pytest.mark.parametrize("paths", [("a", "A"), ("a", "a"), ("a", "a/b"), ("a/b", "A")])
+@pytest.mark.parametrize(
+    "paths", [("a", "A"), ("a", "a"), ("a", "a/b"), ("a/b", "A"), ("\u00e9", "e\u0301")]
+)
 def test_refuses_paths_that_collide(fields, paths):
     data = copy.deepcopy(fields())
     files = [{"path": path, "sha256": "0" * 64, "size": 1} for path in paths]

@@ -133,5 +133,7 @@ def folded(text: str) -> str:
 def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     return [
-        " ".join(item.split())[:200] for item in values if isinstance(item, str) and item.strip()
+        " ".join(item.replace("\0", " ").split())[:200]
+        for item in values
+        if isinstance(item, str) and item.strip()
     ]
