@@ -111,6 +111,9 @@ def _reform(node: Node, opset: int) -> list[Node]:
                 node.key += "@6"
             else:
                 del node.attributes["axis"]
+    elif node.key == "Split" and len(node.inputs) < 2:
+        # Equal parts, as many as outputs, which has to be said since opset 18.
+        node.attributes.setdefault("num_outputs", len(node.outputs))
     elif node.key == "GroupNormalization" and opset < 21:
         return _per_group(node)
     elif node.key == "Scan" and opset < 9:

@@ -98,6 +98,20 @@ def test_a_split_keeps_parts_that_nothing_reads(make_model: Callable[..., Path])
     assert len(split.outputs) == 3, "the size of each part depends on how many there are"
 
 
+def test_equal_parts_of_older_opsets_have_types(make_model: Callable[..., Path]) -> None:
+    """A gated unit as PyTorch exports it, before a layer whose form depends on the rank."""
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1),
+        helper.make_node("Sigmoid", ["b"], ["g"]),
+        helper.make_node("Mul", ["a", "g"], ["m"]),
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Add", ["m", "one"], ["y"]),
+    ]
+    graph = read_graph(make_model(nodes, {"x": ["N", 6, "T"]}, {"y": None}, opset=17))
+    assert graph.outputs[0].shape == ("N", 3, "T")
+    assert graph.outputs[0].dtype == np.float32
+
+
 def test_types_that_numpy_lacks_are_kept(tmp_path: Path) -> None:
     weight = helper.make_tensor("w", TensorProto.BFLOAT16, [2], [1.5, 2.0])
     graph = helper.make_graph(
