@@ -276,15 +276,21 @@ def test_the_recipes_work(zoo: Zoo, tmp_path: Path, system: str) -> None:
     if system == "github":
         workflow = next(recipe for recipe in recipes if "jobs" in recipe)
         steps = workflow["jobs"]["publish"]["steps"]
+        given = workflow["jobs"]["publish"]["env"]
         script = [step["run"] for step in steps if "run" in step]
     else:
         script = next(recipe for recipe in recipes if "publish" in recipe)["publish"]["script"]
+        given = {"POLYZOO_SERVER": "", "POLYZOO_TOKEN": ""}  # variables of the project
     installs = [line for line in script if line.startswith("pip install")]
     assert len(installs) == 1
+    registry = Registry(zoo.data)
+    _, secret = registry.access.create("ci", {"my-org": Role.WRITE})
+    registry.close()
+    known = {"POLYZOO_SERVER": zoo.url, "POLYZOO_TOKEN": secret}
     variables = {
         **zoo.environment,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "POLYZOO_SERVER": zoo.url,
+        **{name: known[name] for name in given},
         "GITHUB_REF_NAME": "v1.2.0",
         "CI_COMMIT_TAG": "v1.2.0",
     }
