@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 
 import pytest
@@ -9,6 +10,8 @@ from axe_playwright_python.sync_playwright import Axe
 from onnx import TensorProto, helper
 from playwright.sync_api import expect, sync_playwright
 
+from zoo.access import LOCAL
+from zoo.hub.records import Addition
 from zoo.jobs.jobs import Jobs
 from zoo.jobs.records import Submission
 from zoo.registry import Registry
@@ -21,6 +24,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 NAME = "browsed/model"
+UPLOADED = "browsed/upload"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 
@@ -44,6 +48,13 @@ def registry(server, add):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
     )
     add(opened, NAME, graph=helper.make_model(graph).SerializeToString())
+    opened.repositories.create(UPLOADED, LOCAL)
+    readme = Addition("README.md", hashlib.sha256(b"# Words").hexdigest())
+    opened.store.put([b"# Words"], readme.sha256)
+    opened.repositories.change(UPLOADED, "main", [readme], LOCAL, title="x")
+    for waiting in opened.intake.due(0):
+        if waiting.name == UPLOADED:
+            opened.intake.refuse(waiting, "no model is here")
     yield opened
     opened.close()
 
@@ -113,6 +124,8 @@ def test_every_page_is_accessible_and_fits_the_window(registry, job, look, width
         "/?q=nothing-has-this": 200,
         f"/models/{NAME}": 200,
         f"/models/{NAME}/1.0.0/onnx": 200,
+        f"/models/{UPLOADED}": 200,
+        "/uploads": 200,
         "/jobs": 200,
         f"/jobs/{identifier}": 200,
         "/login": 200,
