@@ -32,7 +32,7 @@ browser:
 # The same tests with a PostgreSQL and a bucket: docs/scaling.md.
 test-scaled: install
 	POLYZOO_TEST_SETUP=scaled $(BIN)/python -m pytest tests/registry tests/api tests/hub tests/client tests/jobs \
-		tests/scaled tests/conformance $(ARGS)
+		tests/operations tests/scaled tests/conformance $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

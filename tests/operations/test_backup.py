@@ -169,6 +169,7 @@ def test_what_is_in_a_bucket_comes_once(tmp_path):
         restore(tmp_path / "databases", tmp_path / "without", same)
 
 
+@pytest.mark.embedded("blobs of a bucket have no links")
 def test_links_where_it_can_and_copies_where_it_is_told(used, tmp_path):
     linked = backup(used, tmp_path / "linked")
     assert linked.linked == linked.blobs
@@ -184,7 +185,7 @@ def test_jobs_that_were_under_way_begin_anew(used, jobs, tmp_path):
     waiting, running, ending = submitted(jobs)
     backup(used, tmp_path / "copy")
     restore(tmp_path / "copy", tmp_path / "restored", Settings())
-    restored = Jobs(Registry(tmp_path / "restored"))
+    restored = Jobs(Registry(tmp_path / "restored", Settings()))
     assert [restored.get(job).state for job in (waiting, running, ending)] == [
         "queued", "queued", "succeeded",
     ]  # fmt: skip
@@ -204,7 +205,7 @@ def test_what_is_no_backup_is_refused(used, tmp_path):
             restore(tmp_path / source, tmp_path / "restored", Settings())
     backup(used, tmp_path / "copy", link=False)
     with pytest.raises(Conflict, match="not empty"):
-        restore(tmp_path / "copy", used.data, Settings())
+        restore(tmp_path / "copy", tmp_path / "other", Settings())
     blob = next(path for path in (tmp_path / "copy" / "blobs").rglob("*") if path.is_file())
     content = blob.read_bytes()
     blob.chmod(0o644)

@@ -38,6 +38,7 @@ def age_all(zoo, age=30 * DAY):
         rest(zoo.store.path(digest), age)
 
 
+@pytest.mark.embedded("it makes files of a disk old, which no bucket lets anybody do")
 def test_only_what_nobody_needs_goes(zoo, jobs):
     zoo.publish(manifest(zoo, "org/model", b"old"))
     zoo.publish(manifest(zoo, "org/model", b"new", "2.0"))
@@ -67,6 +68,7 @@ def test_only_what_nobody_needs_goes(zoo, jobs):
     assert zoo.access.audit(limit=1000)[-1].action == "blobs.collect"
 
 
+@pytest.mark.embedded("it makes files of a disk old, which no bucket lets anybody do")
 def test_who_relies_on_an_old_blob_keeps_it(zoo, jobs):
     """What an uploader was told is there stays until the upload is over."""
     told = [put(zoo, f"told {way}".encode()) for way in range(3)]
@@ -79,6 +81,7 @@ def test_who_relies_on_an_old_blob_keeps_it(zoo, jobs):
     assert zoo.uploads.status(age_open.id).size == 7
 
 
+@pytest.mark.embedded("it makes files of a disk old, which no bucket lets anybody do")
 def test_a_blob_that_went_meanwhile_is_missed_in_words(zoo, jobs):
     """Between looking and committing, with no grace at all: refused, not half there."""
     wanted = manifest(zoo, "org/model", b"weights")
@@ -118,6 +121,7 @@ while True:
 """
 
 
+@pytest.mark.embedded("blobs of a bucket that are minutes old are never collected")
 def test_beside_uploads_and_publications_and_killed(zoo):
     """A collector without any grace, killed again and again, loses nothing that was published."""
     published = refused = collected = 0
@@ -151,6 +155,7 @@ def test_beside_uploads_and_publications_and_killed(zoo):
     help_.everything_is_there(zoo)
 
 
+@pytest.mark.embedded("it makes files of a disk old, which no bucket lets anybody do")
 def test_the_command(zoo):
     stray = put(zoo, b"stray", age=30 * DAY)
     command = [sys.executable, "-m", "zoo", "--data", str(zoo.data), "gc", "--json"]
@@ -161,3 +166,19 @@ def test_the_command(zoo):
     found = json.loads(said.stdout)
     assert (found["blobs"], found["bytes"]) == ([f"sha256:{stray}"], 5)
     assert not zoo.store.has(stray)
+
+
+@pytest.mark.scaled_only
+def test_a_bucket_is_cleared_of_what_nobody_needs(zoo, jobs, monkeypatch):
+    zoo.publish(manifest(zoo, "org/model", b"old"))
+    zoo.repositories.create("org/hub", LOCAL)
+    help_.commit(zoo, "org/hub", {"a/b": b"first"})
+    jobs.submit(submission(zoo, "org/job", b"waiting"))
+    needed = blobs(zoo)
+    stray = put(zoo, b"stray")
+    assert collect(jobs, 0).digests == ()  # it is too young, whatever the grace
+    monkeypatch.setattr("zoo.bucket.FRESH", -10.0)  # ten seconds later
+    assert set(collect(jobs, 0, dry_run=True).digests) == {stray}
+    assert set(collect(jobs, 0).digests) == {stray}
+    assert blobs(zoo) == needed
+    help_.everything_is_there(zoo)
