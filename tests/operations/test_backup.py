@@ -107,6 +107,7 @@ def test_a_zoo_moves_to_more_machines_and_back(tmp_path, services):
         zoo = Registry(tmp_path / "0", places[0])
         jobs = Jobs(zoo)
         fill(zoo)
+        zoo.access.note(LOCAL, "x", "a\0b")  # as older releases did
         waiting, running, ending = submitted(jobs)
         begun = jobs.get(waiting).created_at
         before = answers(zoo)
@@ -123,6 +124,7 @@ def test_a_zoo_moves_to_more_machines_and_back(tmp_path, services):
             assert [zoo.models(q=word, sort="name").items for word in ("reads", "ocr", "two")] == [
                 before[0], before[0], ()]  # fmt: skip
             assert [r.name for r in zoo.repositories.search(LOCAL, tags=("x",))[0]] == ["org/hub"]
+            assert "a\ufffdb" in {line.target for line in zoo.access.audit()}
             states = [jobs.get(job).state for job in (waiting, running, ending)]
             assert states == ["queued", "queued", "succeeded"]
             assert {job for job, _ in jobs.queued()} == {waiting, running}

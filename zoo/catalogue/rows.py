@@ -64,9 +64,15 @@ def require_no_rows(session: Session, metadata: MetaData) -> None:
 
 
 def _plain(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its moments in UTC: SQLite keeps no zone, and PostgreSQL believes in the session's."""
+    """A row as either database takes it.
+
+    Moments are in UTC: SQLite keeps no zone, and PostgreSQL believes in the session's. NUL, which PostgreSQL
+    keeps in no text and older releases took in titles of commits, becomes U+FFFD.
+    """
     for column in table.columns:
         value = row[column.key]
+        if isinstance(value, str):
+            row[column.key] = value.replace("\0", "\ufffd")
         if isinstance(column.type, DateTime) and column.type.timezone and value is not None:
             row[column.key] = _utc(value)
     return row
