@@ -1,4 +1,4 @@
-"""A file as a response: whole by the server's own `pathsend`, or a range of it in large pieces.
+"""A file as a response, whole or a range of it.
 
 Where blobs are in a bucket, GET is answered with an address there that is good for a while. HEAD is not:
 hub clients follow redirects within a host and then miss the headers that only we know.
@@ -6,21 +6,25 @@ hub clients follow redirects within a host and then miss the headers that only w
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from contextlib import aclosing
 from urllib.parse import quote
 
 import anyio
-from anyio import to_thread
+from anyio import lowlevel, to_thread
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api import pieces
 from api.problems import problem
 from api.ranges import Span, Unsatisfiable, entity_tag, parse_range, tag_listed
 from zoo.store import Blob
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
+# So many pieces go out before others have their turn, however quick the client is.
+TURN = 8
 
 
 class FileResponse(Response):
@@ -88,7 +92,7 @@ class FileResponse(Response):
         link = None
         # Scripts of a page may not go elsewhere; whoever opens or saves a file may.
         at_liberty = headers.get("sec-fetch-mode", "navigate") == "navigate"
-        if scope["method"] == "GET" and self._size and at_liberty:
+        if self._path is None and scope["method"] == "GET" and self._size and at_liberty:
             link = await to_thread.run_sync(self._blob.store.link, self._blob.sha256)
         if link is not None:
             # Only for whoever asked, and only for as long as it is good.
@@ -101,12 +105,17 @@ class FileResponse(Response):
             place = f"bytes {span.start}-{span.stop - 1}/{self._size}"
             length = str(len(span))
             await self._start(send, 206, {"Content-Range": place, "Content-Length": length})
-        if scope["method"] == "HEAD":
+        span = span or Span(0, self._size)
+        if scope["method"] == "HEAD" or not len(span):
             await send({"type": "http.response.body", "body": b""})
-        elif self._sends_path(scope, span):
-            await send({"type": "http.response.pathsend", "path": str(self._path)})
+        elif len(span) <= pieces.PIECE:
+            # Gone before anybody could leave.
+            await self._send(send, span)
         else:
-            await self._send(send, span or Span(0, self._size))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+                await self._send(send, span)
+                tasks.cancel_scope.cancel()
 
     def _asked(self, headers: Headers) -> Span | None:
         asked, condition = headers.get("range"), headers.get("if-range")
@@ -122,23 +131,26 @@ class FileResponse(Response):
         ]
         await send({"type": "http.response.start", "status": status, "headers": raw})
 
-    def _sends_path(self, scope: Scope, span: Span | None) -> bool:
-        offered = "http.response.pathsend" in scope.get("extensions", {})
-        return offered and span is None and self._path is not None
-
     async def _send(self, send: Send, span: Span) -> None:
-        pieces = self._blob.pieces(span.start, span.stop)
-        try:
-            left = len(span)
-            while left:
-                piece = await to_thread.run_sync(next, pieces, b"")
-                if not piece:
-                    raise OSError(f"blob {self._blob.sha256} is shorter than it was")
+        found = (
+            pieces.of_blob(self._blob, span)
+            if self._path is None
+            else pieces.of_file(self._path, span)
+        )
+        left, turn = len(span), 0
+        async with aclosing(found):
+            async for piece in found:
                 left -= len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": bool(left)})
-            if not len(span):
-                await send({"type": "http.response.body", "body": b""})
-        finally:
-            if isinstance(pieces, Generator):
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(pieces.close)
+                await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+                turn = (turn + 1) % TURN
+                if not turn:
+                    await lowlevel.checkpoint()
+        if left:
+            raise OSError(f"blob {self._blob.sha256} is shorter than it was")
+
+
+async def _until_gone(receive: Receive, sending: anyio.CancelScope) -> None:
+    """Send no more once the client is gone, which the server does not say of what is sent to it."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    sending.cancel()
