@@ -1,4 +1,8 @@
-"""What routes are given: the registry, and the parts of an address."""
+"""What routes are given: the registry, and the parts of an address.
+
+What asks no database is a coroutine: to wake a thread takes longer than all of it. Routes that are asked often
+take `Secret`, and find out in their own thread who it is.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from zoo.access import Identity, Role
 from zoo.registry import Registry
 
 
-def _registry(request: Request) -> Registry:
+async def _registry(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
 
@@ -50,9 +54,17 @@ def secret_of(request: Request) -> str | None:
     return None
 
 
-def identity(request: Request, zoo: Zoo) -> Identity:
+async def shown_secret(request: Request) -> str | None:
+    """The token that a request shows."""
+    return secret_of(request)
+
+
+Secret = Annotated[str | None, Depends(shown_secret)]
+
+
+def identity(zoo: Zoo, secret: Secret) -> Identity:
     """Whoever asks."""
-    return zoo.access.identify(secret_of(request))
+    return zoo.access.identify(secret)
 
 
 def visitor(request: Request, zoo: Zoo) -> Identity:
@@ -64,8 +76,9 @@ Who = Annotated[Identity, Depends(identity)]
 Visitor = Annotated[Identity, Depends(visitor)]
 
 
-def permitted(request: Request, zoo: Zoo, who: Who, org: Org, model: Model) -> Identity:
+def permitted(request: Request, zoo: Zoo, secret: Secret, org: Org, model: Model) -> Identity:
     """Whoever asks, once it is certain that they may read, or write, the model of the address."""
+    who = zoo.access.identify(secret)
     role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
     zoo.access.require(who, role, f"{org}/{model}")
     return who

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import structlog
@@ -49,7 +50,7 @@ class Observe:
             received += len(message.get("body", b""))
             return message
 
-        async def noted(message: Message) -> None:
+        def noted(message: Message) -> Awaitable[None]:
             nonlocal status, sent, promised
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -60,7 +61,7 @@ class Observe:
                 sent = promised
             else:
                 sent += len(message.get("body", b""))
-            await send(message)
+            return send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:

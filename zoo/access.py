@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Engine, func, or_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from zoo.catalogue.engine import reading, writing
+from zoo.catalogue.engine import reading, told, writing
 from zoo.catalogue.tables import AuditLine, Grant, PrivateModel, Token, caseless
 from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound, Unauthorized
 from zoo.reference import is_component, shown
@@ -31,6 +31,7 @@ from zoo.settings import Anonymous
 
 EVERY_ORG = "*"
 ANONYMOUS = "anonymous"
+_ANY_TOKEN = select(Token.id).limit(1)
 SECRET_PREFIX = "zoo_"  # noqa: S105 - how secret scanners recognise one
 _USER = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 
@@ -304,8 +305,9 @@ class Access:
                 fix="set POLYZOO_TOKEN (HF_TOKEN for hub clients)",
             )
         if self._anonymous == "auto":
-            with reading(self._engine) as session:
-                first = session.exec(select(Token.id).limit(1)).first()
+            # Without a session, which takes longer than the question: every request asks it.
+            with told(self._engine), self._engine.connect() as connection:
+                first = connection.execute(_ANY_TOKEN).first()
             if first is None:
                 # Nobody has a token yet: whoever is at this machine is at home.
                 return Identity(ANONYMOUS, LOCAL.grants)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.dependencies import Who, Zoo
+from api.dependencies import Secret, Zoo
 from api.files import IMMUTABLE, REVALIDATE, FileResponse
 from api.hub.door import unescaped
 from api.hub.requests import Name, Revision
@@ -48,6 +48,7 @@ def file_response(zoo: Registry, who: Identity, name: str, revision: str, path: 
 @router.head("/{org}/{repo}/raw/{revision}/{path:path}")
 @router.get("/api/resolve-cache/models/{org}/{repo}/{revision}/{path:path}")
 @router.head("/api/resolve-cache/models/{org}/{repo}/{revision}/{path:path}")
-def resolve(zoo: Zoo, who: Who, name: Name, revision: Revision, path: str) -> Response:
+def resolve(zoo: Zoo, secret: Secret, name: Name, revision: Revision, path: str) -> Response:
     """The bytes of a file; with Range, a part of them."""
+    who = zoo.access.identify(secret)
     return file_response(zoo, who, name, revision, unescaped(path))

@@ -25,15 +25,15 @@ def base_of(request: Request, settings: Settings) -> str:
     return f"{request.url.scheme}://{host}{request.scope.get('hub_prefix', '')}"
 
 
-def _base(request: Request, zoo: Zoo) -> str:
+async def _base(request: Request, zoo: Zoo) -> str:
     return base_of(request, zoo.settings)
 
 
-def _name(org: str, repo: str) -> str:
+async def _name(org: str, repo: str) -> str:
     return f"{org}/{repo}"
 
 
-def _revision(revision: str) -> str:
+async def _revision(revision: str) -> str:
     return unescaped(revision)
 
 

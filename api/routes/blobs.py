@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Who, Zoo
+from api.dependencies import Secret, Zoo
 from api.files import FileResponse
 from api.routes.artifacts import FILE_RESPONSES
 from zoo.reference import parse_digest
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
 )
 def get_blob(
     zoo: Zoo,
-    who: Who,
+    secret: Secret,
     digest: Annotated[
         str,
         Path(
@@ -43,4 +43,4 @@ def get_blob(
 ) -> FileResponse:
     """The bytes with this digest; with Range, a part of them."""
     digits = parse_digest(digest)
-    return FileResponse(zoo.blob(digits, who), digits)
+    return FileResponse(zoo.blob(digits, zoo.access.identify(secret)), digits)

@@ -31,7 +31,7 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz", operation_id="health", summary="Health", responses=documented())
-def health() -> Health:
+async def health() -> Health:
     """Answers `ok` for as long as the server answers at all; see /readyz for the rest."""
     return Health()
 

@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
-def _jobs(request: Request) -> Jobs:
+async def _jobs(request: Request) -> Jobs:
     jobs: Jobs = request.app.state.jobs
     return jobs
 

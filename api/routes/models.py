@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from api.dependencies import Model, Org, Who, Zoo, permitted
+from api.dependencies import Model, Org, Secret, Zoo, permitted
 from api.problems import documented
 from zoo.catalogue.listing import Sort
 from zoo.catalogue.records import ModelDetail, ModelPage
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(40
 @router.get("", operation_id="list_models", summary="Search models", responses=documented(422))
 def list_models(
     zoo: Zoo,
-    who: Who,
+    secret: Secret,
     q: Annotated[
         str,
         Query(
@@ -80,7 +80,7 @@ def list_models(
         sort=sort,
         limit=limit,
         cursor=cursor,
-        who=who,
+        who=zoo.access.identify(secret),
     )
 
 
