@@ -26,6 +26,7 @@ router = APIRouter(
 )
 
 BUFFER = 1 << 20  # bytes that go to the disk at once
+AHEAD = 4  # buffers that may wait for it
 PATIENCE = 60.0  # seconds without a byte
 
 _PROGRESS = {
@@ -170,17 +171,23 @@ async def receive(request: Request, writer: Sink) -> None:
     """
     kept: list[bytes] = []
     held = 0
+    full: list[bytes] = []
     writing: asyncio.Task[None] | None = None
     try:
         async for chunk in _patiently(request.stream()):
             kept.append(chunk)
             held += len(chunk)
-            if held >= BUFFER:
-                # The next bytes come while these are written.
-                if writing is not None:
-                    await writing
-                writing = asyncio.create_task(to_thread.run_sync(writer.write, b"".join(kept)))
-                kept, held = [], 0
+            if held < BUFFER:
+                continue
+            full.append(b"".join(kept))
+            kept, held = [], 0
+            # The next bytes come while these are written.
+            if writing is not None and (writing.done() or len(full) == AHEAD):
+                await writing
+                writing = None
+            if writing is None:
+                writing = asyncio.create_task(to_thread.run_sync(_write, writer, full))
+                full = []
     except ClientDisconnect:
         raise HTTPException(400, "the connection broke before the end of the body") from None
     finally:
@@ -188,7 +195,14 @@ async def receive(request: Request, writer: Sink) -> None:
             if writing is not None:
                 await writing
             if kept:
-                await to_thread.run_sync(writer.write, b"".join(kept))
+                full.append(b"".join(kept))
+            if full:
+                await to_thread.run_sync(_write, writer, full)
+
+
+def _write(writer: Sink, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        writer.write(piece)
 
 
 async def _patiently(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
