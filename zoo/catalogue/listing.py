@@ -23,6 +23,10 @@ Sort = Literal["name", "updated", "relevance"]
 INDEX = Index("model_search")
 LISTED = Listed(Model, col(Model.id), INDEX)
 LARGEST_PAGE = 1000
+# What may be asked of a form: framework, precision, target.
+Asked = tuple[str | None, str | None, str | None]
+_ANY_FORM: Asked = (None, None, None)
+_VERIFIED = {None: None, True: "verified", False: "unverified"}
 # What says a place in an order.
 PLACES: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -63,10 +67,9 @@ class Filter:
             facets.append(f"org:{self.org.lower()}")
         facets += [f"licence:{word}" for word in _licence_words(self.licence or "")]
         form = (self.framework, self.precision, self.target)
-        if any(form) or self.verified:
-            facets.append(_form_facet(*form, self.verified or False))
-        without = (_form_facet(*form, True),) if self.verified is False else ()
-        return Query(words_of(self.q), tuple(facets), without)
+        if any(form) or self.verified is not None:
+            facets.append(_form_facet(*form, self.verified))
+        return Query(words_of(self.q), tuple(facets))
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -169,22 +172,24 @@ def document(row: Model, forms: list[Form]) -> Document:
     name, task, text, tags = row.words.split("\n", 3)
     facets = {f"task:{row.task}", f"org:{row.name.partition('/')[0].lower()}"}
     facets |= {f"licence:{word}" for word in _licence_words(row.licence)}
-    for form in forms:
-        choices = product(
-            (None, form.framework),
-            (None, form.precision),
-            (None, *form.targets.split()),
-            {False, form.verified},
-        )
-        facets |= {_form_facet(*choice) for choice in choices}
+    held = {_ANY_FORM}.union(*map(_asked_of, forms))
+    verified = set[Asked]().union(*(_asked_of(form) for form in forms if form.verified))
+    facets |= {_form_facet(*asked, None) for asked in held}
+    facets |= {_form_facet(*asked, asked in verified) for asked in held}
     return Document(name, f"{task}\n{tags}", text, frozenset(facets))
 
 
+def _asked_of(form: Form) -> set[Asked]:
+    """Everything for which this form is an answer."""
+    targets = (None, *form.targets.split())
+    return set(product((None, form.framework), (None, form.precision), targets))
+
+
 def _form_facet(
-    framework: str | None, precision: str | None, target: str | None, verified: bool
+    framework: str | None, precision: str | None, target: str | None, verified: bool | None
 ) -> str:
-    """The property that some form has all of these."""
-    parts = (framework, precision, target, "verified" if verified else None)
+    """The property that some form has all of these, and that one of those is verified, or none."""
+    parts = (framework, precision, target, _VERIFIED[verified])
     return "form:" + ",".join(part or "" for part in parts)
 
 

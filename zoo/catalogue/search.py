@@ -71,12 +71,10 @@ class Query:
     Attributes:
         words: Folded texts that must all be there.
         facets: Properties that it must all have.
-        without: Properties that it must not have.
     """
 
     words: tuple[str, ...] = ()
     facets: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
 
     @property
     def ranks(self) -> tuple[str, ...]:
@@ -165,7 +163,6 @@ class Index:
         held = hits.c.tokens
         wanted = [*_scoped(query.words, rank), *map(_facet, query.facets)]
         conditions = [held.contains(_array(wanted))]
-        conditions += [not_(held.contains(_array([_facet(facet)]))) for facet in query.without]
         conditions += [not_(held.contains(_array(_scoped(query.words, r)))) for r in better]
         return hits, hits.c.id, and_(*conditions)
 
@@ -244,24 +241,16 @@ def _sought(words: Iterable[str], rank: str) -> list[str]:
 
 def _expression(query: Query, rank: str, better: Iterable[str]) -> str:
     """The query in the language of FTS5."""
-    facets = [_all("facets", [_facet(facet)]) for facet in query.facets]
-    said = " AND ".join(
-        # What is only to be without something is all but that.
-        [*facets, *_within(query, rank)] or [_all("facets", [_facet(_EVERY)])]
-    )
-    refused = [_all("facets", [_facet(facet)]) for facet in query.without]
-    refused += [part for r in better for part in _within(query, r)]
-    return " NOT ".join([f"({said})", *refused])
+    facets = query.facets if query.facets or query.words else (_EVERY,)  # for whoever wants all
+    said = " AND ".join([*map(_facet, facets), *_within(query, rank)])
+    return " NOT ".join([f"({said})", *(part for r in better for part in _within(query, r))])
 
 
 def _within(query: Query, rank: str) -> list[str]:
-    columns = {"words": "name", "name": "name", "labels": "name labels"}
-    found = _sought(query.words, rank)
-    return [_all(columns.get(rank, "name labels text"), found)] if found else []
-
-
-def _all(columns: str, tokens: Iterable[str]) -> str:
-    return f"{{{columns}}} : ({' AND '.join(tokens)})"
+    # Only texts have such tokens, so that those of any part need not be told from others.
+    columns = {"words": "{name} : ", "name": "{name} : ", "labels": "{name labels} : "}
+    found = " AND ".join(_sought(query.words, rank))
+    return [f"{columns.get(rank, '')}({found})"] if found else []
 
 
 def _tokens(document: Document) -> Iterator[str]:
