@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from converters.errors import (
     MismatchError,
     RuntimeFailed,
     UnsafeInput,
+    UnsupportedError,
     UsageError,
     raised,
 )
@@ -52,6 +54,11 @@ EMISSION = Limits(seconds=900, memory_bytes=16 << 30)
 # Weights up to this are verified in several frameworks at the same time.
 SMALL = 512 << 20
 VERIFICATION = Limits(seconds=300, memory_bytes=16 << 30)
+
+# What ONNX Runtime says of a graph whose types or shapes do not fit, and how it says where it found out.
+ILL_FORMED = re.compile(r"ShapeInferenceError|Type Error|INVALID_GRAPH")
+TOO_NEW = re.compile(r"Opset (\d+) is under development")
+LIBRARY = re.compile(r"^Load model from \S+ failed:")
 
 Progress = Callable[[str, str], None]
 
@@ -260,7 +267,25 @@ def _truth(
         )
     reference = graph if imported.program is None else imported.program
     cases = _cases(graph, sizes) if given is None else given
-    return observe(reference, cases, VERIFICATION)
+    try:
+        truth = observe(reference, cases, VERIFICATION)
+    except RuntimeFailed as error:
+        name = imported.model.name
+        if imported.program is None and ILL_FORMED.search(error.message):
+            said = LIBRARY.sub("", error.message.rpartition(": FAIL : ")[2])
+            raise UnsafeInput(f"{name}: malformed graph: {said}") from error
+        if imported.program is None and (found := TOO_NEW.search(error.message)):
+            raise UnsupportedError(
+                f"{name}: opset {found[1]} is newer than ONNX Runtime knows",
+                fix="export it again with an older opset; --no-verify writes it unverified",
+            ) from error
+        raise
+    if all(answer.outputs is None for answer in truth.answers):
+        raise RuntimeFailed(
+            f"nothing to compare with: {truth.answers[0].error}",
+            fix="give inputs that it takes with --inputs or --size; --no-verify writes it unverified",
+        )
+    return truth
 
 
 def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[Case]:

@@ -258,3 +258,28 @@ def split_last(x: Operand, shape: Numbers, out: tuple[Dim, ...] | None) -> tuple
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         return None
     return tuple(int(size) for size in sizes if isinstance(size, int))
+
+
+def size_of(x: Operand, axis: int) -> int | str:
+    """A size of a tensor, as text where only the running model knows it."""
+    size = (x.shape or ())[axis]
+    return size if isinstance(size, int) else f"{x}.shape[{axis}]"
+
+
+def broadcast_sizes(x: Operand, shape: Numbers) -> list[int | float | str] | None:
+    """The sizes of a tensor broadcast against a shape; None where some are not known here."""
+    if shape.items is None or x.shape is None:
+        return None
+    new = len(shape.items) - len(x.shape)
+    wanted = [1] * -new + list(shape.items)
+    sizes = [_broadcast(x, axis - max(new, 0), size) for axis, size in enumerate(wanted)]
+    known = [size for size in sizes if size is not None]
+    return known if len(known) == len(sizes) else None
+
+
+def _broadcast(x: Operand, axis: int, wanted: int | float | str) -> int | float | str | None:
+    have = size_of(x, axis) if axis >= 0 else 1
+    if have == 1 or (isinstance(wanted, int) and wanted > 1):
+        return wanted
+    # The other size must be one or the same.
+    return have if isinstance(have, int) or wanted in (1, have) else None

@@ -31,6 +31,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import defs
 
+from converters.emitters.choices import CHOICES
 from converters.graph.infer import OPSET
 from converters.graph.model import Array, Dim, Node, Value, constant
 
@@ -240,6 +241,9 @@ class Table:
         """
         defaults = default_attributes(key)
         given = {**defaults, **attributes}
+        for name, words in CHOICES.get(key, {}).items():
+            if name in given and given[name] not in words:
+                raise Refusal(f"attribute {name}={given[name]!r}")
         if key in self.phrases:
             return _fill(key, self.phrases[key], inputs, given, defaults)
         function = self.function(key)

@@ -748,6 +748,8 @@ class _Classes:
         self.names: set[str] = {ROOT, *framework.imports}
         self.parameters: dict[str, dict[str, _Parameter]] = {}
         self.root: Module | None = None
+        # The module around each one, past the lists that only hold it.
+        self.around: dict[Module, Module] = {}
 
     def define(self, root: Module) -> list[str]:
         self.root = root
@@ -764,6 +766,7 @@ class _Classes:
     def collect(self, module: Module, found: list[Module]) -> None:
         for member in module.members:
             for inner in member.modules:
+                self.around[inner] = self.around.get(module, module) if module.is_list else module
                 self.collect(inner, found)
         found += [] if module.is_list else [module]
 
@@ -846,7 +849,7 @@ class _Classes:
 
     def define_class(self, group: list[Module]) -> str:
         first = group[0]
-        name = self.name(first)
+        name = self.name(group)
         statements = [self.made(module) for module in group]
         parameters = self.parameters[name] = self.sizes(group, statements)
         for module in group:
@@ -912,24 +915,36 @@ class _Classes:
             module.sizes = {name: module.sizes[name] for name in order}
         return {name: parameters[name] for name in order}
 
-    def name(self, module: Module) -> str:
-        if module is self.root:
+    def name(self, group: Sequence[Module]) -> str:
+        if group[0] is self.root:
             return ROOT
-        # A list is called after its blocks: `conv_blocks2` holds ConvBlocks.
-        title = re.sub(r"(?<=[a-z])s\d*$", "", module.title) if module.listed else module.title
-        words = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])\d+$", "", title))
-        base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
-        if base[0].isdigit():
-            base = f"Block{base}"
-        if base == ROOT:
-            # The model within a wrapper is often called so too, as is the list of all blocks.
-            base = "Block" if module.listed else f"Inner{ROOT}"
-        name, number = base, 1
-        while name in self.names:
-            number += 1
-            name = f"{base}{number}"
+        base = _class_title(group[0])
+        around = {self.around[module] for module in group}
+        # Only what is in one kind of module can be called after it.
+        (outer, *others) = {"" if one is self.root else _class_title(one) for one in around}
+        outer = "" if others else outer
+        if base == "Self":
+            # `attention.self` of BERT: self-attention.
+            base = f"Self{outer}"
+        more = [f"{outer}{base}"] if outer not in ("", base) else []
+        names = (base, *more, *(f"{base}{number}" for number in range(2, len(self.names) + 3)))
+        name = next(name for name in names if name not in self.names)
         self.names.add(name)
         return name
+
+
+def _class_title(module: Module) -> str:
+    """What the class of a module is called, were it the only one."""
+    # A list is called after its blocks: `conv_blocks2` holds ConvBlocks.
+    title = re.sub(r"(?<=[a-z])s\d*$", "", module.title) if module.listed else module.title
+    words = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])\d+$", "", title))
+    base = "".join(word[:1].upper() + word[1:] for word in words if word) or "Block"
+    if base[0].isdigit():
+        base = f"Block{base}"
+    if base == ROOT:
+        # The model within a wrapper is often called so too, as is the list of all blocks.
+        base = "Block" if module.listed else f"Inner{ROOT}"
+    return base
 
 
 @dataclass(frozen=True)

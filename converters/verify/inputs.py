@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ STEP_BETWEEN_NAMES = 2
 
 # More cases than this are not worth their time.
 MOST_WAYS = 8
+# More than this in one input is no size to try a model at.
+MOST_ELEMENTS = 1 << 31
 
 MASK = re.compile("mask", re.IGNORECASE)
 # `x_lengths` says how many steps of each sequence in `x` [N, T, ...] count.
@@ -294,6 +297,11 @@ def _arrays(case: Case) -> Arrays:
     arrays: Arrays = {}
     for spec in case.specs:
         shape = tuple(case.dims[d] if isinstance(d, str) else d for d in spec.dimensions())
+        if math.prod(shape) > MOST_ELEMENTS:
+            raise UsageError(
+                f"input {spec.name} {list(shape)} is too large to be made up",
+                fix="say smaller sizes with --size, or give --inputs in.npz",
+            )
         if "optional" in spec.kind and (case.seed or 0) % 2:
             continue
         if "sequence" not in spec.kind:

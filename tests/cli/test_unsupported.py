@@ -75,3 +75,58 @@ def test_every_unsupported_operator_is_listed_once(
         assert wanted in said
     assert "Relu" not in said, "what stands behind an unknown operator is not refused itself"
     assert not out.exists()
+
+
+def _convert(path: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoo", "convert", str(path), "--to", "pytorch", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "4000"},
+    )
+
+
+ODD = {
+    "word": (3, "Conv (x1, first at odd): attribute auto_pad='MIRRORED'"),
+    "types": (5, "malformed graph: Type Error"),
+    "shapes": (5, "malformed graph: "),
+    "opset": (3, "opset 99 is newer than ONNX Runtime knows"),
+    "huge": (2, "is too large to be made up"),
+    "never": (1, "nothing to compare with"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_models_end_with_one_clear_line(name: str, tmp_path: Path) -> None:
+    status, says = ODD[name]
+    node, opset, shape = helper.make_node("Relu", ["x"], ["y"], name="odd"), 17, [1, 1, 4, 4]
+    weight = np.ones((1, 1, 3, 3), np.float32)
+    if name == "word":
+        node = helper.make_node("Conv", ["x", "w"], ["y"], name="odd", auto_pad="MIRRORED")
+    elif name == "types":
+        node, weight = helper.make_node("MatMul", ["x", "w"], ["y"]), np.ones((4, 4), np.int64)
+    elif name == "shapes":
+        node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    elif name == "opset":
+        opset = 99
+    elif name == "huge":
+        shape = [1 << 40, 1 << 20]
+    else:
+        node, weight = helper.make_node("Reshape", ["x", "w"], ["y"]), np.array([5])
+    graph = helper.make_graph(
+        [node],
+        "odd",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    path = tmp_path / "odd.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
+    result = _convert(path, tmp_path / "out")
+    said = " ".join(result.stderr.split())
+    assert result.returncode == status, said
+    assert says in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,57 @@ def test_lists_say_once_what_is_repeated(tmp_path: Path) -> None:
     assert "self.dense = nn.ModuleList([nn.Linear(4, 4, bias=False) for _ in range(3)])" in text, (
         text
     )
+
+
+def test_classes_of_one_name_are_called_after_what_is_around_them(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    nodes, weights, x = [], {}, "x"
+    for path, inner, outer in (
+        ("encoder/block", "Tanh", "Neg"),
+        ("decoder/block", "Relu", "Abs"),
+        ("attention/self", "Sigmoid", "Exp"),
+    ):
+        weight = f"{path.replace('/', '.')}.fc.weight"
+        weights[weight] = np.eye(4, dtype=np.float32)
+        around = path.partition("/")[0]
+        for name, more in (
+            (f"/{path}/fc/MatMul", [weight]),
+            (f"/{path}/{inner}", []),
+            (f"/{around}/{outer}", []),
+        ):
+            operator = name.rpartition("/")[2]
+            nodes.append(helper.make_node(operator, [x, *more], [f"{name}_out"], name))
+            x = f"{name}_out"
+    path = make_model(nodes, {"x": ["N", 4]}, {x: ["N", 4]}, weights)
+    emit(path, "pytorch", tmp_path / "out", source=SOURCE)
+    text = (tmp_path / "out" / "model.py").read_text()
+    names = re.findall(r"^class (\w+)", text, re.MULTILINE)
+    assert {"Block", "DecoderBlock", "SelfAttention"} < {*names}, text
+
+
+@pytest.mark.parametrize(
+    ("framework", "says"),
+    [
+        ("pytorch", "self.cls.expand(x.shape[0], -1, -1)"),
+        ("paddle", "self.cls.expand([x.shape[0], 1, 8])"),
+        ("mindspore", "ops.broadcast_to(self.cls, (x.shape[0], 1, 8))"),
+    ],
+)
+def test_what_is_expanded_says_its_sizes(
+    framework: str, says: str, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The token for the class of an image, as vision transformers have it."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["batch"], end=1),
+        helper.make_node("Concat", ["batch", "ones"], ["shape"], axis=0),
+        helper.make_node("Expand", ["cls", "shape"], ["token"]),
+        helper.make_node("Concat", ["token", "x"], ["y"], axis=1),
+    ]
+    weights = {"cls": np.ones((1, 1, 8), np.float32), "ones": np.array([1, 1])}
+    path = make_model(nodes, {"x": ["N", 4, 8]}, {"y": ["N", 5, 8]}, weights)
+    emit(path, framework, tmp_path / "out", source=SOURCE)
+    assert says in (tmp_path / "out" / "model.py").read_text()
 
 
 @pytest.mark.parametrize("framework", NATIVE)

@@ -17,11 +17,13 @@ import numpy as np
 from converters.emitters.arith import (
     Window,
     arguments,
+    broadcast_sizes,
     nested,
     one,
     pads_by_axis,
     pool_window,
     reduced_axes,
+    size_of,
     slices,
     window,
 )
@@ -903,32 +905,12 @@ def Unsqueeze(x: Operand, axes: Numbers) -> str:
 
 
 def Expand(x: Operand, shape: Numbers) -> str:
-    if shape.items is None or x.shape is None:
+    sizes = broadcast_sizes(x, shape)
+    if sizes is None:
         return f"expand({x}, {_tuple(shape)})"
-    new = len(shape.items) - len(x.shape)
-    wanted = [1] * -new + list(shape.items)
-    sizes = [_broadcast(x, axis - max(new, 0), size) for axis, size in enumerate(wanted)]
-    known = tuple(size for size in sizes if size is not None)
-    if len(known) < len(sizes):
-        return f"expand({x}, {_tuple(shape)})"
-    if list(known) == [_size(x, axis) for axis in range(len(x.shape))]:
+    if sizes == [size_of(x, axis) for axis in range(len(x.shape or ()))]:
         return str(x)
-    return f"ops.broadcast_to({x}, {_texts(known)})"
-
-
-def _size(x: Operand, axis: int) -> int | str:
-    """A size of a tensor, as text where only the running model knows it."""
-    size = (x.shape or ())[axis]
-    return size if isinstance(size, int) else f"{x}.shape[{axis}]"
-
-
-def _broadcast(x: Operand, axis: int, wanted: int | float | str) -> int | float | str | None:
-    """The size of an axis broadcast against another; None where that is not known here."""
-    have = _size(x, axis) if axis >= 0 else 1
-    if have == 1 or (isinstance(wanted, int) and wanted > 1):
-        return wanted
-    # The other size must be one or the same.
-    return have if isinstance(have, int) or wanted in (1, have) else None
+    return f"ops.broadcast_to({x}, {_texts(tuple(sizes))})"
 
 
 def Tile(x: Operand, repeats: Numbers) -> str:
@@ -1241,7 +1223,7 @@ def _interpolate(
         factors = scales.static
         if factors is None or factors[:2] != (1, 1) or any(f not in EXACT_FACTORS for f in factors):
             return ""
-        new = tuple(_times(_size(x, axis), int(factors[axis])) for axis in (2, 3))
+        new = tuple(_times(size_of(x, axis), int(factors[axis])) for axis in (2, 3))
     else:
         if any(size not in (old, f"{x}.shape[{k}]") for size, old, k in kept):
             return ""

@@ -17,6 +17,7 @@ from converters.emitters.arith import (
     LARGEST_END,
     Window,
     arguments,
+    broadcast_sizes,
     kept_axes,
     merged_from,
     nested,
@@ -24,6 +25,7 @@ from converters.emitters.arith import (
     pads_by_axis,
     pool_window,
     reduced_axes,
+    size_of,
     slices,
     split_last,
     window,
@@ -890,31 +892,12 @@ def Unsqueeze(x: Operand, axes: Numbers) -> str:
 
 
 def Expand(x: Operand, shape: Numbers) -> str:
-    if shape.items is None or x.shape is None:
+    sizes = broadcast_sizes(x, shape)
+    if sizes is None:
         return f"expand({x}, {_list(shape)})"
-    new = len(shape.items) - len(x.shape)
-    wanted = [1] * -new + list(shape.items)
-    sizes = [_broadcast(x, axis - max(new, 0), size) for axis, size in enumerate(wanted)]
-    if any(size is None for size in sizes):
-        return f"expand({x}, {_list(shape)})"
-    if sizes == [_size(x, axis) for axis in range(len(x.shape))]:
+    if sizes == [size_of(x, axis) for axis in range(len(x.shape or ()))]:
         return str(x)
     return f"{x}.expand([{', '.join(str(size) for size in sizes)}])"
-
-
-def _size(x: Operand, axis: int) -> int | str:
-    """A size of a tensor, as text where only the running model knows it."""
-    size = (x.shape or ())[axis]
-    return size if isinstance(size, int) else f"{x}.shape[{axis}]"
-
-
-def _broadcast(x: Operand, axis: int, wanted: int | float | str) -> int | float | str | None:
-    """The size of an axis broadcast against another; None where that is not known here."""
-    have = _size(x, axis) if axis >= 0 else 1
-    if have == 1 or (isinstance(wanted, int) and wanted > 1):
-        return wanted
-    # The other size must be one or the same.
-    return have if isinstance(have, int) or wanted in (1, have) else None
 
 
 def Tile(x: Operand, repeats: Numbers) -> str:

@@ -15,12 +15,14 @@ import numpy as np
 from converters.emitters.arith import (
     Window,
     arguments,
+    broadcast_sizes,
     merged_from,
     nested,
     one,
     pads_by_axis,
     pool_window,
     reduced_axes,
+    size_of,
     slices,
     split_last,
     window,
@@ -879,10 +881,15 @@ def Unsqueeze(x: Operand, axes: Numbers) -> str:
 
 
 def Expand(x: Operand, shape: Numbers) -> str:
-    if shape.items is not None and shape.static and all(size == 1 for size in shape.static):
-        if x.rank is not None and x.rank >= len(shape.items):
-            return str(x)
-    return f"{x}.expand(torch.broadcast_shapes({x}.shape, {shape}))"
+    sizes = broadcast_sizes(x, shape)
+    if sizes is None:
+        return f"{x}.expand(torch.broadcast_shapes({x}.shape, {shape}))"
+    own = [size_of(x, axis) for axis in range(len(x.shape or ()))]
+    new = len(sizes) - len(own)
+    kept = [-1 if size == own[k] else size for k, size in enumerate(sizes[new:])]
+    if not new and set(kept) <= {-1}:
+        return str(x)
+    return f"{x}.expand({', '.join(str(size) for size in (*sizes[:new], *kept))})"
 
 
 def Tile(x: Operand, repeats: Numbers) -> str:
