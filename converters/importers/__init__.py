@@ -3,7 +3,7 @@
     imported.py   what importers hand on
     artifact.py   what was converted before, saved by its framework first
     reading.py    programs that are read without their framework (paddle/, mindspore/)
-    pytorch/      what only PyTorch itself can read, by several routes
+    routes.py     what only its framework can run, by several routes
 
 To add a source: a row in `KINDS`, a line in `recognise`, a line in `bring`.
 """
@@ -24,7 +24,6 @@ from converters.errors import UnsafeInput, UnsupportedError, UsageError
 from converters.importers.artifact import is_artifact
 from converters.importers.imported import Attempt, Imported, Reference
 from converters.importers.mindspore.program import is_mindir
-from converters.runtimes import FRAMEWORKS
 
 # What a source is -> what it is called in text.
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -132,36 +131,21 @@ def bring(
             f"{source.path.name}: {KINDS['checkpoint']}",
             fix="name their class: --model package.module:Class --model-args JSON",
         )
-    if source.kind == "checkpoint" and model is not None:
-        if formats.open_checkpoint(source.path, key).framework == "mindspore":
-            from converters.importers.mindspore.saving import save_program
-            from converters.importers.reading import read_program
+    from converters.importers import routes
 
-            saved = save_program(
-                source.path, folder / "saved", model=model, arguments=arguments, inputs=inputs
-            )
-            return read_program(saved, "mindspore", source.kind, folder)
-        _require_pytorch(source.path, key)
-    from converters.importers import pytorch
-
-    return pytorch.to_onnx(
-        source.path, source.kind, folder, model=model, arguments=arguments, inputs=inputs, key=key
+    framework = FRAMEWORK_OF.get(source.kind)
+    if framework is None:
+        framework = formats.open_checkpoint(source.path, key).framework or "pytorch"
+    return routes.to_onnx(
+        framework,
+        source.path,
+        source.kind,
+        folder,
+        model=model,
+        arguments=arguments,
+        inputs=inputs,
+        key=key,
     )
-
-
-# How programs are saved that carry their architecture with them.
-SAVED_BY = {"paddle": "paddle.jit.save"}
-
-
-def _require_pytorch(path: Path, key: str | None) -> None:
-    """Weights with a class are run in PyTorch alone."""
-    framework = formats.open_checkpoint(path, key).framework
-    if framework in SAVED_BY:
-        raise UnsupportedError(
-            f"{path.name}: weights of {FRAMEWORKS[framework].title}, whose classes are not run here",
-            fix=f"save the model with {SAVED_BY[framework]} and convert that;"
-            " leave --model out to convert the weights alone",
-        )
 
 
 def _folder(path: Path) -> Source:

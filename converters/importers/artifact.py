@@ -1,6 +1,6 @@
 """An artifact directory that was made here -> the hub graph: a model that was converted is converted once more.
 
-Its framework saves it as a program of its own (`artifact_job.py`), as a user would, and that program is read like any
+Its framework saves it as a program of its own (`child/`), as a user would, and that program is read like any
 other. The numbers that count are those of the directory's own infer.py; inputs, outputs and dimensions keep their
 names, and what was made of it knows its whole way, back to what was uploaded.
 """
@@ -8,20 +8,18 @@ names, and what was made of it knows its whole way, back to what was uploaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError
-from converters.importers import artifact_job
 from converters.importers.imported import Imported
-from converters.runtimes import FRAMEWORKS, Limits, Runtime
+from converters.importers.renaming import rename
+from converters.importers.routes import LIMITS, run_job, short
+from converters.runtimes import FRAMEWORKS, Runtime
 from converters.verify import TensorSpec, generate_cases
 
-LIMITS = Limits(seconds=900, memory_bytes=16 << 30)
 LARGEST_MANIFEST = 16 << 20
 # Fields of its manifest.json that the lineage repeats.
 LINEAGE = ("framework", "source", "converter", "route")
@@ -99,7 +97,7 @@ def read_artifact(path: Path, folder: Path, bring: Callable[[Path, Path], Import
     folder.mkdir(parents=True)
     program = _saved(path, said, folder)
     imported = bring(program, folder / "import")
-    _rename(imported.model, signature)
+    rename(imported.model, signature)
     # The truth is the directory's own, under its own names.
     return replace(imported, kind="artifact", program=path.resolve(), cases=())
 
@@ -122,57 +120,26 @@ def _saved(path: Path, said: Mapping[str, Any], folder: Path) -> Path:
     """The program that its framework makes of it."""
     specs = said["signature"]["inputs"]
     wanted = [TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in specs]
-    case = generate_cases(wanted, sizes=sizes(path))[-1]
-    examples = {name: list(array.shape) for name, array in case.inputs.items()}
-    task = folder / "save.json"
-    job = {"framework": said["framework"], "folder": str(path.resolve()), "inputs": specs}
-    out = folder / "saved"
-    out.mkdir()
-    task.write_text(json.dumps({**job, "shapes": examples, "out": str(out)}), encoding="utf-8")
-    with Runtime(said["framework"], limits=LIMITS) as runtime:
-        try:
-            runtime.script(Path(artifact_job.__file__), [str(task)])
-        except RuntimeFailed as error:
-            lines = [line for line in (error.detail or "").splitlines() if "Error" in line]
-            raise UnsupportedError(
-                f"{path}: {FRAMEWORKS[said['framework']].title} cannot save it as a program:"
-                f" {lines[-1].strip()[:300] if lines else error.message}",
-                fix="convert what it was made from",
-            ) from error
-    return next(file for file in sorted(out.iterdir()) if file.suffix in artifact_job.SUFFIXES)
-
-
-def _rename(path: Path, signature: Mapping[str, Any]) -> None:
-    """Give inputs and outputs of a graph the names that they have in a signature, dimensions too."""
-    model = onnx.load(path, load_external_data=False)
-    sides = (model.graph.input, signature["inputs"]), (model.graph.output, signature["outputs"])
-    new: dict[str, str] = {}
-    for values, specs in sides:
-        if len(values) != len(specs):
-            raise UnsupportedError(
-                f"the program has {len(values)} of {len(specs)} inputs or outputs",
-                fix="convert what it was made from",
-            )
-        for value, spec in zip(values, specs, strict=True):
-            new[value.name] = spec["name"]
-            for dim, said in zip(value.type.tensor_type.shape.dim, spec["shape"], strict=False):
-                if not dim.HasField("dim_value") and isinstance(said, str):
-                    dim.dim_param = said
-    # What has one of these names inside gives way.
-    taken = set(new.values()) - new.keys()
-    new |= {name: f"{name}.inner" for name in taken}
-    for graph in _graphs(model.graph):
-        for tensor in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-            tensor.name = new.get(tensor.name, tensor.name)
-        for node in graph.node:
-            for place in (node.input, node.output):
-                place[:] = [new.get(name, name) for name in place]
-    onnx.save(model, path)
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
+    verified = sizes(path)
+    taken = {name: [size] for name, size in generate_cases(wanted, sizes=verified)[-1].dims.items()}
+    job = {
+        "framework": said["framework"],
+        "step": "save",
+        "artifact": str(path.resolve()),
+        "inputs": specs,
+        "sizes": {**taken, **verified},
+        "folder": str(folder.resolve()),
+    }
+    try:
+        with Runtime(said["framework"], limits=LIMITS) as runtime:
+            answer = run_job(runtime, job)
+        reason = answer.get("failed", "")
+    except RuntimeFailed as error:
+        reason = error.message
+    if reason:
+        raise UnsupportedError(
+            f"{path}: {FRAMEWORKS[said['framework']].title} cannot save it as a program:"
+            f" {short(reason)}",
+            fix="convert what it was made from",
+        )
+    return Path(answer["program"])

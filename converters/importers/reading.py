@@ -45,7 +45,25 @@ def read_program(path: Path, framework: str, kind: str, folder: Path) -> Importe
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = folder.resolve() / "model.onnx"
-    task, answer = folder.resolve() / "read.json", folder.resolve() / "answer.json"
+    read(path, framework, model)
+    program = _runnable(path.absolute(), framework, kind, model, folder.resolve() / "program")
+    return Imported(model, framework, kind, (Attempt("read"),), program=program)
+
+
+def read(path: Path, framework: str, model: Path) -> None:
+    """Write a program as an ONNX file.
+
+    Args:
+        path: The program, or the folder that holds it.
+        framework: `paddle` or `mindspore`.
+        model: The ONNX file, which is written.
+
+    Raises:
+        UnsupportedError: An operator or a type is not supported.
+        UnsafeInput: The program was refused.
+        RuntimeFailed: The process failed.
+    """
+    task, answer = model.with_name("read.json"), model.with_name("answer.json")
     job = {"source": str(path.absolute()), "framework": framework, "model": str(model)}
     task.write_text(json.dumps(job), encoding="utf-8")
     with Runtime("onnx", python=sys.executable, limits=LIMITS) as runtime:
@@ -60,8 +78,6 @@ def read_program(path: Path, framework: str, kind: str, folder: Path) -> Importe
     said = json.loads(answer.read_text(encoding="utf-8"))
     if said:
         raise raised(said)
-    program = _runnable(path.absolute(), framework, kind, model, folder.resolve() / "program")
-    return Imported(model, framework, kind, (Attempt("read"),), program=program)
 
 
 def _runnable(path: Path, framework: str, kind: str, model: Path, folder: Path) -> Path:

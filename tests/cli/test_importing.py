@@ -150,7 +150,7 @@ def test_calls_that_are_wrong(net, tmp_path, source, options, status, said):
             5,
             "not a model file",
         ),
-        ("w.pdparams", None, ["--model", "mine:Net"], 3, "paddle.jit.save"),
+        ("w.pdparams", None, ["--model", "mine"], 2, "write package.module:Class"),
     ],
 )
 def test_what_is_no_source(tmp_path, name, data, options, status, said):
@@ -163,6 +163,125 @@ def test_what_is_no_source(tmp_path, name, data, options, status, said):
     assert done.returncode == status, done.stderr
     assert said in done.stderr.replace("\n", " ")
     assert not (tmp_path / "o").exists()
+
+
+LAYER = """
+from paddle import nn
+
+class Tagger(nn.Layer):
+    def __init__(self, words, width=8):
+        super().__init__()
+        self.embed = nn.Embedding(words, width)
+        self.lstm = nn.LSTM(width, width, direction="bidirect")
+        self.norm = nn.LayerNorm(2 * width)
+        self.head = nn.Linear(2 * width, 5)
+
+    def forward(self, ids, scale=1.0):
+        x = self.norm(self.lstm(self.embed(ids))[0])
+        return {"tags": self.head(x), "mean": x.mean(1)}
+"""
+TAGGER = ("--model", "layers:Tagger", "--model-args", '{"words": 30}', "--inputs", "in.npz")
+
+
+@pytest.fixture
+def tagger(tmp_path):
+    """A checkpoint of Paddle beside its class and an example of its input; the shapes in it."""
+    (tmp_path / "layers.py").write_text(LAYER)
+    code = (
+        "import json, layers, paddle\nnet = layers.Tagger(30)\n"
+        "paddle.save(net.state_dict(), 'net.pdparams')\n"
+        "print(json.dumps({n: p.shape for n, p in net.state_dict().items()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    ids = np.random.default_rng(0).integers(0, 30, (2, 7))
+    np.savez(tmp_path / "in.npz", ids=ids)
+    return tmp_path, json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_paddle
+def test_weights_of_paddle_with_their_class(tagger):
+    folder, shapes = tagger
+    done = zoo("convert", "net.pdparams", "--to", "paddle,onnx", "--out", "o", *TAGGER, "--json", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    (route,) = said["source"]["routes"]
+    assert (said["source"]["framework"], route["route"], route["dynamic"]) == (
+        "paddle",
+        "read",
+        "all",
+    )
+    for row in said["results"]:
+        assert row["verification"]["reference"] == "paddle"
+        # The sizes given, another batch, another length.
+        sizes = [case["inputs"]["ids"] for case in row["verification"]["cases"]]
+        assert len({size[0] for size in sizes}) == len({size[1] for size in sizes}) == 2
+        assert row["max_abs_error"] < 1e-5
+    manifest = json.loads((folder / "o/paddle/manifest.json").read_text())
+    # LSTM lists its weights under two names.
+    names = {*manifest["parameters"].values()}
+    assert names <= {*shapes}
+    assert {"embed.weight", "norm.weight", "head.weight", "head.bias"} <= names
+    outputs = {spec["name"]: spec["shape"] for spec in manifest["signature"]["outputs"]}
+    assert outputs == {"mean": ["batch", 16], "tags": ["batch", "length", 5]}
+
+
+@needs_paddle
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('{"words": 31}', "embed.weight: (30, 8) in the weights, (31, 8) in the class"),
+        ("[]", "check --model and --model-args"),
+    ],
+)
+def test_weights_of_paddle_that_do_not_fit(tagger, arguments, said):
+    options = [arguments if one == TAGGER[3] else one for one in TAGGER]
+    done = zoo("convert", "net.pdparams", "--to", "paddle", "--out", "o", *options, cwd=tagger[0])
+    assert done.returncode == 2, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert not (tagger[0] / "o").exists()
+
+
+CELL = """
+from mindspore import nn, ops
+
+class Boxes(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Dense(6, 4)
+        self.decode = ops.BoundingBoxDecode(max_shape=(64, 64))
+
+    def construct(self, rows, anchors):
+        return self.decode(anchors, self.out(rows))
+"""
+
+
+@needs_mindspore
+def test_the_second_route_stands_where_the_first_fails(tmp_path):
+    """MindSpore's own exporter has an operator that our reader of its programs does not know."""
+    (tmp_path / "cells.py").write_text(CELL)
+    code = "import cells, mindspore; mindspore.save_checkpoint(cells.Boxes(), 'boxes.ckpt')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((5, 6)).astype(np.float32)
+    anchors = np.sort(random.uniform(0, 40, (5, 4)), 1).astype(np.float32)
+    np.savez(tmp_path / "in.npz", rows=rows, anchors=anchors)
+    options = ("--model", "cells:Boxes", "--inputs", "in.npz")
+    done = zoo("convert", "boxes.ckpt", "--to", "onnx", "--out", "o", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert any(line[:2] == ["read", "all"] and "BoundingBoxDecode" in line for line in table)
+    assert any(
+        line[:2] == ["mindspore.export", "none"] and line[3:] == ["chosen"] for line in table
+    )
+    # The same in the manifest, for programs.
+    source = json.loads((tmp_path / "o/onnx/manifest.json").read_text())["source"]
+    *failed, chosen = source["routes"]
+    assert {attempt["route"] for attempt in failed} == {"read"}
+    assert all("BoundingBoxDecode" in attempt["reason"] for attempt in failed)
+    assert (chosen["route"], "reason" in chosen) == ("mindspore.export", False)
+    assert "fixed in this graph: batch" in source["findings"]
 
 
 @needs_paddle

@@ -1,4 +1,4 @@
-"""Which sizes a module takes, found by running it, and its own numbers at them.
+"""Which sizes a model takes, found by running it, and its own numbers at them. Of no framework.
 
 An axis may vary if the module runs with other sizes of it. Axes of one size that stand at the same place of
 several inputs vary together (`input_ids`, `attention_mask`); where that does not run, all axes of that size
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 
-from .sources import LARGEST, Axes, Refused, Source, not_taken
+from .classes import Refused, not_taken
 
+Array = Any
+Axes = list[tuple[int, int]]
+LARGEST = 1 << 31
 Rule = Callable[[int], int]
 # What is tried instead of a size; the first is no multiple of anything.
 OTHERS: tuple[Rule, ...] = (
@@ -38,6 +40,33 @@ MOST_ELEMENTS = 1 << 28
 
 
 @dataclass
+class Called:
+    """A model and how it is called: arrays in by name and in order, and arrays out.
+
+    Types that numpy lacks are float32 in arrays, which holds them exactly.
+
+    Attributes:
+        inputs: Examples.
+        run: Arrays in order -> named outputs.
+        types: Element types of floats among parameters and outputs; complete after the first run.
+        constants: Arguments that are numbers, by name.
+        findings: What a user should know.
+        symbols: Input axes that vary together, one row for each symbol, where the source says so itself.
+        ranges: Smallest and largest size, one for each row of `symbols`.
+        kept: Inputs that come back as outputs, for the next call: the output's name by input name.
+    """
+
+    inputs: dict[str, Array]
+    run: Callable[[Sequence[Array]], dict[str, Array]]
+    types: set[str]
+    constants: dict[str, Any] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    symbols: list[Axes] | None = None
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class References:
     """What a module takes and gives.
 
@@ -47,6 +76,7 @@ class References:
         classes: Axes that may vary, one row for those that vary together: name and axes; batch first.
         cases: Pairs of .npz files. The first has the inputs that were given, the second another batch, the
             last other sizes of everything that may vary.
+        same: Two pairs of the sizes that were given.
         constants: Arguments that are numbers.
         findings: What a user should know.
         precisions: Element types of parameters and outputs.
@@ -56,6 +86,7 @@ class References:
     outputs: list[str]
     classes: list[tuple[str, Axes]]
     cases: list[list[str]]
+    same: list[list[str]]
     constants: dict[str, Any]
     findings: list[str]
     precisions: list[str]
@@ -71,13 +102,22 @@ class References:
         return cls(**{**data, "classes": classes})
 
     def varying(self, dynamic: str) -> list[tuple[str, Axes]]:
-        """The classes that are to be dynamic: `all`, or the `batch` alone."""
-        return self.classes if dynamic == "all" else self.classes[:1]
+        """The classes that are to be dynamic: `all`, the `batch` alone, or `none`."""
+        return {"all": self.classes, "batch": self.classes[:1]}.get(dynamic, [])
 
-    def example(self, dynamic: str) -> list[torch.Tensor]:
+    def example(self, dynamic: str) -> list[Array]:
         """Inputs for an export, in order: of sizes that an exporter does not take for constants."""
-        with np.load(self.cases[-1 if dynamic == "all" else 1][0]) as file:
-            return [torch.from_numpy(file[name]) for name in self.inputs]
+        cases = {"all": self.cases[-1], "batch": self.cases[1]}.get(dynamic, self.cases[0])
+        with np.load(cases[0]) as file:
+            return [file[name] for name in self.inputs]
+
+    def open_shapes(self, dynamic: str) -> list[list[int | None]]:
+        """Shapes of inputs in order; None is any size."""
+        free = {place for _, axes in self.varying(dynamic) for place in axes}
+        return [
+            [None if (index, axis) in free else size for axis, size in enumerate(array.shape)]
+            for index, array in enumerate(self.example("none"))
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,32 +129,35 @@ class Varying:
     size: int
 
 
-def references(source: Source, folder: str) -> References:
-    """Run a module at several sizes and save what it was given and gave."""
+def references(source: Called, folder: str) -> References:
+    """Run a model at several sizes and save what it was given and gave."""
     given = list(source.inputs.values())
     first = _first(source, given)
     found = _varying(source, given)
     cases = [_save(folder, 0, source, given, first)]
-    # The batch alone, then all; where nothing varies, other values of the same sizes.
+    # The batch alone, then all; the same sizes again, for routes that know no others.
     for chosen in (found[:1], found) if len(found) > 1 else (found,):
         # Of other signs first: a branch that a tracer did not see shows in the numbers.
         sign = -1.0 if len(cases) == 1 and _is_finite(source, given, chosen, first) else 1.0
         inputs = _resized(given, chosen, sign)
         cases.append(_save(folder, len(cases), source, inputs, source.run(inputs)))
-    tensors = [*source.module.parameters(), *source.module.buffers(), *first.values()]
-    kinds = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()}
+    again = cases[1]
+    if found:
+        inputs = _resized(given, [], -1.0 if _is_finite(source, given, [], first) else 1.0)
+        again = _save(folder, len(cases), source, inputs, source.run(inputs))
     return References(
         list(source.inputs),
         list(first),
         [(one.name, one.axes) for one in found],
         cases,
+        [cases[0], again],
         source.constants,
         source.findings,
-        sorted(kinds),
+        sorted(source.types),
     )
 
 
-def _first(source: Source, given: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+def _first(source: Called, given: Sequence[Array]) -> dict[str, Array]:
     """The first run, which must work, have outputs and be repeatable."""
     try:
         first, again = source.run(given), source.run(given)
@@ -123,8 +166,9 @@ def _first(source: Source, given: Sequence[torch.Tensor]) -> dict[str, torch.Ten
     if not first:
         raise Refused("UnsupportedError", "the module returns no tensors")
     for name, value in first.items():
-        if value.shape != again[name].shape or not torch.equal(
-            torch.nan_to_num(value), torch.nan_to_num(again[name])
+        exact = value.dtype.kind not in "fc"
+        if value.shape != again[name].shape or not np.array_equal(
+            value, again[name], equal_nan=not exact
         ):
             raise Refused(
                 "UnsupportedError",
@@ -134,7 +178,7 @@ def _first(source: Source, given: Sequence[torch.Tensor]) -> dict[str, torch.Ten
     return first
 
 
-def _varying(source: Source, given: Sequence[torch.Tensor]) -> list[Varying]:
+def _varying(source: Called, given: Sequence[Array]) -> list[Varying]:
     """What may vary, and another size for it: each alone, and all of it at once."""
     found: list[Varying] = []
     for axes, low, high in _candidates(source, given):
@@ -152,13 +196,13 @@ def _varying(source: Source, given: Sequence[torch.Tensor]) -> list[Varying]:
     return sorted(found, key=lambda one: min(axis for _, axis in one.axes))
 
 
-def _candidates(source: Source, given: Sequence[torch.Tensor]) -> Iterator[tuple[Axes, int, int]]:
+def _candidates(source: Called, given: Sequence[Array]) -> Iterator[tuple[Axes, int, int]]:
     """Axes that may vary together, and the sizes between which they may."""
     if source.symbols is not None:
         for axes, (low, high) in zip(source.symbols, source.ranges, strict=True):
             yield axes, low, high
         return
-    every = [(i, a) for i, t in enumerate(given) for a in range(t.dim()) if t.shape[a] > 0]
+    every = [(i, a) for i, t in enumerate(given) for a in range(t.ndim) if t.shape[a] > 0]
     every.sort(key=lambda place: place[1])
     by_place: dict[tuple[int, int], Axes] = {}
     by_size: dict[int, Axes] = {}
@@ -173,7 +217,7 @@ def _candidates(source: Source, given: Sequence[torch.Tensor]) -> Iterator[tuple
 
 
 def _sizes(
-    axes: Axes, given: Sequence[torch.Tensor], low: int, high: int, taken: set[int]
+    axes: Axes, given: Sequence[Array], low: int, high: int, taken: set[int]
 ) -> Iterator[int]:
     index, axis = axes[0]
     current = given[index].shape[axis]
@@ -187,9 +231,9 @@ def _sizes(
             yield size
 
 
-def _runs(source: Source, given: Sequence[torch.Tensor], chosen: Sequence[Varying]) -> bool:
+def _runs(source: Called, given: Sequence[Array], chosen: Sequence[Varying]) -> bool:
     tensors = _resized(given, chosen)
-    if any(tensor.numel() > MOST_ELEMENTS for tensor in tensors):
+    if any(tensor.size > MOST_ELEMENTS for tensor in tensors):
         return False
     try:
         outputs = source.run(tensors)
@@ -198,50 +242,49 @@ def _runs(source: Source, given: Sequence[torch.Tensor], chosen: Sequence[Varyin
     sizes = {name: tensor.shape for name, tensor in zip(source.inputs, tensors, strict=True)}
     # What one call leaves, the next one must take.
     circular = all(sizes[name] == outputs[out].shape for name, out in source.kept.items())
-    return circular and all(value.numel() > 0 for value in outputs.values())
+    return circular and all(value.size > 0 for value in outputs.values())
 
 
 def _is_finite(
-    source: Source,
-    given: Sequence[torch.Tensor],
+    source: Called,
+    given: Sequence[Array],
     chosen: Sequence[Varying],
-    first: Mapping[str, torch.Tensor],
+    first: Mapping[str, Array],
 ) -> bool:
     """Whether inputs of other signs give numbers where the given ones did."""
-    if not all(bool(value.isfinite().all()) for value in first.values()):
+    if not all(bool(np.isfinite(value).all()) for value in first.values()):
         return False
     try:
         outputs = source.run(_resized(given, chosen, -1.0))
     except Exception:
         return False
-    return all(bool(value.isfinite().all()) for value in outputs.values())
+    return all(bool(np.isfinite(value).all()) for value in outputs.values())
 
 
-def _resized(
-    given: Sequence[torch.Tensor], chosen: Sequence[Varying], sign: float = 1.0
-) -> list[torch.Tensor]:
+def _resized(given: Sequence[Array], chosen: Sequence[Varying], sign: float = 1.0) -> list[Array]:
     """Tensors of other sizes, made of the values that were given: those are known to be good."""
-    random = torch.Generator().manual_seed(0)
+    random = np.random.default_rng(0)
     result = list(given)
     for one in chosen:
         for i, a in one.axes:
-            picked = torch.randint(0, result[i].shape[a], (one.size,), generator=random)
+            picked = random.integers(0, result[i].shape[a], one.size)
             # A mask that hides everything has no answer.
             picked[0] = 0
-            result[i] = result[i].index_select(a, picked)
+            result[i] = np.take(result[i], picked, a)
     return [_varied(tensor, sign, random) for tensor in result]
 
 
-def _varied(tensor: torch.Tensor, sign: float, random: torch.Generator) -> torch.Tensor:
-    if not tensor.is_floating_point():
+def _varied(tensor: Array, sign: float, random: np.random.Generator) -> Array:
+    if tensor.dtype.kind != "f":
         return tensor
-    noise = torch.rand(tensor.shape, generator=random) + 0.5
-    return (tensor * noise * sign).to(tensor.dtype)
+    noise = random.random(tensor.shape) + 0.5
+    # A scalar would come as one of numpy's numbers.
+    return np.asarray(tensor * noise * sign, tensor.dtype)
 
 
-def _called(axes: Axes, given: Sequence[torch.Tensor], taken: Sequence[str]) -> str:
+def _called(axes: Axes, given: Sequence[Array], taken: Sequence[str]) -> str:
     index, axis = axes[0]
-    rank = given[index].dim()
+    rank = given[index].ndim
     plain = "batch" if axis == 0 and rank > 1 else NAMES.get((rank, axis), "length")
     names = [plain, *(f"{plain}_{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)
@@ -250,17 +293,11 @@ def _called(axes: Axes, given: Sequence[torch.Tensor], taken: Sequence[str]) -> 
 def _save(
     folder: str,
     index: int,
-    source: Source,
-    inputs: Sequence[torch.Tensor],
-    outputs: Mapping[str, torch.Tensor],
+    source: Called,
+    inputs: Sequence[Array],
+    outputs: Mapping[str, Array],
 ) -> list[str]:
     paths = [os.path.join(folder, f"case{index}.{part}.npz") for part in ("inputs", "outputs")]
-    np.savez(paths[0], **{n: _array(t) for n, t in zip(source.inputs, inputs, strict=True)})
-    np.savez(paths[1], **{name: _array(tensor) for name, tensor in outputs.items()})
+    np.savez(paths[0], **dict(zip(source.inputs, inputs, strict=True)))
+    np.savez(paths[1], **outputs)
     return paths
-
-
-def _array(tensor: torch.Tensor) -> Any:
-    # bfloat16 has no place in an .npz file; float32 holds it exactly.
-    plain = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-    return plain.detach().contiguous().cpu().numpy()

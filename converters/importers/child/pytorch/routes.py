@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .cases import References
+from ..cases import References
 from .decompositions import decomposed
 from .sources import Source
 
@@ -61,14 +61,14 @@ def dynamo(source: Source, found: References, dynamic: str, path: str) -> None:
 
 def traced(source: Source, found: References, dynamic: str, path: str) -> None:
     """The exporter that records what one run does."""
-    _traced(source.module, found, dynamic, path)
+    _traced(source.module, source, found, dynamic, path)
 
 
 def scripted(source: Source, found: References, dynamic: str, path: str) -> None:
     """The exporter that reads TorchScript, on the program as it was loaded."""
     if source.script is None:
         raise NotImplementedError("only for TorchScript without memory and constants")
-    _traced(source.script, found, dynamic, path)
+    _traced(source.script, source, found, dynamic, path)
 
 
 ROUTES: Mapping[str, Callable[[Source, References, str, str], None]] = {
@@ -78,13 +78,19 @@ ROUTES: Mapping[str, Callable[[Source, References, str, str], None]] = {
 }
 
 
+def _example(source: Source, found: References, dynamic: str) -> list[torch.Tensor]:
+    """Inputs for an export, in order, of the types that the module takes."""
+    pairs = zip(found.example(dynamic), source.inputs.values(), strict=True)
+    return [torch.from_numpy(array).to(tensor.dtype) for array, tensor in pairs]
+
+
 def _exported(source: Source, found: References, dynamic: str) -> Any:
     """Export a module.
 
     Raises:
         ValueError: torch.export took a size for a constant that may vary.
     """
-    tensors = found.example(dynamic)
+    tensors = _example(source, found, dynamic)
     varying = {place for _, axes in found.varying(dynamic) for place in axes}
     shapes = tuple(
         {a: torch.export.Dim.AUTO for a in range(tensor.dim()) if (index, a) in varying}
@@ -103,14 +109,14 @@ def _exported(source: Source, found: References, dynamic: str) -> Any:
     return program
 
 
-def _traced(module: Any, found: References, dynamic: str, path: str) -> None:
+def _traced(module: Any, source: Source, found: References, dynamic: str, path: str) -> None:
     dynamic_axes: dict[str, dict[int, str]] = {}
     for name, axes in found.varying(dynamic):
         for index, axis in axes:
             dynamic_axes.setdefault(found.inputs[index], {})[axis] = name
     torch.onnx.export(
         module,
-        tuple(found.example(dynamic)),
+        tuple(_example(source, found, dynamic)),
         path,
         dynamo=False,
         opset_version=OPSET,

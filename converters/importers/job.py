@@ -1,13 +1,14 @@
-"""From PyTorch to ONNX, torch's side, as a program of its own. Imports nothing of this project.
+"""A framework's side of an importer, as a program of its own. Imports nothing of this project.
 
 python job.py JOB.json ANSWER.json
 
 The interpreter may be another one than ours, with other packages, so that only the folder `child` is made
 importable, under a name that no module of a user has.
 
-JOB.json: {"source", "kind", "path", "folder", ...} as `child/sources.py` reads it, and "step": `references`
-runs the module and saves its numbers, `route` writes model.onnx by one route. ANSWER.json gets {"facts"},
-{"failed": why} where a route does not work, or {"error": {"type", "message", "fix"}}.
+JOB.json: {"framework", "folder", ...} and "step": `references` runs the model of "kind" and "source", or of "model",
+"arguments" and "weights", and saves its numbers; `route` writes model.onnx by one route, or a program that our
+readers know; `save` a program of the artifact directory "artifact". ANSWER.json gets {"facts"}, {"findings"} with
+{"program"} where there is one, {"failed": why}, or {"error": {"type", "message", "fix"}}.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import sys
 import types
 
-PACKAGE = "_polyzoo_pytorch"
+PACKAGE = "_polyzoo_importers"
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""From PyTorch to the hub graph: exported programs, checkpoints with their class, Hugging Face folders, TorchScript.
+"""Models that only their own framework can run -> the hub graph: the first of several routes that stands.
 
-Torch runs in a process of its own (`job.py`, `child/`), onnxruntime in another (`replay_job.py`). The module
+The framework runs in a process of its own (`job.py`, `child/`), onnxruntime in another (`replay_job.py`). The model
 is run first and its numbers are saved; then routes to ONNX are tried in order, and the first counts whose file
-onnxruntime loads and whose numbers are the module's, at the sizes that were given and at others. Every step
-makes the module anew. The first route goes on in the process that has run it, where torch has started; each
+onnxruntime loads and whose numbers are the model's, at the sizes that were given and at others. Every step
+makes the model anew. The first route goes on in the process that has run it, where the framework has started; each
 other one has a process of its own, for an exporter that fails leaves things behind, or no process at all.
 """
 
@@ -19,25 +19,50 @@ from pathlib import Path
 from typing import Any
 
 from converters.checkpoint_conversion import Options, convert_checkpoint
-from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError, UsageError, raised
+from converters.errors import (
+    ConversionError,
+    RuntimeFailed,
+    UnsafeInput,
+    UnsupportedError,
+    UsageError,
+    raised,
+)
+from converters.importers import job as framework_job
 from converters.importers import replay_job
 from converters.importers.imported import Attempt, Imported, Reference
-from converters.importers.pytorch import job as torch_job
+from converters.importers.reading import read
+from converters.importers.renaming import rename
 from converters.runtimes import Limits, Runtime
 from converters.runtimes.process import REFUSED
 from converters.verify import Tolerance, compare, read_case, tolerance
 from converters.verify.compare import PRECISION_OF
 
 LIMITS = Limits(seconds=1800, memory_bytes=16 << 30)
-# In order: all that may vary, then the batch alone; first the exporter that keeps most of the source.
-ROUTES: tuple[tuple[str, str], ...] = tuple(
-    (route, dynamic) for dynamic in ("all", "batch") for route in ("dynamo", "traced", "scripted")
-)
+# Routes of each framework, and which sizes are to vary. First the one that keeps most of the source, with
+# all that may vary; `read` is a program that the framework saves and our own importer reads.
+ROUTES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "pytorch": tuple(
+        (route, dynamic)
+        for dynamic in ("all", "batch")
+        for route in ("dynamo", "traced", "scripted")
+    ),
+    "paddle": (("read", "all"), ("read", "batch"), ("read", "none")),
+    "mindspore": (
+        ("read", "all"),
+        ("read", "batch"),
+        ("read", "none"),
+        # MindSpore's own exporter knows no sizes that vary.
+        ("mindspore.export", "none"),
+    ),
+}
+# The container in which a framework gets its weights from us: what our readers see, never a file's own pickle.
+CONTAINER: Mapping[str, str] = {"pytorch": "torch", "paddle": "pdparams", "mindspore": "ckpt"}
 REASON_LENGTH = 600
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def to_onnx(
+    framework: str,
     source: Path,
     kind: str,
     folder: Path,
@@ -47,16 +72,17 @@ def to_onnx(
     inputs: Path | None = None,
     key: str | None = None,
 ) -> Imported:
-    """Write a PyTorch model as ONNX into a folder.
+    """Write a model as ONNX into a folder.
 
     Args:
+        framework: Whose model it is, a key of `ROUTES`.
         source: The file or folder.
-        kind: What it is, a row of `importers.KINDS` that a line of `SOURCES` in `child/sources.py` reads.
+        kind: What it is, a row of `importers.KINDS` that `child/` reads.
         folder: Gets model.onnx and the reference cases; made if it is not there.
         model: `package.module:Class` for a checkpoint, importable here or from the working directory.
         arguments: A list of the class's arguments, or an object of them by name.
-        inputs: An .npz file whose keys are the argument names of `forward`; `hx.0`, `hx.1` are the members
-            of a tuple `hx`.
+        inputs: An .npz file whose keys are the argument names of `forward` (`construct` in MindSpore); in
+            PyTorch `hx.0`, `hx.1` are the members of a tuple `hx`.
         key: Where in a checkpoint the weights are.
 
     Returns:
@@ -64,9 +90,9 @@ def to_onnx(
 
     Raises:
         UsageError: The class, its arguments or the inputs do not fit, or inputs are needed.
-        UnsupportedError: No route gives the module's numbers (exit status 3).
+        UnsupportedError: No route gives the model's numbers (exit status 3).
         UnsafeInput: The file was refused (exit status 5).
-        MissingRuntime: PyTorch, or transformers for a folder of theirs, is not installed.
+        MissingRuntime: The framework, or transformers for a folder of theirs, is not installed.
         RuntimeFailed: The process failed before a route was tried.
     """
     if kind == "checkpoint":
@@ -79,6 +105,7 @@ def to_onnx(
     folder = folder.resolve()
     with tempfile.TemporaryDirectory(prefix=".import.", dir=folder) as scratch:
         job = {
+            "framework": framework,
             "source": str(source.resolve()),
             "name": source.name,
             "kind": kind,
@@ -89,15 +116,15 @@ def to_onnx(
             "folder": scratch,
         }
         if kind == "checkpoint":
-            job["weights"] = str(_weights(source, Path(scratch), key))
-        with Runtime("pytorch", limits=LIMITS) as torch:
-            facts = _references(torch, job)
-            (first, *others), job = _routes(kind, facts), {**job, "facts": facts}
-            tried = [_attempt(torch, job, *first)]
+            job["weights"] = str(_weights(framework, source, Path(scratch), key))
+        with Runtime(framework, limits=LIMITS) as runtime:
+            facts = _references(runtime, job)
+            (first, *others), job = _routes(framework, kind, facts), {**job, "facts": facts}
+            tried = [_attempt(runtime, job, *first)]
         tried += _others(job, others if tried[0].reason else [])
         if tried[-1].reason:
             raise _no_route(source.name, tried)
-        return _placed(tried, facts, kind, Path(scratch), folder)
+        return _placed(tried, facts, framework, kind, Path(scratch), folder)
 
 
 def _require_class(model: str | None) -> None:
@@ -106,15 +133,16 @@ def _require_class(model: str | None) -> None:
         raise UsageError(f"--model {model}: no class", fix="write package.module:Class")
 
 
-def _weights(source: Path, scratch: Path, key: str | None) -> Path:
+def _weights(framework: str, source: Path, scratch: Path, key: str | None) -> Path:
     """The weights as our own readers see them; a pickle of the file itself is never loaded."""
-    made = convert_checkpoint(source, ["torch"], scratch / "weights", Options(key=key))[0]
+    target = CONTAINER[framework]
+    made = convert_checkpoint(source, [target], scratch / "weights", Options(key=key))[0]
     return made.directory / made.files[0]
 
 
-def _references(torch: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
+def _references(runtime: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        said = _step(torch, {**job, "step": "references"})
+        said = run_job(runtime, {**job, "step": "references"})
     except RuntimeFailed as error:
         if error.reason in REFUSED:
             message = f"{job['name']}: refused while running it: {error.message}"
@@ -126,22 +154,33 @@ def _references(torch: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _routes(kind: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The routes that make sense for a source."""
-    nothing_less = len(facts["classes"]) < 2
-    return [
-        (route, dynamic)
-        for route, dynamic in ROUTES
-        if not (dynamic == "batch" and nothing_less)
-        and (route != "scripted" or kind == "torchscript")
-    ]
+def _varying(facts: Mapping[str, Any], dynamic: str) -> list[str]:
+    """Names of the sizes that vary in a graph."""
+    names = [name for name, _ in facts["classes"]]
+    return {"all": names, "batch": names[:1]}.get(dynamic, [])
+
+
+def _cases(facts: Mapping[str, Any], dynamic: str) -> list[list[str]]:
+    """Runs of the model that a graph has to reproduce."""
+    whole, same = facts["cases"], facts["same"]
+    chosen: list[list[str]] = {"all": whole, "batch": whole[:2]}.get(dynamic, same)
+    return chosen
+
+
+def _routes(framework: str, kind: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The routes that make sense for a source: none twice with the same sizes."""
+    found: dict[tuple[str, int], tuple[str, str]] = {}
+    for route, dynamic in ROUTES[framework]:
+        if route != "scripted" or kind == "torchscript":
+            found.setdefault((route, len(_varying(facts, dynamic))), (route, dynamic))
+    return [*found.values()]
 
 
 def _others(job: Mapping[str, Any], routes: Sequence[tuple[str, str]]) -> Iterator[Attempt]:
     """Attempts, each in a process of its own, until one is good."""
     for route, dynamic in routes:
-        with Runtime("pytorch", limits=LIMITS) as torch:
-            attempt = _attempt(torch, job, route, dynamic)
+        with Runtime(job["framework"], limits=LIMITS) as runtime:
+            attempt = _attempt(runtime, job, route, dynamic)
         yield attempt
         if not attempt.reason:
             return
@@ -150,32 +189,58 @@ def _others(job: Mapping[str, Any], routes: Sequence[tuple[str, str]]) -> Iterat
 def _no_route(name: str, tried: Sequence[Attempt]) -> UnsupportedError:
     lines = "".join(f"\n  {a.route}, sizes {a.dynamic}: {a.reason}" for a in tried)
     return UnsupportedError(
-        f"{name}: no route to ONNX gives the module's numbers:{lines}",
+        f"{name}: no route to ONNX gives the model's numbers:{lines}",
         fix="change what the reasons name, or export it to ONNX yourself",
     )
 
 
-def _attempt(torch: Runtime, job: Mapping[str, Any], route: str, dynamic: str) -> Attempt:
+def _attempt(runtime: Runtime, job: Mapping[str, Any], route: str, dynamic: str) -> Attempt:
     scratch = Path(job["folder"])
     for old in scratch.glob("model.onnx*"):
         old.unlink()
+    shutil.rmtree(scratch / "saved", ignore_errors=True)
+    (scratch / "saved").mkdir()
     try:
-        said = _step(torch, {**job, "step": "route", "route": route, "dynamic": dynamic})
-        if "facts" not in said:
+        said = run_job(runtime, {**job, "step": "route", "route": route, "dynamic": dynamic})
+        if "findings" not in said:
             reason = said["failed"] if "failed" in said else said["error"]["message"]
-            return Attempt(route, dynamic, _short(reason))
+            return Attempt(route, dynamic, short(reason))
+        if "program" in said:
+            read(Path(said["program"]), job["framework"], scratch / "model.onnx")
+        rename(scratch / "model.onnx", _signature(job["facts"], dynamic))
         reason, worst = _checked(job["facts"], scratch, dynamic)
-    except RuntimeFailed as error:
+    except ConversionError as error:
         # A crash is a reason like any other.
-        return Attempt(route, dynamic, _short(error.message))
-    return Attempt(route, dynamic, _short(reason), worst, tuple(said["facts"]["findings"]))
+        return Attempt(route, dynamic, short(error.message))
+    return Attempt(route, dynamic, short(reason), worst, tuple(said["findings"]))
+
+
+def _signature(facts: Mapping[str, Any], dynamic: str) -> dict[str, Any]:
+    """What inputs, outputs and dimensions are to be called."""
+    called = {
+        (index, axis): name
+        for name, axes in facts["classes"]
+        if name in _varying(facts, dynamic)
+        for index, axis in axes
+    }
+    given = read_case(Path(facts["cases"][0][0])).inputs
+    return {
+        "inputs": [
+            {
+                "name": name,
+                "shape": [called.get((i, a), size) for a, size in enumerate(given[name].shape)],
+            }
+            for i, name in enumerate(facts["inputs"])
+        ],
+        "outputs": [{"name": name} for name in facts["outputs"]],
+    }
 
 
 def _checked(
     facts: Mapping[str, Any], scratch: Path, dynamic: str
 ) -> tuple[str, tuple[float, ...]]:
     """Run model.onnx in onnxruntime and compare: why it is no good, and the error of each case."""
-    cases = facts["cases"] if dynamic == "all" else facts["cases"][:2]
+    cases = _cases(facts, dynamic)
     pairs = [(inputs, str(scratch / f"replay{n}.npz")) for n, (inputs, _) in enumerate(cases)]
     task, answer = scratch / "replay.json", scratch / "replayed.json"
     model = str(scratch / "model.onnx")
@@ -205,41 +270,50 @@ def _compared(wanted: Path, got: Path, limit: Tolerance) -> tuple[list[str], flo
     return [f"{r.name}: {r.reason}" for r in reports if not r.passed], largest
 
 
-def _step(torch: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one step in torch's process."""
+def run_job(runtime: Runtime, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one step in a framework's process.
+
+    Raises:
+        RuntimeFailed: The process failed.
+    """
     folder = Path(job["folder"])
     task, answer = folder / "job.json", folder / "answer.json"
     task.write_text(json.dumps(job), encoding="utf-8")
-    torch.script(Path(torch_job.__file__), [str(task), str(answer)])
+    runtime.script(Path(framework_job.__file__), [str(task), str(answer)])
     said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return said
 
 
 def _placed(
-    tried: list[Attempt], facts: Mapping[str, Any], kind: str, scratch: Path, folder: Path
+    tried: list[Attempt],
+    facts: Mapping[str, Any],
+    framework: str,
+    kind: str,
+    scratch: Path,
+    folder: Path,
 ) -> Imported:
     chosen = tried[-1]
-    names = [name for name, _ in facts["classes"]]
-    whole = chosen.dynamic == "all"
-    pairs = facts["cases"] if whole else facts["cases"][:2]
+    varying = _varying(facts, chosen.dynamic)
+    pairs = _cases(facts, chosen.dynamic)
     files = [*scratch.glob("model.onnx*"), *(Path(path) for pair in pairs for path in pair)]
     for path in files:
         shutil.move(path, folder / path.name)
-    fixed = [] if whole else [f"fixed in this graph: {', '.join(names[1:])}"]
+    left = [name for name, _ in facts["classes"] if name not in varying]
+    fixed = [f"fixed in this graph: {', '.join(left)}"] if left else []
     return Imported(
         folder / "model.onnx",
-        "pytorch",
+        framework,
         kind,
         tuple(tried),
         cases=tuple(Reference(*(folder / Path(path).name for path in pair)) for pair in pairs),
-        dynamic=tuple(names if whole else names[:1]),
+        dynamic=tuple(varying),
         constants=facts["constants"],
         precisions=tuple(facts["precisions"]),
         findings=(*facts["findings"], *fixed, *chosen.findings),
     )
 
 
-def _short(reason: str) -> str:
+def short(reason: str) -> str:
     """The beginning of a reason, on one line; those of exporters are long."""
-    line = " ".join(COLOUR.sub("", reason).split())
-    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}..."
+    said = " ".join(COLOUR.sub("", reason).split())
+    return said if len(said) <= REASON_LENGTH else f"{said[:REASON_LENGTH]}..."

@@ -11,7 +11,6 @@ import inspect
 import json
 import os
 import re
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,21 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from ..cases import LARGEST, Axes, Called
+from ..classes import (
+    Arrays,
+    Refused,
+    line,
+    made,
+    no_inputs,
+    not_taken,
+    parameters,
+    read_inputs,
+    require_names,
+    some,
+)
 from .scripts import ScriptProgram
 
-Arrays = dict[str, Any]
-Axes = list[tuple[int, int]]
 # What turns an array of one element into what `forward` is annotated to take.
 NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
 # What wrappers for training put before every name.
@@ -38,22 +48,6 @@ TOKENS = 100
 SEQUENCE = 16
 # A second of sound.
 SAMPLES = 16000
-LARGEST = 1 << 31
-LONGEST = 500
-
-
-class Refused(Exception):
-    """A source that cannot be used.
-
-    Attributes:
-        kind: Name of the error class that the parent raises.
-        fix: What to do.
-    """
-
-    def __init__(self, kind: str, message: str, fix: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.fix = fix
 
 
 @dataclass
@@ -87,14 +81,14 @@ class Source:
 
 def of_class(job: Mapping[str, Any]) -> Source:
     """A class that the user names, with the weights of a checkpoint."""
-    module = _made(job)
+    module = made(job, nn.Module, "module")
     weights = torch.load(job["weights"], map_location="cpu", weights_only=True)
     findings = _load(module, weights, job["name"])
     module.eval()
     if job["inputs"] is None:
-        names = [p.name for p in _parameters(module.forward)]
-        raise _no_inputs(f"{job['model']}: a class", names)
-    return _of_module(module, _given(job), findings)
+        names = [p.name for p in parameters(module.forward)]
+        raise no_inputs(f"{job['model']}: a class", names)
+    return _of_module(module, read_inputs(job), findings)
 
 
 def of_folder(job: Mapping[str, Any]) -> Source:
@@ -120,16 +114,16 @@ def of_folder(job: Mapping[str, Any]) -> Source:
         )
     except Exception as error:
         raise Refused(
-            "UsageError", f"{job['name']}: transformers cannot load this folder: {_line(error)}"
+            "UsageError", f"{job['name']}: transformers cannot load this folder: {line(error)}"
         ) from error
     if missing := sorted(info["missing_keys"]):
-        raise Refused("UsageError", f"{job['name']}: weights are missing: {_some(missing)}")
+        raise Refused("UsageError", f"{job['name']}: weights are missing: {some(missing)}")
     findings = [f"not used by {kind.__name__}: {key}" for key in sorted(info["unexpected_keys"])]
     module.eval()
     for option in ("use_cache", "output_attentions", "output_hidden_states"):
         if hasattr(module.config, option):
             setattr(module.config, option, False)
-    given = _given(job) if job["inputs"] is not None else _usual_inputs(module, job["name"])
+    given = read_inputs(job) if job["inputs"] is not None else _usual_inputs(module, job["name"])
     return _of_module(module, given, findings)
 
 
@@ -145,7 +139,7 @@ def of_program(job: Mapping[str, Any]) -> Source:
     except Exception as error:
         raise Refused(
             "UnsafeInput",
-            f"{job['name']}: torch cannot load this exported program: {_line(error)}",
+            f"{job['name']}: torch cannot load this exported program: {line(error)}",
             "export it again with the torch that is installed here",
         ) from error
     specs = [s.arg for s in program.graph_signature.input_specs if s.kind.name == "USER_INPUT"]
@@ -153,8 +147,8 @@ def of_program(job: Mapping[str, Any]) -> Source:
     if job["inputs"] is None:
         examples = dict(zip(tensors, _program_inputs(program, tensors), strict=True))
     else:
-        given = _given(job)
-        _require_names(given, tensors, tensors)
+        given = read_inputs(job)
+        require_names(given, tensors, tensors)
         examples = {name: _tensor(given[name]) for name in tensors}
 
     def arguments(values: Sequence[Any]) -> tuple[Any, Any]:
@@ -184,21 +178,21 @@ def of_script(job: Mapping[str, Any]) -> Source:
         script = torch.jit.load(job["source"], map_location="cpu").eval()
     except Exception as error:
         raise Refused(
-            "UnsafeInput", f"{job['name']}: torch cannot load this program: {_line(error)}"
+            "UnsafeInput", f"{job['name']}: torch cannot load this program: {line(error)}"
         ) from error
     arguments = script.forward.schema.arguments[1:]
     required = [a.name for a in arguments if not a.has_default_value()]
     if job["inputs"] is None:
-        raise _no_inputs(f"{job['name']}: a TorchScript program", required)
-    tree = _nested(_given(job))
+        raise no_inputs(f"{job['name']}: a TorchScript program", required)
+    tree = _nested(read_inputs(job))
     kinds = {a.name: str(a.type) for a in arguments}
-    _require_names(tree, list(kinds), required)
+    require_names(tree, list(kinds), required)
     values = {name: _value(tree[name], kind) for name, kind in kinds.items() if name in tree}
     program = ScriptProgram(script)
     try:
         memory = program.remember(values)
     except Exception as error:
-        raise _not_taken(values, error) from error
+        raise not_taken(values, error) from error
     findings = [f"{name}: kept between calls; here an input and an output" for name in memory]
     source = _bound(program, {**values, **memory}, findings, program.truth)
     source.script = None if memory or source.constants else script
@@ -215,50 +209,6 @@ SOURCES: Mapping[str, Callable[[Mapping[str, Any]], Source]] = {
 }
 
 
-def not_taken(inputs: Mapping[str, torch.Tensor], error: BaseException) -> Refused:
-    """The refusal of inputs that a module does not take."""
-    return _not_taken(inputs, error)
-
-
-def _not_taken(inputs: Mapping[str, Any], error: BaseException) -> Refused:
-    shown = ", ".join(
-        f"{name} {list(value.shape)} {value.dtype}"
-        for name, value in inputs.items()
-        if isinstance(value, torch.Tensor)
-    )
-    return Refused(
-        "UsageError",
-        f"the module does not take these inputs ({shown}): {_line(error)}",
-        "give --inputs in.npz with inputs that it takes",
-    )
-
-
-def _no_inputs(what: str, names: Sequence[str]) -> Refused:
-    return Refused(
-        "UsageError",
-        f"{what} does not say what its inputs look like",
-        f"give --inputs in.npz, whose keys are the arguments of forward: {', '.join(names)}",
-    )
-
-
-def _made(job: Mapping[str, Any]) -> nn.Module:
-    sys.path.insert(0, job["path"])
-    package, _, name = job["model"].partition(":")
-    given = job["arguments"]
-    try:
-        kind = getattr(importlib.import_module(package), name)
-        module = kind(**given) if isinstance(given, dict) else kind(*given)
-    except Exception as error:
-        raise Refused(
-            "UsageError",
-            f"--model {job['model']}: {_line(error)}",
-            "check --model and --model-args",
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise Refused("UsageError", f"--model {job['model']}: a {type(module).__name__}, no module")
-    return module
-
-
 def _load(module: nn.Module, weights: Any, name: str) -> list[str]:
     """Load weights strictly, but for the prefixes of wrappers."""
     findings = []
@@ -272,7 +222,7 @@ def _load(module: nn.Module, weights: Any, name: str) -> list[str]:
     except RuntimeError as error:
         raise Refused(
             "UsageError",
-            f"{name}: not the weights of this class: {_line(error)}",
+            f"{name}: not the weights of this class: {line(error)}",
             "check --model and --model-args",
         ) from error
     return findings
@@ -294,14 +244,14 @@ def _architecture(transformers: Any, job: Mapping[str, Any]) -> Any:
 
 
 def _of_module(module: nn.Module, given: Arrays, findings: list[str]) -> Source:
-    listed = inspect.signature(module.forward).parameters.values()
-    free = any(p.kind is p.VAR_KEYWORD for p in listed)
-    parameters = _parameters(module.forward)
-    names = [p.name for p in parameters]
+    every = inspect.signature(module.forward).parameters.values()
+    free = any(p.kind is p.VAR_KEYWORD for p in every)
+    listed = parameters(module.forward)
+    names = [p.name for p in listed]
     tree = _nested(given)
-    required = [p.name for p in parameters if p.default is p.empty]
-    _require_names(tree, list(dict.fromkeys([*names, *tree])) if free else names, required)
-    kinds = {p.name: _annotation(p.annotation) for p in parameters}
+    required = [p.name for p in listed if p.default is p.empty]
+    require_names(tree, list(dict.fromkeys([*names, *tree])) if free else names, required)
+    kinds = {p.name: _annotation(p.annotation) for p in listed}
     ordered = [name for name in dict.fromkeys((*names, *tree)) if name in tree]
     values = {name: _value(tree[name], kinds.get(name, "")) for name in ordered}
     return _bound(module, values, findings)
@@ -371,11 +321,6 @@ def _name(path: Sequence[Any]) -> str:
     return re.sub(r"\W", "_", "_".join(map(str, parts)))
 
 
-def _given(job: Mapping[str, Any]) -> Arrays:
-    with np.load(job["inputs"], allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
 def _nested(given: Arrays) -> Arrays:
     """`hx.0` and `hx.1` are the two members of the argument `hx`."""
     tree: Arrays = {}
@@ -409,22 +354,9 @@ def _annotation(annotation: Any) -> str:
     return text.replace("typing.", "").replace(" | None", "").strip()
 
 
-def _parameters(forward: Any) -> list[inspect.Parameter]:
-    listed = inspect.signature(forward).parameters.values()
-    return [p for p in listed if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-def _require_names(given: Arrays, known: Sequence[str], required: Sequence[str]) -> None:
-    fix = f"forward takes: {', '.join(known)}"
-    if unknown := [name for name in given if name not in known]:
-        raise Refused("UsageError", f"--inputs: forward has no argument {_some(unknown)}", fix)
-    if missing := [name for name in required if name not in given]:
-        raise Refused("UsageError", f"--inputs: no array for {_some(missing)}", fix)
-
-
 def _usual_inputs(module: Any, name: str) -> Arrays:
     """Inputs of the kind that a Hugging Face model says it has."""
-    accepted = {p.name for p in _parameters(module.forward)}
+    accepted = {p.name for p in parameters(module.forward)}
     main = getattr(module, "main_input_name", "")
     random = np.random.default_rng(0)
     given = USUAL[main](module.config, random) if main in USUAL else {}
@@ -558,9 +490,35 @@ def _range(limit: Any, multiple: int | None) -> tuple[int, int]:
     return int(limit.lower) * factor, min(upper, LARGEST)
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def called(source: Source) -> Called:
+    """A module as it is called with arrays."""
+    kinds = [tensor.dtype for tensor in source.inputs.values()]
+    held = [*source.module.parameters(), *source.module.buffers()]
+    types = {_kind(tensor) for tensor in held if tensor.is_floating_point()}
+
+    def run(arrays: Sequence[Any]) -> dict[str, Any]:
+        pairs = zip(arrays, kinds, strict=True)
+        results = source.run([torch.from_numpy(array).to(kind) for array, kind in pairs])
+        types.update(_kind(result) for result in results.values() if result.is_floating_point())
+        return {name: _array(result) for name, result in results.items()}
+
+    return Called(
+        {name: _array(tensor) for name, tensor in source.inputs.items()},
+        run,
+        types,
+        source.constants,
+        source.findings,
+        source.symbols,
+        source.ranges,
+        source.kept,
+    )
 
 
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:LONGEST]}"
+def _kind(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    # bfloat16 has no place in an array; float32 holds it exactly.
+    plain = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return plain.detach().contiguous().cpu().numpy()

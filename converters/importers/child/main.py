@@ -1,0 +1,65 @@
+"""One step of a job: a model's own numbers, one route to ONNX, or a program of an artifact directory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+from .cases import References, references
+from .classes import Refused
+
+
+def main(job_path: str, answer_path: str) -> None:
+    """Do the step that a job names and write the answer."""
+    with open(job_path, encoding="utf-8") as file:
+        job = json.load(file)
+    framework = importlib.import_module(f".{job['framework']}", __package__)
+    try:
+        with framework.inference():
+            answer = STEPS[job["step"]](framework, job)
+    except Refused as error:
+        answer = {"error": {"type": error.kind, "message": str(error), "fix": error.fix}}
+    with open(answer_path, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+
+
+def _references(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
+    return {"facts": references(framework.called(job), job["folder"]).to_json()}
+
+
+def _route(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = framework.route(job, References.from_json(job["facts"]))
+        return said
+    except Refused:
+        raise
+    except Exception as error:
+        # Whatever an exporter raises: it is a reason to try the next one.
+        cause = _cause(error)
+        return {"failed": f"{type(cause).__name__}: {cause}"}
+
+
+def _save(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
+    sys.path.insert(0, job["artifact"])
+    model = importlib.import_module("infer").load("cpu")
+    try:
+        path = framework.save(
+            model, job["inputs"], job["sizes"], os.path.join(job["folder"], "net")
+        )
+    except Exception as error:
+        cause = _cause(error)
+        return {"failed": f"{type(cause).__name__}: {cause}"}
+    return {"program": path}
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What an error came of: torch's exporter says of the outermost one only which of its steps failed."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+STEPS = {"references": _references, "route": _route, "save": _save}

@@ -1,0 +1,56 @@
+"""Inputs, outputs and dimensions of an ONNX file get the names that they have in a signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from converters.errors import UnsupportedError
+
+
+def rename(path: Path, signature: Mapping[str, Any]) -> None:
+    """Give inputs and outputs of a graph the names that they have in a signature, dimensions too.
+
+    Args:
+        path: The file, which is written anew.
+        signature: `inputs` and `outputs` in the order of the graph: name, and shape where it is known.
+
+    Raises:
+        UnsupportedError: The graph has more or fewer of them.
+    """
+    model = onnx.load(path, load_external_data=False)
+    sides = (model.graph.input, signature["inputs"]), (model.graph.output, signature["outputs"])
+    new: dict[str, str] = {}
+    for values, specs in sides:
+        if len(values) != len(specs):
+            raise UnsupportedError(
+                f"the program has {len(values)} of {len(specs)} inputs or outputs",
+                fix="convert what it was made from",
+            )
+        for value, spec in zip(values, specs, strict=True):
+            new[value.name] = spec["name"]
+            said = spec.get("shape") or ()
+            for dim, size in zip(value.type.tensor_type.shape.dim, said, strict=False):
+                if not dim.HasField("dim_value") and isinstance(size, str):
+                    dim.dim_param = size
+    # What has one of these names inside gives way.
+    taken = set(new.values()) - new.keys()
+    new |= {name: f"{name}.inner" for name in taken}
+    for graph in _graphs(model.graph):
+        for tensor in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+            tensor.name = new.get(tensor.name, tensor.name)
+        for node in graph.node:
+            for place in (node.input, node.output):
+                place[:] = [new.get(name, name) for name in place]
+    onnx.save(model, path)
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
