@@ -21,6 +21,7 @@ from converters.emitters.write import format_source, write
 from converters.errors import UsageError
 from converters.graph import read_graph
 from converters.graph.control import CONTROL, inner_shape
+from converters.graph.model import is_quantised
 from converters.graph.narrow import NARROW
 
 NATIVE = ("pytorch", "paddle", "mindspore")
@@ -88,7 +89,8 @@ def emit(
     target.write_weights(out / target.weights_file, weights)
     script = inference_script(target.folder / "inference.py", specs)
     (out / "infer.py").write_text(script, encoding="utf-8")
-    precision = _precision([value.dtype for value in weights.values()])
+    dtypes = [value.dtype for value in weights.values()]
+    precision = "int8" if is_quantised(graph) else _precision(dtypes)
     manifest = {
         "schema": 1,
         "framework": key,

@@ -482,13 +482,86 @@ def MatMulIntegerToFloat(
 def DynamicQuantizeMatMul(
     b: Body, x: Value, w: Value, scale: Value, zero: Given = None, bias: Given = None
 ) -> Written:
-    low = b("Min", b("ReduceMin", x, keepdims=0), 0.0)
-    high = b("Max", b("ReduceMax", x, keepdims=0), 0.0)
-    x_scale = b("Where", b("Equal", low, high), 1.0, b("Div", b("Sub", high, low), 255.0))
-    x_zero = b("Clip", b("Round", b("Neg", b("Div", low, x_scale))), 0.0, 255.0)
-    x_zero = b("Cast", x_zero, to=element_type(np.uint8).onnx)
-    codes = b("QuantizeLinear", x, x_scale, x_zero)
+    codes, x_scale, x_zero = b.several(3, "DynamicQuantizeLinear", x)
     return MatMulIntegerToFloat(b, codes, w, x_scale, scale, x_zero, zero, bias)
+
+
+def DynamicQuantizeLSTM(
+    b: Body, x: Value, w: Value, r: Value, bias: Given = None, lengths: Given = None,
+    first_h: Given = None, first_c: Given = None, peepholes: Given = None, w_scale: Given = None,
+    w_zero: Given = None, r_scale: Given = None, r_zero: Given = None, *, hidden_size: int,
+    direction: str = "forward", activations: list[str] | None = None, clip: float = 0.0,
+    activation_alpha: list[float] | None = None, activation_beta: list[float] | None = None,
+    input_forget: int = 0,
+) -> Written:  # fmt: skip
+    # The numbers are those that ONNX Runtime 1.32 was seen to give: x is quantised as a whole, the state
+    # anew in each step, and what a cell computes of the products is not quantised.
+    b.lacks(sequence_lens=lengths, input_forget=input_forget, clip=clip)
+    b.lacks(activation_alpha=activation_alpha, activation_beta=activation_beta)
+    backwards = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}.get(direction)
+    if backwards is None:
+        raise Unsayable(f"attribute direction={direction!r}")
+    if activations and list(activations) != ["Sigmoid", "Tanh", "Tanh"] * len(backwards):
+        raise Unsayable(f"attribute activations={activations}")
+    if x.shape is None or len(x.shape) != 3 or x.shape[1] != 1:
+        raise Unsayable(
+            "a batch that is not one: ONNX Runtime quantises the state in as many parts as it has"
+            " threads, so that its own numbers depend on the machine"
+        )
+    if w_scale is None or r_scale is None:
+        raise Unsayable("weights without a scale")
+    codes, x_scale, x_zero = b.several(3, "DynamicQuantizeLinear", x)
+    made = []
+    for place, back in enumerate(backwards):
+
+        def own(value: Given, place: int = place) -> Any:
+            return None if value is None else b("Gather", value, np.int64(place), axis=0)
+
+        product = b("MatMulInteger", codes, own(w), x_zero, own(w_zero))
+        gates = _scaled(b, product, x_scale, own(w_scale))
+        if bias is not None:
+            of_x, of_h = b.several(2, "Split", own(bias), axis=0, num_outputs=2)
+            gates = b("Add", gates, b("Add", of_x, of_h))
+        states = [np.zeros((1, hidden_size)) if s is None else own(s) for s in (first_h, first_c)]
+        body = _lstm_step(b, own(r), own(r_scale), own(r_zero), own(peepholes), hidden_size)
+        directions = {"scan_input_directions": [back], "scan_output_directions": [back]}
+        made.append(
+            b.several(3, "Scan", *states, gates, body=body, num_scan_inputs=1, **directions)
+        )
+    last = [b("Concat", *(b("Unsqueeze", one[k], [0]) for one in made), axis=0) for k in (0, 1)]
+    return b("Concat", *(b("Unsqueeze", one[2], [1]) for one in made), axis=1), *last
+
+
+def _scaled(b: Body, product: Value, left: Value, right: Value) -> Value:
+    """A product of integers as a product of numbers."""
+    return b("Mul", b("Cast", product, to=FLOAT), b("Mul", left, right))
+
+
+def _lstm_step(
+    b: Body, r: Value, r_scale: Value, r_zero: Given, peepholes: Given, size: int
+) -> Graph:
+    """One step of an LSTM whose state is quantised: h, c, what comes of x -> h, c, h."""
+    inner, single = type(b)(b.node), np.dtype(np.float32)
+    h, c, gates = (
+        Value(f"{b.node.name}.{name}", single, (1, width))
+        for name, width in (("h", size), ("c", size), ("gates", 4 * size))
+    )
+    codes, scale, zero = inner.several(3, "DynamicQuantizeLinear", h)
+    product = inner("MatMulInteger", codes, r, zero, r_zero)
+    total = inner("Add", gates, _scaled(inner, product, scale, r_scale))
+    i, o, f, new = inner.several(4, "Split", total, [size] * 4, axis=1)
+    if peepholes is not None:
+        to_i, to_o, to_f = b.several(3, "Split", peepholes, [size] * 3, axis=0)
+        i, f = (inner("Add", gate, inner("Mul", p, c)) for gate, p in ((i, to_i), (f, to_f)))
+    kept = inner("Mul", inner("Sigmoid", f), c)
+    cell = inner("Add", kept, inner("Mul", inner("Sigmoid", i), inner("Tanh", new)))
+    if peepholes is not None:
+        o = inner("Add", o, inner("Mul", to_o, cell))
+    out = inner("Mul", inner("Sigmoid", o), inner("Tanh", cell))
+    results = [out, cell, inner("Identity", out)]
+    for value in results:
+        value.dtype, value.shape = single, (1, size)
+    return Graph(f"{b.node.name}.step", [h, c, gates], results, inner.nodes, 21)
 
 
 def QGemm(
@@ -612,6 +685,15 @@ def QLinearGlobalAveragePool(
 def QLinearConcat(b: Body, y_scale: Value, y_zero: Value, *parts: Given, axis: int) -> Written:
     real = [b("DequantizeLinear", *parts[k : k + 3]) for k in range(0, len(parts), 3)]
     return b("QuantizeLinear", b("Concat", *real, axis=axis), y_scale, y_zero)
+
+
+def QLinearWhere(
+    b: Body, condition: Value, x: Value, x_scale: Value, x_zero: Value, y: Value, y_scale: Value,
+    y_zero: Value, z_scale: Value, z_zero: Value,
+) -> Written:  # fmt: skip
+    one = b("DequantizeLinear", x, x_scale, x_zero)
+    two = b("DequantizeLinear", y, y_scale, y_zero)
+    return b("QuantizeLinear", b("Where", condition, one, two), z_scale, z_zero)
 
 
 def NhwcMaxPool(b: Body, x: Value, **attributes: Any) -> Written:

@@ -14,6 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
+# Operators whose results are codes of few bits.
+ROUNDING = (
+    "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    "com.microsoft::DynamicQuantizeLSTM", "com.microsoft::DynamicQuantizeMatMul",
+)  # fmt: skip
 # A dimension: its size, the name of a size that is not known, or None where nothing is known.
 Dim: TypeAlias = "int | str | None"
 
@@ -150,6 +155,16 @@ def every_graph(graph: Graph) -> Iterator[Graph]:
     for node in graph.nodes:
         for inner in subgraphs(node):
             yield from every_graph(inner)
+
+
+def is_quantised(graph: Graph) -> bool:
+    """Whether anything that is computed is rounded to few bits on its way."""
+    return any(
+        (node.key in ROUNDING or node.key.startswith("com.microsoft::Q"))
+        and any(value is not None and value.const is None for value in node.inputs[:1])
+        for each in every_graph(graph)
+        for node in each.nodes
+    )
 
 
 def node_reads(node: Node) -> Iterator[Value]:

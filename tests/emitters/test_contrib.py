@@ -76,6 +76,26 @@ def quantised(name: str, scale: float, zero: int) -> dict[str, Any]:
     return {f"{name}s": np.float32(scale), f"{name}z": np.uint8(zero)}
 
 
+OUT = ("y", "h", "c")
+
+
+def quantised_lstm(
+    inputs: int, hidden: int, directions: int = 1, *, bias: bool = False, states: bool = False,
+    peepholes: bool = False, columns: bool = False, kind: Any = i8,
+) -> dict[str, Any]:  # fmt: skip
+    """Weights of an LSTM, with a scale for each direction or for each of its columns."""
+    shape = (directions, 4 * hidden) if columns else (directions,)
+    zero = np.zeros(shape, np.int8) if kind is i8 else np.full(shape, 125, np.uint8)
+    scales = [RNG.uniform(0.002, 0.008, shape).astype(np.float32) for _ in range(2)]
+    return {
+        "w": kind(directions, inputs, 4 * hidden), "r": kind(directions, hidden, 4 * hidden),
+        "b": f32(directions, 8 * hidden) if bias else None, "lengths": None,
+        "h0": f32(directions, 1, hidden) if states else None, "c0": f32(directions, 1, hidden) if states else None,
+        "p": f32(directions, 3 * hidden) if peepholes else None,
+        "ws": scales[0], "wz": zero, "rs": scales[1], "rz": zero,
+    }  # fmt: skip
+
+
 TRIALS = {
     "gelu": trial("Gelu", {"x": X}),
     "bias_gelu": trial("BiasGelu", {"x": X}, {"b": f32(8)}),
@@ -183,10 +203,26 @@ TRIALS = {
     "dynamic_quantize_matmul": trial(
         "DynamicQuantizeMatMul", {"x": X}, {"w": i8(8, 6), "s": np.float32([0.02]), "z": np.int8([3]), "b": f32(6)}
     ),
+    "dynamic_quantize_zeros": trial(
+        "DynamicQuantizeLinear", {"x": np.zeros((2, 3), np.float32)}, outputs=("y", "s", "z"), domain=""
+    ),
     "matmul_integer_to_float": trial(
         "MatMulIntegerToFloat", {"a": u8(3, 4)},
         {"b": u8(4, 5), "as": np.float32([0.1]), "bs": np.float32([0.2]), "az": np.uint8([9]),
          "bz": np.uint8([7]), "c": f32(5)},
+    ),
+    "quantised_lstm": trial("DynamicQuantizeLSTM", {"x": f32(6, 1, 7)}, quantised_lstm(7, 5), OUT, hidden_size=5),
+    "quantised_lstm_both": trial(
+        "DynamicQuantizeLSTM", {"x": f32(9, 1, 33)}, quantised_lstm(33, 16, 2, bias=True, states=True), OUT,
+        hidden_size=16, direction="bidirectional",
+    ),
+    "quantised_lstm_reverse": trial(
+        "DynamicQuantizeLSTM", {"x": f32(5, 1, 8)}, quantised_lstm(8, 4, bias=True, peepholes=True, kind=u8), OUT,
+        hidden_size=4, direction="reverse",
+    ),
+    "quantised_lstm_columns": trial(
+        "DynamicQuantizeLSTM", {"x": f32(4, 1, 8)}, quantised_lstm(8, 4, 2, columns=True), OUT,
+        hidden_size=4, direction="bidirectional", activations=["Sigmoid", "Tanh", "Tanh"] * 2,
     ),
     "qlinear_add": trial(
         "QLinearAdd", {"a": u8(3, 4)},
@@ -218,6 +254,10 @@ TRIALS = {
     "qlinear_concat": trial(
         "QLinearConcat", {**quantised("c", 0.2, 30), "a": u8(2, 3), **quantised("a", 0.1, 20), "b": u8(2, 4),
                           **quantised("b", 0.3, 40)}, axis=1,
+    ),
+    "qlinear_where": trial(
+        "QLinearWhere", {"c": np.array([True, False, True]), "a": u8(2, 3)},
+        {**quantised("a", 0.1, 20), "b": u8(2, 3), **quantised("b", 0.3, 40), **quantised("z", 0.2, 30)},
     ),
     "qgemm": trial(
         "QGemm", {"a": u8(3, 4)},

@@ -78,6 +78,18 @@ def test_bfloat16_may_be_carried_as_float32():
     assert compare("y", A.astype(ml_dtypes.bfloat16), A.astype(ml_dtypes.bfloat16), limit).passed
 
 
+def test_quantised_outputs_may_be_one_code_apart():
+    limit = TOLERANCES["int8"]
+    codes = np.arange(-127, 128).astype(np.float32)
+    beside = codes.copy()
+    beside[127] += 1
+    report = compare("y", codes, beside, limit)
+    assert report.passed
+    assert report.atol == pytest.approx(1.01)
+    beside[127] += 1
+    assert not compare("y", codes, beside, limit).passed
+
+
 def test_rounding_noise_has_no_direction():
     noise = np.array([1e-8, -1e-8, 2e-8], np.float32)
     assert compare("y", noise, -noise, FP32).passed

@@ -1267,7 +1267,7 @@ def dequantize(
 def dynamic_quantize(x: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
     """uint8 with the scale and zero point that the range of x, zero included, asks for."""
     low, high = -ops.relu(-ops.amin(x)), ops.relu(ops.amax(x))
-    scale = (high - low) / 255
+    scale = ops.where(low == high, ops.ones_like(low), (high - low) / 255)
     zero = ops.round(ops.clamp(-low / scale, 0.0, 255.0))
     y = ops.clamp(ops.round(x / scale) + zero, 0.0, 255.0)
     return y.astype(ms.int32).astype(ms.uint8), scale, zero.astype(ms.int32).astype(ms.uint8)

@@ -11,6 +11,7 @@ import onnx
 from converters.graph import read_graph
 from converters.graph.compared import compared_values, known_words
 from converters.graph.load import read_model
+from converters.graph.model import is_quantised
 
 
 def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
@@ -40,7 +41,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
             "schema": 1,
             "framework": "onnx",
             "format": "onnx",
-            "precision": "fp16" if half else "fp32",
+            "precision": "int8" if is_quantised(graph) else "fp16" if half else "fp32",
             "targets": ["cpu", "cuda"],
             "entry": "model.onnx",
             "inference": "infer.py",

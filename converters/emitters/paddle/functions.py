@@ -863,7 +863,7 @@ def dequantize(
 def dynamic_quantize(x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     """uint8 with the scale and zero point that the range of x, zero included, asks for."""
     low, high = x.min().clip(max=0), x.max().clip(min=0)
-    scale = (high - low) / 255
+    scale = paddle.where(low == high, paddle.ones_like(low), (high - low) / 255)
     zero = (-low / scale).clip(0, 255).round()
     return ((x / scale).round() + zero).clip(0, 255).cast("uint8"), scale, zero.cast("uint8")
 

@@ -761,6 +761,14 @@ def dequantize(
     return y.to(scale.dtype) * along(x, scale, axis, block)
 
 
+def dynamic_quantize(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """uint8 with the scale and zero point that the range of x, zero included, asks for."""
+    low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = torch.where(low == high, torch.ones_like(low), (high - low) / 255)
+    zero = (-low / scale).clamp(0, 255).round()
+    return ((x / scale).round() + zero).clamp(0, 255).to(torch.uint8), scale, zero.to(torch.uint8)
+
+
 def centered(x: torch.Tensor, zero: torch.Tensor | None, axis: int) -> torch.Tensor:
     """X - zero point, as floats in which sums of products of such integers are exact."""
     return x.double() if zero is None else x.double() - along(x, zero, axis).double()

@@ -1494,6 +1494,10 @@ def QLinearConv(
     return f"requantize({y}, {x_scale} * {w_scale}, {y_scale}, {y_zero}, 1, {_range(y_zero)})"
 
 
+def DynamicQuantizeLinear(x: Operand, *, node: Use) -> str:
+    return results(f"dynamic_quantize({x})", node, 3)
+
+
 def MatMulInteger(
     a: Operand, b: Operand, a_zero: Operand | None = None, b_zero: Operand | None = None
 ) -> str:
