@@ -311,6 +311,12 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
 def _verified(truth: Truth, candidate: Path, runtime: Runtime | None = None) -> Report:
     """Compare, and write what was found into the candidate's manifest."""
     report = judge(truth, candidate, VERIFICATION, runtime=runtime)
+    if report.reference_error:
+        raise RuntimeFailed(
+            f"{FRAMEWORKS[truth.framework].title} itself fails on this model, so that there is nothing to"
+            f" compare with: {report.reference_error}",
+            fix="give inputs that it takes: --inputs in.npz, or --size; nothing was written",
+        )
     if not report.passed:
         failures = report.failures()
         raise MismatchError(

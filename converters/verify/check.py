@@ -15,7 +15,7 @@ from converters.errors import RuntimeFailed, UnsafeInput, UsageError
 from converters.runtimes import Limits, Runtime, framework
 from converters.verify.compare import PRECISION_OF, Tolerance, compare, tolerance
 from converters.verify.inputs import Arrays, Case, TensorSpec, generate_cases
-from converters.verify.report import CaseReport, OutputReport, Report
+from converters.verify.report import REFERENCE_FAILED, CaseReport, OutputReport, Report
 
 
 class _Spec(BaseModel):
@@ -255,7 +255,7 @@ def _first_accepted(runtime: Runtime, case: Case, accepted: Case | None) -> _Ans
     attempts = (_run(runtime, other) for other in alternatives if runtime.alive)
     if first.outputs is not None:
         return first
-    refused = _Answer(case, error=f"the reference failed: {first.error}")
+    refused = _Answer(case, error=f"{REFERENCE_FAILED}{first.error}")
     return next((attempt for attempt in attempts if attempt.outputs is not None), refused)
 
 

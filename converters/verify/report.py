@@ -9,6 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+# How the error of a case begins in which there is nothing to compare with.
+REFERENCE_FAILED = "the reference failed: "
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -99,6 +102,12 @@ class Report(_Record):
         """The largest absolute error of all outputs and cases."""
         errors = [o.max_abs for c in self.cases for o in c.outputs if o.max_abs is not None]
         return max(errors, default=None)
+
+    @property
+    def reference_error(self) -> str:
+        """Why the reference itself gave nothing in a case; empty where it always did."""
+        errors = (case.error for case in self.cases)
+        return next((e for e in errors if e.startswith(REFERENCE_FAILED)), "")
 
     def failures(self) -> list[str]:
         """One line for everything that did not pass, in the order in which it was found."""

@@ -174,6 +174,35 @@ def test_a_difference_ends_with_4(zoo: Command, artifact: Any) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_source_that_fails_by_itself_ends_with_1(
+    zoo: Command, failed: Any, artifact: Any, tmp_path: Path
+) -> None:
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["N"])
+    graph = helper.make_graph(
+        # No row of a table of three is the thousandth.
+        [
+            helper.make_node("Add", ["ids", "far"], ["i"]),
+            helper.make_node("Gather", ["t", "i"], ["y"]),
+        ],
+        "g",
+        [ids],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+        [
+            helper.make_tensor("far", TensorProto.INT64, [1], [1000]),
+            helper.make_tensor("t", TensorProto.FLOAT, [3], [1, 2, 3]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "far.onnx")
+    line = failed(zoo("convert", "far.onnx", "--to", "pytorch", "--out", "out", "--json"), 1)
+    assert "ONNX Runtime itself fails on this model" in line
+    assert "indices element out of data bounds" in line
+    assert not (tmp_path / "out").exists()
+    result = zoo("verify", artifact("broken", "'no number'"), artifact("good", 2))
+    assert result.returncode == 1
+    assert "itself fails: the reference failed: ONNX Runtime, running the model" in result.stderr
+
+
 def test_models_go_to_a_zoo_and_back(
     zoo: Command, failed: Any, artifact: Any, server: Any, tmp_path: Path
 ) -> None:

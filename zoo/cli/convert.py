@@ -242,7 +242,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare two artifacts on the same inputs; exit status 4 when they differ."""
-    from converters.errors import MismatchError
+    from converters.errors import MismatchError, RuntimeFailed
     from converters.verify import read_case
     from converters.verify import verify as compare
 
@@ -263,6 +263,8 @@ def verify(
             for output in case.outputs
         ]
         present.table(("output", "shape", "max error", "relative", "result"), rows)
+    if report.reference_error:
+        raise RuntimeFailed(f"{reference} itself fails: {report.reference_error}")
     if not report.passed:
         failures = report.failures()
         raise MismatchError(f"{candidate} differs from {reference}: {failures[0]}")

@@ -21,7 +21,7 @@ setting has an environment variable, see `zoo/settings.py`. Exit statuses:
 | status | meaning |
 | ------ | ------- |
 | 0 | done |
-| 1 | not found, refused, or no answer from the server |
+| 1 | not found, refused, no answer from the server, or a framework failed, be it on the source itself |
 | 2 | the call, a manifest or a setting is wrong, or a framework is not installed |
 | 3 | the model has something that cannot be converted yet |
 | 4 | the results differ |
