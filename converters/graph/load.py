@@ -8,7 +8,7 @@ allocated that the file does not contain.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from converters.graph.model import Array, Dim, Graph, Node, Value
 
 OLDEST_OPSET = 6
 BITS_OF_A_BYTE = 8
+# Weights with more bytes than this are kept out of what rewrites a model.
+LARGEST_CARRIED = 1 << 20
 # Sub-graphs may lie this deep within each other: Python itself stops at 20 loops, exporters at a third.
 DEEPEST = 16
 # What numpy says in `isbuiltin` of types that a package adds, those of `ml_dtypes`.
@@ -58,10 +60,12 @@ def load(path: Path, *, native: Callable[[str], bool] = lambda key: True) -> Gra
             f"{path.name}: opset {opset} is older than {OLDEST_OPSET}",
             fix="export the model again with opset 13 or newer",
         )
+    held = _set_aside(model)
     if model.functions:
         model = inliner.inline_local_functions(model)
     _refuse_too_deep(model, path.name)
     model = expand_functions(model, native)
+    _put_back(model, held)
     try:
         return _Loader(opset).graph(model)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -99,6 +103,27 @@ def read_model(path: Path) -> onnx.ModelProto:
             external_data_helper.load_external_data_for_tensor(tensor, str(folder))
             tensor.data_location = onnx.TensorProto.DEFAULT
     return model
+
+
+def _set_aside(model: onnx.ModelProto) -> dict[str, bytes]:
+    """Take the data of large weights out: what rewrites a model copies all of it, and no message holds 2 GiB."""
+    held = {}
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > LARGEST_CARRIED:
+            held[tensor.name] = tensor.raw_data
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="aside")
+    return held
+
+
+def _put_back(model: onnx.ModelProto, held: Mapping[str, bytes]) -> None:
+    """Put the data of weights back that was taken out."""
+    for tensor in model.graph.initializer:
+        if tensor.name in held:
+            tensor.raw_data = held[tensor.name]
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            tensor.ClearField("external_data")
 
 
 def _refuse_too_deep(model: onnx.ModelProto, file: str) -> None:
