@@ -1,10 +1,9 @@
-"""The heads of LPIPS on AlexNet with Paddle's weights, saved by Paddle: lpips.pdparams -> lpips.json, lpips.pdiparams."""
+"""Classes for weights of Paddle whose packages build them with more around them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import paddle
 from paddle import nn
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -29,18 +28,3 @@ class Distance(nn.Layer):
     def forward(self, relu1: Any, relu2: Any, relu3: Any, relu4: Any, relu5: Any) -> Any:
         total = self.lin0(relu1**2) + self.lin1(relu2**2) + self.lin2(relu3**2)
         return total + self.lin3(relu4**2) + self.lin4(relu5**2)
-
-
-def main() -> None:
-    net = Distance()
-    net.set_state_dict(paddle.load("lpips.pdparams"))
-    net.eval()
-    specs = [
-        paddle.static.InputSpec([None, channels, None, None], "float32", f"relu{k}")
-        for k, channels in enumerate(CHANNELS, 1)
-    ]
-    paddle.jit.save(net, "lpips", input_spec=specs)
-
-
-if __name__ == "__main__":
-    main()
