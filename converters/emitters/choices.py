@@ -28,6 +28,7 @@ CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "mode": ("linear", "nearest", "cubic"),
         "padding_mode": ("zeros", "border", "reflection"),
     },
+    "ImageDecoder": {"pixel_format": ("RGB", "BGR", "Grayscale")},
     "Pad": {"mode": ("constant", "reflect", "edge", "wrap")},
     "Resize": {
         "mode": ("nearest", "linear", "cubic"),

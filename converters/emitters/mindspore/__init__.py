@@ -36,6 +36,7 @@ MINDSPORE = Framework(
         to_numpy="{x}.asnumpy()",
     ),
     imports={
+        "io": "import io",
         "itertools": "import itertools",
         "math": "import math",
         "re": "import re",
@@ -43,6 +44,7 @@ MINDSPORE = Framework(
         "Callable": "from collections.abc import Callable",
         "Sequence": "from collections.abc import Sequence",
         "ms": "import mindspore as ms",
+        "Image": "from PIL import Image",
         "nn": "from mindspore import nn",
         "ops": "from mindspore import ops",
     },

@@ -6,12 +6,15 @@ operators that have CPU kernels, differentiable where the operator is.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
+from PIL import Image
 
 
 def cast_each(
@@ -1593,3 +1596,13 @@ def split_to_sequence(x: ms.Tensor, split: int | Sequence[int], axis: int) -> li
     if isinstance(split, int):
         split = [min(split, size - k) for k in range(0, size, split)]
     return list(ops.split(x, list(split), axis)) if split else []
+
+
+def decode_image(data: ms.Tensor, pixel_format: str) -> ms.Tensor:
+    """The pixels of an image file, as [height, width, channels] of uint8; needs Pillow."""
+    image = Image.open(io.BytesIO(data.asnumpy().tobytes()))
+    pixels = np.asarray(image.convert("L" if pixel_format == "Grayscale" else "RGB"))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixel_format == "BGR":
+        pixels = pixels[..., ::-1]
+    return ms.Tensor(pixels.copy())

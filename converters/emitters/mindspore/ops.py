@@ -96,6 +96,8 @@ PHRASES: dict[str, str] = {
     "Softsign": "ops.softsign({input})",
     "Softmax": "ops.softmax({input}, axis={axis})",
     "LogSoftmax": "ops.log_softmax({input}, axis={axis})",
+    # ***** images *****
+    "ImageDecoder": "decode_image({encoded_stream}, {pixel_format!r})",
     # ***** matrices *****
     "Det": "ops.det({X})",
 }

@@ -33,6 +33,7 @@ PADDLE = Framework(
         to_numpy="{x}.numpy()",
     ),
     imports={
+        "io": "import io",
         "itertools": "import itertools",
         "math": "import math",
         "re": "import re",
@@ -41,6 +42,7 @@ PADDLE = Framework(
         "Sequence": "from collections.abc import Sequence",
         "paddle": "import paddle",
         "F": "import paddle.nn.functional as F",
+        "Image": "from PIL import Image",
         "nn": "from paddle import nn",
     },
     module="nn.Layer",

@@ -6,13 +6,16 @@ differentiable where the operator is.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F  # noqa: N812 - as everyone writes it
 from paddle import nn
+from PIL import Image
 
 
 def cast_each(
@@ -1159,3 +1162,13 @@ def split_to_sequence(
     if isinstance(split, int):
         split = [min(split, size - k) for k in range(0, size, split)]
     return paddle.split(x, list(split), axis) if split else []
+
+
+def decode_image(data: paddle.Tensor, pixel_format: str) -> paddle.Tensor:
+    """The pixels of an image file, as [height, width, channels] of uint8; needs Pillow."""
+    image = Image.open(io.BytesIO(data.numpy().tobytes()))
+    pixels = np.asarray(image.convert("L" if pixel_format == "Grayscale" else "RGB"))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixel_format == "BGR":
+        pixels = pixels[..., ::-1]
+    return paddle.to_tensor(pixels)

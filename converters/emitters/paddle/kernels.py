@@ -35,7 +35,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike",
             "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
             "DynamicQuantizeLinear", "Embedding", "Equal", "Flatten", "Gather", "Greater",
-            "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
+            "GreaterOrEqual", "Identity", "ImageDecoder", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
             "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike", "Range", "Reshape", "Shape",
             *sequences.KEYS, "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
         ),

@@ -98,6 +98,8 @@ PHRASES: dict[str, str] = {
     "Tanh": "F.tanh({input})",
     "Softplus": "F.softplus({X})",
     "Softsign": "F.softsign({input})",
+    # ***** images *****
+    "ImageDecoder": "decode_image({encoded_stream}, {pixel_format!r})",
     # ***** matrices *****
     "Det": "paddle.linalg.det({X})",
 }

@@ -6,12 +6,15 @@ differentiable where the operator is.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone writes it
+from PIL import Image
 from torch import nn
 
 
@@ -1085,3 +1088,13 @@ def masked_dropout(
     """Dropout, and which elements it left."""
     kept = F.dropout(torch.ones_like(x), ratio, training)
     return x * kept, kept != 0
+
+
+def decode_image(data: torch.Tensor, pixel_format: str) -> torch.Tensor:
+    """The pixels of an image file, as [height, width, channels] of uint8; needs Pillow."""
+    image = Image.open(io.BytesIO(data.cpu().numpy().tobytes()))
+    pixels = np.asarray(image.convert("L" if pixel_format == "Grayscale" else "RGB"))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixel_format == "BGR":
+        pixels = pixels[..., ::-1]
+    return torch.from_numpy(pixels.copy()).to(data.device)

@@ -99,6 +99,8 @@ PHRASES: dict[str, str] = {
     "LogSoftmax": "F.log_softmax({input}, dim={axis})",
     # ***** matrices *****
     "Det": "torch.linalg.det({X})",
+    # ***** images *****
+    "ImageDecoder": "decode_image({encoded_stream}, {pixel_format!r})",
     # ***** indexing *****
     "NonZero": "{X}.nonzero().T",
 }  # fmt: skip
