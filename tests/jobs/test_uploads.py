@@ -112,6 +112,7 @@ def test_what_is_no_model_is_refused_in_words(zoo: Zoo, tmp_path: Path) -> None:
         time.sleep(0.3)
     (item,) = items
     assert item["revision"] == "main"
+    assert item["problem"].startswith("two: ")  # the model, not a folder of the worker's
     assert "2 models: one.onnx, two.onnx" in item["problem"]
     # The card names one, and it is looked at anew.
     more = "polyzoo: {convert: [onnx], source: two.onnx}"

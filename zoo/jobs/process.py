@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from zoo.settings import Settings
 POLL_SECONDS = 0.1
 # What may pass by itself: somebody else ended the process.
 PASSING = frozenset({"SIGKILL", "SIGTERM", "Ended"})
+# What of a task is the place of a file.
+PATHS = ("source", "reference", "candidate", "out")
 
 
 class Interrupted(Exception):
@@ -92,7 +94,17 @@ def run_part(
     if found.get("interrupted"):
         raise Interrupted(found["interrupted"])
     if found:
-        raise PartFailed(Failure.model_validate(found))
+        failed = Failure.model_validate(found)
+        places = {str(folder), *(str(Path(task[key]).parent) for key in PATHS if key in task)}
+        shown = {"message": _without(places, failed.message), "fix": _without(places, failed.fix)}
+        raise PartFailed(failed.model_copy(update=shown))
+
+
+def _without(places: Iterable[str], text: str) -> str:
+    """A text that calls files by their names: where a worker has them is nothing to its users."""
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(f"{place}{os.sep}", "")
+    return text
 
 
 def _limit(said: str) -> Failure:

@@ -132,7 +132,8 @@ def _recognised(
         )
     folder = Path(tempfile.mkdtemp(prefix="upload-"))
     try:
-        root = folder / "files"
+        # What is said of the folder has the model's name.
+        root = folder / "files" / upload.name.rpartition("/")[2]
         for path, entry in upload.files.items():
             place = root / path
             place.parent.mkdir(parents=True, exist_ok=True)
