@@ -268,7 +268,7 @@ def _truth(
     reference = graph if imported.program is None else imported.program
     cases = _cases(graph, sizes) if given is None else given
     try:
-        truth = observe(reference, cases, VERIFICATION)
+        return _observed(reference, cases)
     except RuntimeFailed as error:
         name = imported.model.name
         if imported.program is None and ILL_FORMED.search(error.message):
@@ -280,9 +280,16 @@ def _truth(
                 fix="export it again with an older opset; --no-verify writes it unverified",
             ) from error
         raise
-    if all(answer.outputs is None for answer in truth.answers):
+
+
+def _observed(reference: Path, cases: Sequence[Case]) -> Truth:
+    """What a model answers; refuses one that does not take its inputs."""
+    truth = observe(reference, cases, VERIFICATION)
+    error = next((answer.error for answer in truth.answers if answer.outputs is None), None)
+    if error is not None:
         raise RuntimeFailed(
-            f"nothing to compare with: {truth.answers[0].error}",
+            f"{FRAMEWORKS[truth.framework].title} itself fails on this model, so that there is nothing to"
+            f" compare with: {error}",
             fix="give inputs that it takes with --inputs or --size; --no-verify writes it unverified",
         )
     return truth
@@ -311,12 +318,6 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
 def _verified(truth: Truth, candidate: Path, runtime: Runtime | None = None) -> Report:
     """Compare, and write what was found into the candidate's manifest."""
     report = judge(truth, candidate, VERIFICATION, runtime=runtime)
-    if report.reference_error:
-        raise RuntimeFailed(
-            f"{FRAMEWORKS[truth.framework].title} itself fails on this model, so that there is nothing to"
-            f" compare with: {report.reference_error}",
-            fix="give inputs that it takes: --inputs in.npz, or --size; nothing was written",
-        )
     if not report.passed:
         failures = report.failures()
         raise MismatchError(
@@ -386,7 +387,7 @@ def verify_artifact(
         MismatchError: It differs; its manifest is as it was.
         ConversionError: Either cannot be run.
     """
-    return _verified(observe(reference, _cases(reference, sizes), VERIFICATION), candidate)
+    return _verified(_observed(reference, _cases(reference, sizes)), candidate)
 
 
 def _place(made: Path, target: Path) -> None:

@@ -94,7 +94,7 @@ ODD = {
     "shapes": (5, "malformed graph: "),
     "opset": (3, "opset 99 is newer than ONNX Runtime knows"),
     "huge": (2, "is too large to be made up"),
-    "never": (1, "nothing to compare with"),
+    "never": (1, "ONNX Runtime itself fails on this model"),
 }
 
 
