@@ -15,6 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from zoo.store import Blobs, Store, explained, sync_directory
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 MOST_DIGESTS = 256
+SYNC = 64 << 20  # bytes
 
 
 class Digest(Protocol):
@@ -99,6 +101,39 @@ class UploadsRoom(Protocol):
         """All that have begun and have not ended."""
 
 
+class Syncing:
+    """Brings a file to the disk while it grows, so that little is left to wait for at its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._begun = file.tell()
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def grown(self, size: int) -> None:
+        """Let the disk begin with what has come, unless it is busy with what came before."""
+        if size - self._begun < SYNC or not (self._last is None or self._last.done()):
+            return
+        self._check()
+        self._begun = size
+        self._last = self._thread.submit(os.fsync, self._file.fileno())
+
+    def finish(self) -> None:
+        """Wait until all of it is there.
+
+        Raises:
+            OSError: The disk failed, now or before.
+        """
+        self._thread.shutdown()
+        self._check()
+        os.fsync(self._file.fileno())
+
+    def _check(self) -> None:
+        # The system tells of a failure once only.
+        if self._last is not None:
+            self._last.result()
+
+
 class Appending:
     """The one writer of an upload, for as long as it holds the lock."""
 
@@ -111,6 +146,7 @@ class Appending:
             digest: Of the bytes that are there; None where it is not known.
         """
         self._file = file
+        self._syncing = Syncing(file)
         self.upload = upload
         self.offset = upload.offset
         self.digest = digest
@@ -131,6 +167,11 @@ class Appending:
                 self.digest.update(left[:written])
             self.offset += written
             left = left[written:]
+        self._syncing.grown(self.offset)
+
+    def sync(self) -> None:
+        """Wait until the disk has all that was written."""
+        self._syncing.finish()
 
 
 class Uploads:
@@ -218,7 +259,7 @@ class Uploads:
                     file.truncate(offset)
                     raise
                 finally:
-                    os.fsync(file.fileno())
+                    appending.sync()
             if appending.offset == upload.size:
                 self._finish(upload, appending.digest)
             elif appending.digest is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -45,6 +46,25 @@ def test_in_parts_across_a_restart(tmp_path, store, uploads):
     assert again.create(DIGEST, 10) is None
     with pytest.raises(NotFound):
         again.status(upload.id)
+
+
+def test_a_disk_that_fails_on_the_way_is_heard_of(monkeypatch, tmp_path, store, uploads):
+    """The system tells of it once, when the file is synced before its end."""
+    upload, said = uploads.create(DIGEST, 10), [OSError(errno.EIO, os.strerror(errno.EIO))]
+    sync = os.fsync
+
+    def failing(handle):
+        if said:
+            raise said.pop()
+        sync(handle)
+
+    monkeypatch.setattr(room, "SYNC", 4)
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(ZooError, match=os.strerror(errno.EIO)):
+        send(uploads, upload.id, 0, DATA[:5])
+    assert said == []
+    send(uploads, upload.id, 5, DATA[5:])
+    assert store.path(DIGEST).read_bytes() == DATA
 
 
 def test_an_offset_out_of_step_says_where_to_go_on(uploads):
