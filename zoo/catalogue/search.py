@@ -241,8 +241,8 @@ def _sought(words: Iterable[str], rank: str) -> list[str]:
 
 def _expression(query: Query, rank: str, better: Iterable[str]) -> str:
     """The query in the language of FTS5."""
-    facets = query.facets if query.facets or query.words else (_EVERY,)  # for whoever wants all
-    said = " AND ".join([*map(_facet, facets), *_within(query, rank)])
+    said = " AND ".join([*map(_facet, query.facets), *_within(query, rank)])
+    said = said or _facet(_EVERY)  # for whoever asks for nothing
     return " NOT ".join([f"({said})", *(part for r in better for part in _within(query, r))])
 
 
