@@ -329,7 +329,7 @@ class _Writer:
         self.names = after
         yes, no = lines
         if not yes.lines:
-            yes, no, condition = no, yes, f"not {_operand(condition)}"
+            yes, no, condition = no, yes, _negated(condition)
         if not yes.lines:
             # Both leave everything as it is.
             return
@@ -509,6 +509,16 @@ class _Writer:
         if not step.comment or value is None or value.shape is None or len(value.shape) < 2:
             return ""
         return f"[{', '.join(_shown_dim(dim) for dim in value.shape)}]"
+
+
+def _negated(condition: str) -> str:
+    """The opposite of a condition: `a != b` rather than `not a == b`."""
+    tree = ast.parse(condition, mode="eval").body
+    if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
+        opposite = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}.get(type(tree.ops[0]))
+        if opposite is not None:
+            return ast.unparse(ast.Compare(tree.left, [opposite()], tree.comparators))
+    return f"not {_operand(condition)}"
 
 
 def _is_one_if(lines: Sequence[str]) -> bool:

@@ -317,8 +317,13 @@ def _not(node: Node, hosts: Hosts) -> Host | None:
     host = hosts[0]
     if host is None:
         return None
-    items = (Expr("not", (i,)) if isinstance(i, Expr) else not i for i in host.items)
-    return Host(tuple(items), host.scalar)
+    return Host(tuple(_opposite(item) for item in host.items), host.scalar)
+
+
+def _opposite(item: Item) -> Item:
+    if not isinstance(item, Expr):
+        return not item
+    return Expr("!=", item.args) if item.op == "==" else Expr("not", (item,))
 
 
 def _has_element(node: Node, hosts: Hosts) -> Host | None:

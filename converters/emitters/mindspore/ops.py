@@ -226,8 +226,11 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
         if _is_float(x) and first == 0 and last is None:
             return f"ops.relu({x})"
         if first is None or last is None or first <= last:
-            bounds = f"{low:s}" if low is not None else "None"
-            return f"ops.clamp({x}, {bounds}, {f'{high:s}' if high is not None else 'None'})"
+            if low is not None and high is not None:
+                return f"ops.clamp({x}, {low:s}, {high:s})"
+            return (
+                f"ops.clamp({x}, max={high:s})" if high is not None else f"ops.clamp({x}, {low:s})"
+            )
     # A tensor bound; the upper one wins where they cross.
     text = Max(x, low) if low is not None else str(x)
     if high is None:

@@ -198,8 +198,9 @@ def Clip(x: Operand, low: Operand | None = None, high: Operand | None = None) ->
     if all(bound is None or bound.number for bound in (low, high)):
         if low is not None and high is None and low.real == 0 and x.typed().kind == "f":
             return f"F.relu({x})"
-        first = f"{low:s}" if low is not None else "None"
-        return f"{x}.clamp({first}, {high:s})" if high is not None else f"{x}.clamp({first})"
+        if low is None:
+            return f"{x}.clamp(max={high:s})"
+        return f"{x}.clamp({low:s}, {high:s})" if high is not None else f"{x}.clamp({low:s})"
     # A tensor bound; the upper one wins where they cross.
     text = f"torch.maximum({x}, {low})" if low is not None else str(x)
     return f"torch.minimum({text}, {high})" if high is not None else text
