@@ -6,6 +6,7 @@ nginx serves the same files from the same disk with sendfile; both are asked in 
 that reads and forgets, so that a ratio is of one moment, and the median of the ratios counts. Small files are
 asked for by wrk on 200 connections. An upload, from the first request to the blob in its place, stands beside
 plain SHA-256 of the same bytes. Memory is what the server's processes hold, anonymous, watched all the while.
+Time of the processor, of the servers without the client, says what other programs on the machine do not change.
 
 nginx and wrk come from packages of the system: apt-get install nginx-light wrk
 """
@@ -94,8 +95,8 @@ class Memory:
 
 
 @contextmanager
-def nginx(root: Path, workers: int) -> Iterator[int]:
-    """A running nginx; its port."""
+def nginx(root: Path, workers: int) -> Iterator[tuple[int, psutil.Process]]:
+    """A running nginx; its port and its main process."""
     with tempfile.TemporaryDirectory() as folder:
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             port = free.getsockname()[1]
@@ -107,7 +108,7 @@ def nginx(root: Path, workers: int) -> Iterator[int]:
         process = subprocess.Popen([*command, *user])
         try:
             _reachable(port)
-            yield port
+            yield port, psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait(30)
@@ -134,6 +135,12 @@ def zoo(data: Path, workers: int) -> Iterator[tuple[int, psutil.Process]]:
         process.terminate()
         process.wait(90)
         log.close()
+
+
+def busy(process: psutil.Process) -> float:
+    """Seconds that the processors have spent on a process and its children."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
 
 
 def _reachable(port: int) -> None:
@@ -240,6 +247,10 @@ def hashing(file: Path) -> float:
     return time.perf_counter() - start
 
 
+# A rate, and the time of the processor: seconds a GiB, or milliseconds a request.
+Measured = Callable[[], tuple[float, float]]
+
+
 @dataclass(frozen=True)
 class Row:
     """What was measured beside what.
@@ -251,6 +262,7 @@ class Row:
         ours: Median.
         theirs: Median.
         ratio: Median of the ratios, higher is better.
+        spent: Time of the processor, ours and theirs, medians: seconds a GiB, or milliseconds a request.
         goal: At least so much; None where there is none.
     """
 
@@ -260,6 +272,7 @@ class Row:
     ours: float
     theirs: float
     ratio: float
+    spent: tuple[float, float]
     goal: float | None
 
 
@@ -267,8 +280,8 @@ def paired(
     what: str,
     peer: str,
     unit: str,
-    ours: Callable[[], float],
-    theirs: Callable[[], float],
+    ours: Measured,
+    theirs: Measured,
     rounds: int,
     goal: float | None,
 ) -> Row:
@@ -286,9 +299,13 @@ def paired(
         what,
         peer,
         unit,
-        statistics.median(mine for mine, _ in found),
-        statistics.median(other for _, other in found),
-        statistics.median(mine / other for mine, other in found),
+        statistics.median(mine for (mine, _), _ in found),
+        statistics.median(other for _, (other, _) in found),
+        statistics.median(mine / other for (mine, _), (other, _) in found),
+        (
+            statistics.median(spent for (_, spent), _ in found),
+            statistics.median(spent for _, (_, spent) in found),
+        ),
         goal,
     )
     print(row, flush=True)
@@ -312,7 +329,10 @@ def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
         store.adopt(_copy(made), digests[name])
     workers = os.cpu_count() or 1
     rows = []
-    with nginx(folder, workers) as theirs, zoo(data, workers) as (port, process):
+    with (
+        nginx(folder, workers) as (theirs, other),
+        zoo(data, workers) as (port, process),
+    ):
         memory = Memory(process)
         ours = {
             name: Address("127.0.0.1", port, f"/v1/blobs/sha256:{digest}")
@@ -327,12 +347,26 @@ def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
         def rate(seconds: float) -> float:
             return size / seconds / 1e9
 
+        def clocked(
+            measured: Callable[[], float], clock: Callable[[], float], small: bool = False
+        ) -> Measured:
+            def both() -> tuple[float, float]:
+                begun = clock()
+                found = measured()
+                amount = found * WRK_SECONDS / 1e3 if small else size / GIB
+                return found, (clock() - begun) / amount
+
+            return both
+
         def both(what: str, measured: Callable[[Address], float], goal: float | None) -> None:
-            file, unit = ("small", "1/s") if goal is None else ("large", "GB/s")
+            small = goal is None
+            file, unit = ("small", "1/s") if small else ("large", "GB/s")
             rows.append(
                 paired(
                     what, "nginx, sendfile", unit,
-                    lambda: measured(ours[file]), lambda: measured(peer[file]), rounds, goal,
+                    clocked(lambda: measured(ours[file]), lambda: busy(process), small),
+                    clocked(lambda: measured(peer[file]), lambda: busy(other), small),
+                    rounds, goal,
                 )
             )  # fmt: skip
 
@@ -357,7 +391,9 @@ def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
         rows.append(
             paired(
                 f"upload of {gib:g} GiB", "plain SHA-256", "GB/s",
-                send, lambda: rate(hashing(folder / "large.bin")), rounds, 0.5,
+                clocked(send, lambda: busy(process)),
+                clocked(lambda: rate(hashing(folder / "large.bin")), time.thread_time),
+                rounds, 0.5,
             )
         )  # fmt: skip
         memory.stop()
@@ -369,13 +405,17 @@ def _copy(file: Path) -> Path:
     return Path(shutil.copyfile(file, file.with_suffix(".copy")))
 
 
-def lines(rows: Sequence[Row], memory: Memory) -> Iterator[str]:
-    """The section of the page."""
+def lines(rows: Sequence[Row], memory: Memory, wanted: float) -> Iterator[str]:
+    """The section of the page; `wanted` is how many programs wanted the processors."""
     yield "Written by `python benchmarks/serving.py` (part of `make bench`), which says how it measures."
-    yield f"{page.machine()}. Ratios are of rates: more is better."
+    yield (
+        f"{page.machine()}. Ratios are of rates: more is better. Other programs on the same processors count"
+        f" ({wanted:.0f} wanted them when this began), and slow down whoever has fewer threads more; time of"
+        " the processor, of the servers alone, is in seconds a GiB, or milliseconds a request."
+    )
     yield ""
-    yield "| what | beside | unit | zoo | beside | ratio | goal |"
-    yield "| --- | --- | --- | --: | --: | --: | --: |"
+    yield "| what | beside | unit | zoo | beside | ratio | goal | processor, zoo | beside |"
+    yield "| --- | --- | --- | --: | --: | --: | --: | --: | --: |"
     for row in rows:
         digits = 0 if row.unit == "1/s" else 2
         goal = "" if row.goal is None else f"{row.goal}"
@@ -383,6 +423,7 @@ def lines(rows: Sequence[Row], memory: Memory) -> Iterator[str]:
         yield (
             f"| {row.what} | {row.peer} | {row.unit} | {row.ours:.{digits}f} |"
             f" {row.theirs:.{digits}f} | {row.ratio:.2f} | {goal}{missed} |"
+            f" {row.spent[0]:.2f} | {row.spent[1]:.2f} |"
         )
     yield ""
     yield (
@@ -403,8 +444,9 @@ def main() -> None:
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}; apt-get install nginx-light wrk")
     with tempfile.TemporaryDirectory(prefix="serving-") as scratch:
+        wanted = os.getloadavg()[0]
         rows, memory = measure(Path(scratch), options.gib, options.rounds)
-    page.write_section("Files over HTTP", [*lines(rows, memory)])
+    page.write_section("Files over HTTP", [*lines(rows, memory, wanted)])
 
 
 if __name__ == "__main__":
