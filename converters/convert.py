@@ -103,6 +103,7 @@ def convert(
     model: str | None = None,
     arguments: Any = (),
     key: str | None = None,
+    framework: str | None = None,
     progress: Progress = lambda framework, step: None,
 ) -> Conversion:
     """Convert a model into artifact directories `out/<framework>`.
@@ -118,6 +119,7 @@ def convert(
         model: The class of a checkpoint, `package.module:Class`.
         arguments: A list of the class's arguments, or an object of them by name.
         key: Where in a checkpoint the weights are, if it holds more.
+        framework: Whose class and names a checkpoint has, where it does not say so itself.
         progress: Called with a framework and the step that begins.
 
     Raises:
@@ -146,7 +148,13 @@ def convert(
             if check and _size(found.path) <= SMALL:
                 waiting.begin(native)
         imported = bring(
-            found, made / "import", model=model, arguments=arguments, inputs=inputs, key=key
+            found,
+            made / "import",
+            model=model,
+            arguments=arguments,
+            inputs=inputs,
+            key=key,
+            framework=framework,
         )
         for target in wanted:
             progress(target, "emit")

@@ -93,6 +93,7 @@ def bring(
     arguments: Any = (),
     inputs: Path | None = None,
     key: str | None = None,
+    framework: str | None = None,
 ) -> Imported:
     """Turn a source into ONNX.
 
@@ -103,6 +104,7 @@ def bring(
         arguments: A list of the class's arguments, or an object of them by name.
         inputs: An .npz file of inputs by name, for sources that do not say what theirs look like.
         key: Where in a checkpoint the weights are, if it holds more.
+        framework: Whose class and names a checkpoint has, where it does not say so itself; by default PyTorch's.
 
     Raises:
         UsageError: The call does not fit the source.
@@ -133,11 +135,11 @@ def bring(
         )
     from converters.importers import routes
 
-    framework = FRAMEWORK_OF.get(source.kind)
-    if framework is None:
-        framework = formats.open_checkpoint(source.path, key).framework or "pytorch"
+    own = FRAMEWORK_OF.get(source.kind)
+    if own is None:
+        own = framework or formats.open_checkpoint(source.path, key).framework or "pytorch"
     return routes.to_onnx(
-        framework,
+        own,
         source.path,
         source.kind,
         folder,

@@ -95,6 +95,11 @@ def to_onnx(
         MissingRuntime: The framework, or transformers for a folder of theirs, is not installed.
         RuntimeFailed: The process failed before a route was tried.
     """
+    if framework not in ROUTES:
+        raise UsageError(
+            f"no framework with classes is called {framework!r}",
+            fix=f"choose from: {', '.join(ROUTES)}",
+        )
     if kind == "checkpoint":
         _require_class(model)
     if not isinstance(arguments, list | tuple | dict):

@@ -228,6 +228,22 @@ def test_weights_of_paddle_with_their_class(tagger):
 
 
 @needs_paddle
+def test_weights_that_do_not_say_whose_they_are(tagger):
+    folder, _ = tagger
+    container = zoo("convert", "net.pdparams", "--to", "npz", "--out", "w", cwd=folder)
+    assert container.returncode == 0, container.stderr
+    weights = "w/npz/model.npz"
+    done = zoo("convert", weights, "--to", "onnx", "--out", "o", *TAGGER, "--from", "paddle", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    source = json.loads((folder / "o/onnx/manifest.json").read_text())["source"]
+    assert source["framework"] == "paddle"
+    done = zoo(
+        "convert", weights, "--to", "onnx", "--out", "p", *TAGGER, "--from", "jax", cwd=folder
+    )
+    assert (done.returncode, "choose from: pytorch, paddle" in done.stderr) == (2, True)
+
+
+@needs_paddle
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -123,6 +123,7 @@ def convert(
             model=model,
             arguments=arguments,
             key=key,
+            framework=source_framework,
             progress=step,
         )
     rows: list[dict[str, Any]] = []
