@@ -274,6 +274,13 @@ TRIALS = {
     ),
     "nhwc_max_pool": trial("NhwcMaxPool", {"x": i8(1, 6, 6, 3)}, kernel_shape=[2, 2], strides=[2, 2]),
     "inverse": trial("Inverse", {"x": f32(2, 3, 3) + 3 * np.eye(3, dtype=np.float32)}),
+    "pad_infinity": trial(
+        "Pad", {"x": X}, {"pads": np.array([0, 1, 0, 0, 0, 2]), "v": np.float32(-np.inf)}, domain=""
+    ),
+    "fill_no_number": trial(
+        "ConstantOfShape", {"s": np.array([2, 3])}, domain="",
+        value=helper.make_tensor("v", 1, [1], [np.nan]),
+    ),
     "quantize": trial("QuantizeLinear", {"x": X}, {"s": np.float32(0.1), "z": np.uint8(9)}),
 }  # fmt: skip
 

@@ -202,6 +202,7 @@ CASES = {
     ),
     "bits": Case("(x & y, x | y, x ^ y, ~(x + y), (x > 0) & (y > 0))", WHOLE),
     "where": Case("paddle.where(x > y, x, y)", PAIR),
+    "number_left_of_any_batch": Case("1.0 / (x + 7.0) + (2.0 - x) + 2.0**x"),
     "masked_fill": Case("paddle.masked_fill(x, x > 0, -2.0)"),
     "add_n": Case("paddle.add_n([x, y, x])", PAIR),
     # Matrices

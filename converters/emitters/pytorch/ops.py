@@ -1126,10 +1126,7 @@ def Pad(
     sides = pads_by_axis(rank, pads, axes)
     fill = ""
     if mode == "constant" and value is not None:
-        fill = (
-            f"{value.const.ravel()[0].item()!r}" if value.const is not None else f"{value}.item()"
-        )
-        fill = fill.replace("-inf", "float('-inf')") if "inf" in fill else fill
+        fill = _literal(value.const.ravel()[0]) if value.const is not None else f"{value}.item()"
     if mode == "constant":
         flat = [side for pair in reversed(sides) for side in pair]
         while len(flat) > 2 and flat[-2:] == [0, 0]:
@@ -1317,7 +1314,15 @@ def ConstantOfShape(shape: Numbers, *, value: np.ndarray[Any, Any] | None = None
         return f"torch.zeros({shape}, dtype={dtype}{_beside(str(shape))})"
     if fill.ravel()[0] == 1:
         return f"torch.ones({shape}, dtype={dtype}{_beside(str(shape))})"
-    return f"torch.full({shape}, {fill.ravel()[0].item()!r}, dtype={dtype}{_beside(str(shape))})"
+    number = _literal(fill.ravel()[0])
+    return f"torch.full({shape}, {number}, dtype={dtype}{_beside(str(shape))})"
+
+
+def _literal(number: Any) -> str:
+    value = number.item()
+    return (
+        f"float('{value}')" if isinstance(value, float) and not np.isfinite(value) else repr(value)
+    )
 
 
 def Range(start: Numbers, limit: Numbers, delta: Numbers, *, node: Use) -> str:

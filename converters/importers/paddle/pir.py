@@ -205,6 +205,7 @@ ROWS: Mapping[str, Row] = {
     "expand_as": _row("expand_as_v2", "X Y"),
     "flatten": _row("flatten_contiguous_range", stop_axis="stop_axis"),
     "full": _row("fill_constant", ""),
+    "full_batch_size_like": _row("fill_constant_batch_size_like", "Input"),
     "full_int_array": _row("full_int_array", ""),
     "full_like": _row("fill_any_like", "X ValueTensor"),
     "full_with_tensor": _row("fill_constant", "ValueTensor ShapeTensor"),
