@@ -137,12 +137,24 @@ class Module:
         attribute = self.names.attributes.get(name, "")
         held = [m for m in self.members if m.attribute == attribute and m.modules]
         if held and held[0].modules[0].forward is None:
-            inner.members += held[0].modules[0].members
+            inner.absorb(held[0].modules[0])
             held[0].modules = [inner]
             return held[0].attribute
         attribute = self.names.named(name)
         self.members.append(Member(attribute, modules=[inner]))
         return attribute
+
+    def absorb(self, held: Module) -> None:
+        """Take over what was to be held under its name, at every depth."""
+        for member in held.members:
+            same = next((m for m in self.members if m.attribute == member.attribute), None)
+            if same is None or not same.modules or not member.modules:
+                self.members.append(member)
+            elif same.listed:
+                for inner in member.modules[0].members:
+                    same.modules[int(inner.attribute)].absorb(inner.modules[0])
+            else:
+                same.modules[0].absorb(member.modules[0])
 
     def weights(self, prefix: str = "") -> dict[str, Value]:
         """Its constants by state dictionary key."""

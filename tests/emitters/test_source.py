@@ -122,6 +122,36 @@ def test_classes_of_one_name_are_called_after_what_is_around_them(
     assert {"Block", "DecoderBlock", "SelfAttention"} < {*names}, text
 
 
+def test_what_others_read_stands_once_in_its_module(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Quantised weights, which the whole model makes numbers of, within blocks that compute themselves."""
+    name = "net.block.0.fc.weight"
+    parts = {
+        f"{name}_quantized": np.ones((4, 4), np.int8),
+        f"{name}_scale": np.ones(4, np.float32),
+        f"{name}_zero_point": np.zeros(4, np.int8),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", [*parts], ["w"], "dequantize", axis=1),
+        helper.make_node("MatMul", ["x", "w"], ["a"], "/net/block/block.0/fc/MatMul"),
+        helper.make_node("Relu", ["a"], ["b"], "/net/block/block.0/Relu"),
+        helper.make_node("MatMul", ["b", "net.block.1.weight"], ["c"], "/net/block/block.1/MatMul"),
+        helper.make_node("Add", ["c", "b"], ["y"], "/net/Add"),
+    ]
+    weights = {**parts, "net.block.1.weight": np.eye(4, dtype=np.float32)}
+    path = make_model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    emit(path, "pytorch", tmp_path / "out", source=SOURCE)
+    text = (tmp_path / "out" / "model.py").read_text()
+    for made in (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)):
+        stores = [
+            node.attr
+            for node in ast.walk(made)
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        ]
+        assert len(stores) == len({*stores}), text
+
+
 @pytest.mark.parametrize(
     ("framework", "says"),
     [
