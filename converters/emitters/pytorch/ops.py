@@ -1173,7 +1173,9 @@ def Resize(
     flags = (
         antialias, exclude_outside, keep_aspect_ratio_policy != "stretch", coordinate_transformation_mode == "tf_crop_and_resize",
     )  # fmt: skip
-    if not any(flags) and rank in (3, 4, 5) and axes is None:
+    # Kernels of `F.interpolate` mix numbers with a fraction: of integers they round, or there are none.
+    mixes = mode != "nearest" and x.typed().kind in "iub"
+    if not any(flags) and rank in (3, 4, 5) and axes is None and not mixes:
         plain = _interpolate(
             x,
             given_scales,
