@@ -89,9 +89,10 @@ def read_artifact(path: Path, folder: Path, bring: Callable[[Path, Path], Import
     key, signature = said["framework"], said["signature"]
     if key == "onnx":
         return Imported(path / said["entry"], "onnx", "artifact")
-    if any("kind" in spec or spec["shape"] is None for side in signature.values() for spec in side):
+    boxes = any("kind" in spec for side in signature.values() for spec in side)
+    if boxes or any(spec["shape"] is None for spec in signature["inputs"]):
         raise UnsupportedError(
-            f"{path}: has inputs or outputs that are no tensors of a known rank, which no program has",
+            f"{path}: has inputs of no known rank, or inputs or outputs that are no tensors, which no program has",
             fix="convert what it was made from",
         )
     folder.mkdir(parents=True)

@@ -366,6 +366,7 @@ def convert(
         if not code:
             cells += _green(name, framework, json.loads(said), out, first, seconds / len(targets))
         elif targets != ALL:
+            said = said.replace(f"{source.parent}/", "")
             reason = " ".join(said.split())[:300] or f"exit status {code}"
             cells.append(Cell(name, framework, targets[0], seconds=seconds, reason=reason))
         if not code and targets == ALL:
