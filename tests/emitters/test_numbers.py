@@ -233,6 +233,11 @@ def resizes(count: int, rng: np.random.Generator) -> Iterator[Trial]:
             wanted = np.array([*x.shape[:2], *rng.integers(1, 12, rank - 2)])
             node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], **attributes)
             yield Trial(node, {"x": x}, shapes, {"sizes": wanted})
+    # Integers are mixed as numbers with a fraction, which they lose.
+    for dtype in (np.uint8, np.int8):
+        x = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (1, 2, 5, 6)).astype(dtype)
+        node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")
+        yield Trial(node, {"x": x}, {}, {"scales": np.array([1, 1, 2, 2], np.float32)})
 
 
 def uniques(count: int, rng: np.random.Generator) -> Iterator[Trial]:

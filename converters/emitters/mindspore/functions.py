@@ -895,7 +895,8 @@ def resize(
             y = y + ops.gather(x, taken, axis) * weights
         x = y
     if x.dtype != dtype:
-        x = ops.round(x).astype(dtype)
+        # Integers lose their fraction, but not what is one but for an error of rounding.
+        x = ops.trunc(x + ops.sign(x) * 1e-4).astype(dtype)
     return x if outside is None else ops.where(outside, ms.Tensor(extrapolation, dtype), x)
 
 

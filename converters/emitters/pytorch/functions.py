@@ -567,6 +567,7 @@ def resize(
     else:
         factors = list(scales or ())
         new_sizes = [math.floor(size * factor) for size, factor in zip(old, factors)]
+    dtype = x.dtype
     outside = None
     for k, axis in enumerate(axes):
         size, new, scale = old[k], new_sizes[k], factors[k]
@@ -621,9 +622,11 @@ def resize(
         weights = weights / weights.sum(1, keepdim=True)
         matrix = torch.zeros(new, size, dtype=torch.float64, device=x.device)
         matrix = matrix.scatter_add(1, taken.long().clamp(0, size - 1), weights)
-        dtype = x.dtype
-        wide = x.movedim(axis, -1).to(torch.float64) @ matrix.T
-        x = (wide if dtype.is_floating_point else wide.round()).to(dtype).movedim(-1, axis)
+        mixed = (x.movedim(axis, -1).to(torch.float64) @ matrix.T).movedim(-1, axis)
+        x = mixed.to(dtype) if dtype.is_floating_point else mixed
+    if x.dtype != dtype:
+        # Integers lose their fraction, but not what is one but for an error of rounding.
+        x = (x + x.sign() * 1e-4).to(dtype)
     return x if outside is None else torch.where(outside, extrapolation, x).to(x.dtype)
 
 
