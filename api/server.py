@@ -12,6 +12,7 @@ import gc
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -111,9 +112,16 @@ def serve(
             log_level=LogLevels.warning,
             log_dictconfig=_logging(settings),
         )
+        os.register_at_fork(after_in_child=_end_when_told)
         if ready is not None:
             threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()
         server.serve()
+
+
+def _end_when_told() -> None:
+    """Let a process that serves end while it still starts: it is forked with its parent's handlers, which ignore that."""
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.SIG_DFL)
 
 
 def _counted_in(run: Path) -> TemporaryDirectory[str]:

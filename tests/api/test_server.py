@@ -68,6 +68,13 @@ def test_several_workers(start, tmp_path):
         assert {http.get("/healthz").status_code for _ in range(20)} == {200}
 
 
+def test_told_to_stop_while_processes_still_start(start, tmp_path):
+    server = start(tmp_path, POLYZOO_WORKERS="4")
+    # One of them answers; the others import what they need.
+    server.stop()
+    assert server.process.returncode == 0
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=1-"}])
 def test_downloads_that_have_begun_are_finished(start, tmp_path, stop, headers):
