@@ -3,7 +3,8 @@
 MindSpore reads a function such as `ops.relu` once, and all its uses have the name of the cell with the first one. Names
 of parameters are always right. So a cell is what lies between its parameters: a node that needs some of them, and that
 others of them need, is in it. Of nodes at its edge MindSpore's word is taken if a neighbour is in the same cell; else a
-neighbour's cell of the same class; else it is in the cell that it follows.
+neighbour's cell of the same class; else it is in the cell that it follows, unless that has by then more of its operator
+than any other cell of its class beside it: cells of one class are alike, so what is behind the last of them is outside.
 """
 
 from __future__ import annotations
@@ -120,7 +121,28 @@ class _Cells:
                     one.cell = self.choice(one, self.innermost(inside))
             if before == [one.cell for one in self.nodes]:
                 break
+        self.leave()
         return [one.cell or () for one in self.nodes]
+
+    def leave(self) -> None:
+        """Move what is behind the last of several cells of a class, and in none of the others, out of it."""
+        within = Counter((one.cell, one.operator) for one in self.nodes)
+        for one in reversed(self.nodes):
+            cell = one.cell or ()
+            beside = [path for path in self.children.get(cell[:-1], ()) if path != cell]
+            alike = [
+                path for path in beside if self.classes.get(path, "") == self.classes.get(cell)
+            ]
+            if one.own is not None or not alike:
+                continue
+            if any(
+                _begins(other.cell or (), path) for other in one.after for path in (cell, *alike)
+            ):
+                continue
+            if all(within[path, one.operator] < within[cell, one.operator] for path in alike):
+                within[cell, one.operator] -= 1
+                # What holds numbered cells is a list, which computes nothing.
+                one.cell = cell[:-2] if cell[-1].isdigit() else cell[:-1]
 
     def between(self) -> list[int]:
         """The cells that a node is between parts of, as a set of bits."""
