@@ -329,7 +329,7 @@ def _verified(truth: Truth, candidate: Path, runtime: Runtime | None = None) -> 
     if not report.passed:
         failures = report.failures()
         raise MismatchError(
-            f"{candidate.name} differs from its source in {FRAMEWORKS[truth.framework].title}:"
+            f"{candidate.name} {report.verdict} its source in {FRAMEWORKS[truth.framework].title}:"
             f" {failures[0]}" + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""),
             fix="nothing was written; --no-verify writes it unverified, for a closer look",
         )

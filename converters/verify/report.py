@@ -109,6 +109,11 @@ class Report(_Record):
         errors = (case.error for case in self.cases)
         return next((e for e in errors if e.startswith(REFERENCE_FAILED)), "")
 
+    @property
+    def verdict(self) -> str:
+        """What a report that has not passed says of the candidate, before the name of the reference."""
+        return "fails, unlike" if any(case.error for case in self.cases) else "differs from"
+
     def failures(self) -> list[str]:
         """One line for everything that did not pass, in the order in which it was found."""
         lines = list(self.problems)

@@ -201,6 +201,9 @@ def test_a_source_that_fails_by_itself_ends_with_1(
     result = zoo("verify", artifact("broken", "'no number'"), artifact("good", 2))
     assert result.returncode == 1
     assert "itself fails: the reference failed: ONNX Runtime, running the model" in result.stderr
+    result = zoo("verify", artifact("sound", 2), artifact("worse", "'no number'"))
+    assert result.returncode == 4
+    assert "fails, unlike" in result.stderr
 
 
 def test_models_go_to_a_zoo_and_back(

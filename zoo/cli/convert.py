@@ -268,7 +268,7 @@ def verify(
         raise RuntimeFailed(f"{reference} itself fails: {report.reference_error}")
     if not report.passed:
         failures = report.failures()
-        raise MismatchError(f"{candidate} differs from {reference}: {failures[0]}")
+        raise MismatchError(f"{candidate} {report.verdict} {reference}: {failures[0]}")
 
 
 def inspect(
