@@ -1,6 +1,7 @@
 """Artifacts against each other, each in its framework's own process."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,7 +63,9 @@ def test_a_wrong_weight_is_seen(network):
     ],
 )
 def test_a_wrong_candidate_never_passes(plain, body, says):
-    report = verify(plain(GOOD, "good", XY), plain(body, "wrong", XY), limits=LIMITS)
+    # Only one of them is stopped by the clock, however busy the machine is.
+    limits = LIMITS if says.startswith("longer") else replace(LIMITS, seconds=60)
+    report = verify(plain(GOOD, "good", XY), plain(body, "wrong", XY), limits=limits)
     assert not report.passed
     assert len(report.cases) == 2
     assert says in report.failures()[0]
