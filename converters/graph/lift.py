@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from converters.graph.load import MADE_UP
-from converters.graph.model import Graph, Node, Value, constant, subgraphs
+from converters.graph.model import Graph, Node, Value, constant, every_graph, subgraphs
 
 COMMUTATIVE = {"Add", "Mul", "Max", "Min", "And", "Or", "Xor", "Equal"}
 
@@ -457,6 +457,24 @@ WEIGHTS: dict[str, tuple[int, ...]] = {
     "PRelu": (1,),
     "RNN": (1, 2, 3),
 }
+
+
+def share_biases(graph: Graph) -> None:
+    """Make one value of biases that are one parameter, in place.
+
+    Of a parameter that several convolutions add, each has made its own by now, in the shape of a bias.
+    """
+    convolutions = [
+        node
+        for inner in every_graph(graph)
+        for node in inner.nodes
+        if node.key in ("Conv", "ConvTranspose") and len(node.inputs) == 3
+    ]
+    found: dict[tuple[str, bytes], Value] = {}
+    for node in convolutions:
+        bias = node.inputs[2]
+        if bias is not None and bias.const is not None:
+            node.inputs[2] = found.setdefault((bias.name, bias.const.tobytes()), bias)
 
 
 def mark_parameters(graph: Graph) -> None:

@@ -79,8 +79,10 @@ def _size(graph: Graph) -> tuple[int, ...]:
     """What shrinks or grows as long as a rule applies."""
     nodes = [node for inner in every_graph(graph) for node in inner.nodes]
     known = sum(v.const is not None for node in nodes for v in node.inputs if v)
+    # Nothing is folded before its type is known, which a walk over what is left finds out.
+    typed = sum(v.dtype is not None for node in nodes for v in node.outputs if v)
     ways = [v for node in nodes if node.key in CONTROL for v in (*node.inputs, *node.outputs)]
-    return len(nodes), known, sum(value is not None for value in ways)
+    return len(nodes), known, typed, sum(value is not None for value in ways)
 
 
 def _count(shape: Array) -> float:

@@ -201,6 +201,28 @@ def test_zeros_that_an_exporter_made_up_are_no_bias(
     assert len(conv.inputs) == inputs
 
 
+def test_a_bias_of_several_convolutions_stays_one_parameter(
+    make_model: Callable[..., Path],
+) -> None:
+    weights = {
+        "w": np.ones((4, 4, 1, 1), np.float32),
+        "stem.bias": np.arange(4, dtype=np.float32),
+        "shape": np.int64([1, 4, 1, 1]),
+    }
+    nodes = []
+    for source, result in [("x", "h"), ("h", "y")]:
+        nodes += [
+            helper.make_node("Conv", [source, "w"], [f"{result}_conv"]),
+            helper.make_node("Reshape", ["stem.bias", "shape"], [f"{result}_bias"]),
+            helper.make_node("Add", [f"{result}_conv", f"{result}_bias"], [result]),
+        ]
+    path = make_model(nodes, {"x": ["N", 4, 8, 8]}, {"y": None}, weights)
+    first, second = read_graph(path).nodes
+    assert first.inputs[2] is not None
+    assert first.inputs[2] is second.inputs[2]
+    assert first.inputs[2].name == "stem.bias"
+
+
 def mask_of_positions(offset: int) -> list[onnx.NodeProto]:
     """What transformers' masks export to: is the key there, and is the position of the query at least `offset`."""
     return [
