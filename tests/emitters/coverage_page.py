@@ -24,9 +24,12 @@ LEDGER = Path(__file__).with_name("ledger")
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 # Their numbers are drawn, so a case of them may pass by chance.
 RANDOM = re.compile("bernoulli|training_dropout(?!_zero)")
+# Its weights are all one value: of a thousand equal numbers of 1e10 softmax takes what was rounded up.
+ROUNDED = re.compile("light_squeezenet")
 # Why numbers differ that are right: (names of cases, the reason).
 SETTLED = (
     (RANDOM, "its numbers are drawn at random, and the standard fixes no generator"),
+    (ROUNDED, "its weights are all one value, so that the rounding of numbers of 1e10 decides"),
     (
         re.compile("qlinearmatmul_.D_int8"),
         "the case expects sums that wrap around; the standard saturates",
@@ -61,11 +64,12 @@ def check(name: str, folder: Path) -> None:
     known = {name: status for name, (status, _) in read_ledger(name).items()}
     failing = {name: o for name, o in outcomes.items() if o.status != "passed"}
     broken = {name: o for name, o in failing.items() if name not in known}
-    assert not broken, "these passed before"
+    assert not broken, f"these passed before: {broken}"
     worse = {n: o for n, o in failing.items() if o.status == "differs" and known[n] != "differs"}
-    assert not worse, "a refusal became a wrong number"
-    mended = [name for name in known if name not in failing and not RANDOM.search(name)]
-    assert not mended, "these pass now: run `make coverage`"
+    assert not worse, f"a refusal became a wrong number: {worse}"
+    by_chance = [name for name in known if RANDOM.search(name) or ROUNDED.search(name)]
+    mended = [name for name in known if name not in failing and name not in by_chance]
+    assert not mended, f"these pass now, run `make coverage`: {mended}"
 
 
 def reason(name: str, outcome: Outcome) -> str:
