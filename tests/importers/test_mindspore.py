@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from converters.checkpoints import write_mindspore_ckpt
 from converters.checkpoints.wire import message, number, string
@@ -31,6 +32,7 @@ from converters.errors import (
 from converters.importers import bring, recognise
 from converters.importers.mindspore import is_mindir, to_onnx
 from converters.importers.mindspore.ops import TABLE
+from converters.importers.mindspore.scopes import name_scopes
 from tests.importers.mindspore_cases import CASES, TWINS
 
 HERE = Path(__file__).parent
@@ -174,6 +176,15 @@ def test_what_cells_share_is_named_by_the_cell_that_uses_it(exported):
     for kind in ("ReduceMean", "Sigmoid", "Mul", "Add"):
         names = [one.name for one in nodes if one.op_type == kind]
         assert names == [f"/gates/0/{kind}", f"/gates/1/{kind}"]
+
+
+def test_a_cell_within_one_of_its_own_class_is_named():
+    nodes = [
+        helper.make_node("MatMul", ["x", "inner.weight"], ["y"], "/inner/MatMul"),
+        helper.make_node("Relu", ["y"], ["z"], "/Relu"),
+    ]
+    name_scopes(nodes, ["inner.weight"], {(): "Net", ("inner",): "Net"})
+    assert [node.name for node in nodes] == ["/inner/MatMul", "/Relu"]
 
 
 @needs_mindspore

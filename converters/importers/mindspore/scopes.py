@@ -128,14 +128,14 @@ class _Cells:
         """Move what is behind the last of several cells of a class, and in none of the others, out of it."""
         within = Counter((one.cell, one.operator) for one in self.nodes)
         for one in reversed(self.nodes):
-            cell = one.cell or ()
+            cell = one.cell
+            if one.own is not None or not cell:
+                continue
             beside = [path for path in self.children.get(cell[:-1], ()) if path != cell]
             alike = [
                 path for path in beside if self.classes.get(path, "") == self.classes.get(cell)
             ]
-            if one.own is not None or not alike:
-                continue
-            if any(
+            if not alike or any(
                 _begins(other.cell or (), path) for other in one.after for path in (cell, *alike)
             ):
                 continue
