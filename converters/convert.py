@@ -47,6 +47,7 @@ from converters.verify import (
     recorded,
 )
 from converters.verify.compare import PRECISION_OF
+from converters.verify.inputs import Ranges
 
 TARGETS = (*NATIVE, "onnx")
 # What reading a foreign file and writing source may take.
@@ -161,15 +162,17 @@ def convert(
         names = artifact.names(found.path) if found.kind == "artifact" else {}
         origin = _origin(found, imported)
         _emit(imported, origin, names, ["onnx", *native], made, name or _title(source))
+        ranges: Ranges = {}
         if found.kind == "artifact":
             sizes = {**artifact.sizes(found.path), **(sizes or {})}
+            ranges = artifact.ranges(found.path)
         reports: dict[str, Report | None] = dict.fromkeys(wanted)
         if check:
             # What ONNX itself says is true; a graph that was imported has to prove itself first.
             checked = native if imported.framework == "onnx" else ["onnx", *native]
             if checked:
                 progress(checked[0], "verify")
-                truth = _truth(imported, made / "onnx", given, sizes)
+                truth = _truth(imported, made / "onnx", given, sizes, ranges)
                 for target in checked:
                     progress(target, "verify")
                 reports |= _all_verified(truth, [made / target for target in checked], waiting)
@@ -266,6 +269,7 @@ def _truth(
     graph: Path,
     given: Sequence[Case] | None,
     sizes: Mapping[str, Sequence[int]] | None,
+    ranges: Ranges,
 ) -> Truth:
     """The source's own numbers: recorded, or those of a program that runs it; ONNX runs itself."""
     if imported.cases:
@@ -274,7 +278,7 @@ def _truth(
             imported.framework, runs, {PRECISION_OF.get(p, "fp32") for p in imported.precisions}
         )
     reference = graph if imported.program is None else imported.program
-    cases = _cases(graph, sizes) if given is None else given
+    cases = _cases(graph, sizes, ranges) if given is None else given
     try:
         return _observed(reference, cases)
     except RuntimeFailed as error:
@@ -303,7 +307,9 @@ def _observed(reference: Path, cases: Sequence[Case]) -> Truth:
     return truth
 
 
-def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[Case]:
+def _cases(
+    reference: Path, sizes: Mapping[str, Sequence[int]] | None, ranges: Ranges
+) -> list[Case]:
     manifest = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))
     specs = [
         TensorSpec(
@@ -318,6 +324,7 @@ def _cases(reference: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[C
     return generate_cases(
         specs,
         sizes={k: v for k, v in (sizes or {}).items() if k in names},
+        ranges=ranges,
         values=manifest["compared"],
         words=manifest["words"],
     )
@@ -395,7 +402,7 @@ def verify_artifact(
         MismatchError: It differs; its manifest is as it was.
         ConversionError: Either cannot be run.
     """
-    return _verified(_observed(reference, _cases(reference, sizes)), candidate)
+    return _verified(_observed(reference, _cases(reference, sizes, {})), candidate)
 
 
 def _place(made: Path, target: Path) -> None:

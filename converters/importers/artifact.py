@@ -117,6 +117,16 @@ def sizes(folder: Path) -> dict[str, list[int]]:
     return found
 
 
+def ranges(folder: Path) -> dict[str, tuple[int, int]]:
+    """Lowest and highest integers with which an artifact was verified, by name of input."""
+    found: dict[str, tuple[int, int]] = {}
+    for case in (read_manifest(folder).get("verification") or {}).get("cases", []):
+        for name, (low, high) in case.get("ranges", {}).items():
+            lowest, highest = found.get(name, (low, high))
+            found[name] = min(low, lowest), max(high, highest)
+    return found
+
+
 def _saved(path: Path, said: Mapping[str, Any], folder: Path) -> Path:
     """The program that its framework makes of it."""
     specs = said["signature"]["inputs"]

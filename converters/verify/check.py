@@ -91,7 +91,8 @@ def observe(
 ) -> Truth:
     """Run an artifact directory whose outputs are the truth.
 
-    Where it refuses generated inputs, other sizes are tried.
+    Where it refuses generated inputs, other sizes are tried, and where it gives NaN or infinities for them, other
+    values: what is no number hides what a candidate does. Where it gives nothing else, it counts.
 
     Args:
         reference: The directory.
@@ -239,7 +240,7 @@ def _ask_reference(
     pairs: list[tuple[Arrays, Arrays]] = []
     accepted: Case | None = None
     for case in cases:
-        answer = _first_accepted(runtime, case, accepted)
+        answer = _finite_if_any(runtime, _first_accepted(runtime, case, accepted))
         answers.append(answer)
         if accepted is None and answer.outputs is not None:
             accepted = answer.case
@@ -257,6 +258,15 @@ def _first_accepted(runtime: Runtime, case: Case, accepted: Case | None) -> _Ans
         return first
     refused = _Answer(case, error=f"{REFERENCE_FAILED}{first.error}")
     return next((attempt for attempt in attempts if attempt.outputs is not None), refused)
+
+
+def _finite_if_any(runtime: Runtime, answer: _Answer) -> _Answer:
+    """An answer, or one for other values where it is not all numbers and that one is."""
+    if answer.outputs is None or _all_finite(answer.outputs):
+        return answer
+    drawn = (_run(runtime, case) for case in answer.case.drawn_again() if runtime.alive)
+    finite = (a for a in drawn if a.outputs is not None and _all_finite(a.outputs))
+    return next(finite, answer)
 
 
 def _other_values(runtime: Runtime, case: Case) -> Arrays | None:
@@ -289,9 +299,20 @@ def _case_reports(truth: Truth, actual: list[_Answer], limit: Tolerance) -> list
             error = other.error
             outputs = _outputs(answer.outputs, other.outputs, truth, limit)
         reports.append(
-            CaseReport(inputs=shapes, seed=answer.case.seed, outputs=outputs, error=error)
+            CaseReport(
+                inputs=shapes,
+                seed=answer.case.seed,
+                ranges=_ranges(answer.case.inputs),
+                outputs=outputs,
+                error=error,
+            )
         )
     return reports
+
+
+def _ranges(inputs: Arrays) -> dict[str, tuple[int, int]]:
+    whole = {name: array for name, array in inputs.items() if array.dtype.kind in "iu"}
+    return {name: (int(a.min()), int(a.max())) for name, a in whole.items() if a.size}
 
 
 def _outputs(
@@ -340,8 +361,12 @@ def _worth(
     return problems, warnings
 
 
+def _all_finite(outputs: Arrays) -> bool:
+    return all(bool(_finite(array).all()) for array in outputs.values())
+
+
 def _finite(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    if array.dtype.kind in "biu":
+    if array.dtype.kind in "biuU":
         return np.ones(array.shape, bool)
     wide = array if array.dtype.kind in "fc" else array.astype(np.float32)
     return np.asarray(np.isfinite(wide))

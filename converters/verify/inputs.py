@@ -20,6 +20,8 @@ from converters.errors import UnsafeInput, UsageError
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Sizes: TypeAlias = Mapping[str, Sequence[int]]
 Bounds: TypeAlias = Mapping[str, tuple[float, float]]
+# Lowest and highest value of integers that a model has taken before.
+Ranges: TypeAlias = Mapping[str, tuple[int, int]]
 # Numbers for inputs of one element; None for any.
 Values: TypeAlias = Mapping[str, Sequence[float | bool | None]]
 
@@ -45,6 +47,10 @@ WORDS = ("alpha", "Beta", "gamma delta", "", "12", "a.b@c.com", "\u00fc\u4e2d")
 HIGHEST_INTEGER = 100
 # ... and below this, members of the smallest set that can be told apart.
 LOWEST_HIGHEST = 2
+# How often inputs are drawn anew whose outputs are not all numbers, as where a row of tokens is all padding, and how
+# far apart the seeds are.
+DRAWS = 8
+BETWEEN_DRAWS = 1009
 # What a model may ask of its sizes: that they are a multiple of something, or large. Sizes are rounded up
 # to the first number, and multiplied by the second.
 ROUNDING = ((1, 1), (8, 1), (32, 1))
@@ -96,7 +102,8 @@ class Case:
         specs: The signature that they were generated from.
         fixed: Names of dimensions whose sizes the caller chose.
         bounds: Lowest and highest value, the latter excluded, by input name.
-        highest: Bound of integers that have no bounds of their own.
+        ranges: Lowest and highest value of integers, by input name, where such are known to be taken.
+        highest: Bound of integers of which nothing is known.
         values: Numbers for inputs of one element, by name.
         words: Texts that the model knows.
     """
@@ -107,6 +114,7 @@ class Case:
     specs: tuple[TensorSpec, ...] = ()
     fixed: frozenset[str] = frozenset()
     bounds: Bounds = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
     highest: int = HIGHEST_INTEGER
     values: Mapping[str, float | bool] = field(default_factory=dict)
     words: tuple[str, ...] = ()
@@ -115,6 +123,12 @@ class Case:
         """The same case from another seed, with other sizes or other bounds."""
         case = replace(self, **changes)
         return replace(case, inputs=_arrays(case))
+
+    def drawn_again(self) -> Iterator[Case]:
+        """Other generated values in the same shapes, for a model that gives NaN or infinities for these."""
+        if self.seed is not None and self.inputs:
+            for draw in range(1, DRAWS + 1):
+                yield self.made_again(seed=self.seed + draw * BETWEEN_DRAWS)
 
     def alternatives(self, accepted: Case | None = None) -> Iterator[Case]:
         """Other generated inputs, for a model that refuses these: other sizes and smaller integers.
@@ -169,6 +183,7 @@ def generate_cases(
     *,
     sizes: Sizes | None = None,
     bounds: Bounds | None = None,
+    ranges: Ranges | None = None,
     values: Values | None = None,
     words: Sequence[str] = (),
     seed: int = 0,
@@ -184,6 +199,8 @@ def generate_cases(
         specs: The inputs; equal names of dimensions are equal sizes.
         sizes: Sizes to use by name of dimension, for models that accept some only.
         bounds: Lowest and highest value, the latter excluded, by input name.
+        ranges: Lowest and highest value of integers that are neither masks nor lengths, where such are known to be
+            taken, by input name.
         values: Numbers that inputs of one element are compared with, by input name.
         words: Texts that the model knows, for inputs of text.
         seed: The first case's; each further case has the next one.
@@ -200,7 +217,7 @@ def generate_cases(
     choices = {name: sizes.get(name) or _usual(name, specs) for name in _dynamic(specs)}
     ways = _ways({n: v for n, v in (values or {}).items() if n not in bounds})
     count = max([2, len(ways), *map(len, choices.values())])
-    empty = Case({}, seed, {}, specs, frozenset(sizes), bounds, words=tuple(words))
+    empty = Case({}, seed, {}, specs, frozenset(sizes), bounds, ranges or {}, words=tuple(words))
     return [
         empty.made_again(
             seed=seed + index,
@@ -335,6 +352,9 @@ def _array(
     steps = _steps(spec, case)
     if bounds is None and steps:
         return np.asarray(random.integers(1, steps + 1, shape)).astype(dtype)
+    if bounds is None and spec.name in case.ranges:
+        known = case.ranges[spec.name]
+        return np.asarray(random.integers(*known, shape, endpoint=True)).astype(dtype)
     low, high = bounds or _integer_bounds(dtype, case.highest)
     return np.asarray(random.integers(int(low), int(high), shape)).astype(dtype)
 

@@ -51,12 +51,14 @@ class CaseReport(_Record):
     Attributes:
         inputs: Shapes by input name.
         seed: What the inputs were generated from; None for inputs that were given.
+        ranges: Lowest and highest value of inputs that are integers.
         outputs: One entry for each output.
         error: Why there are no outputs to compare.
     """
 
     inputs: dict[str, tuple[int, ...]]
     seed: int | None = None
+    ranges: dict[str, tuple[int, int]] = {}
     outputs: tuple[OutputReport, ...] = ()
     error: str = ""
 

@@ -88,6 +88,21 @@ def test_ranges():
     assert 0 <= level.min() < level.max() < 0.5
 
 
+def test_integers_stay_within_what_was_taken_before():
+    specs = [
+        TensorSpec("ids", "int64", ("N", 1000)),
+        TensorSpec("x", "float32", ("N", 9, 2)),
+        TensorSpec("x_lengths", "int64", ("N",)),
+        TensorSpec("attention_mask", "int64", ("N", 50)),
+    ]
+    known = {"ids": (3, 5), "x_lengths": (40, 50), "attention_mask": (1, 1)}
+    for case in generate_cases(specs, ranges=known):
+        assert set(case.inputs["ids"].ravel()) == {3, 4, 5}
+        assert case.inputs["x_lengths"].max() <= 9
+        assert set(case.inputs["attention_mask"].ravel()) == {0, 1}
+    assert next(case.drawn_again()).inputs["ids"].tolist() != case.inputs["ids"].tolist()
+
+
 def test_given_vectors(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.arange(3), b=np.ones(()))
     case = read_case(tmp_path / "x.npz")

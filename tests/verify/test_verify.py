@@ -153,6 +153,24 @@ def test_smaller_integers_are_tried_where_the_reference_refuses(plain):
     assert report.passed, report.failures()
 
 
+def test_other_values_are_drawn_where_the_reference_gives_no_numbers(plain):
+    """A row that begins with padding is masked whole: ONNX Runtime gives NaN for it, others the mean of everything."""
+    ids = {"inputs": [{"name": "ids", "dtype": "int64", "shape": ["N", "T"]}], "outputs": OUT_Y}
+    body = "y = x.astype('f4'); y[x[:, 0] < 45] = {}; return {{'y': y}}"
+    one, two = plain(body.format("np.nan"), "one", ids), plain(body.format("y.mean()"), "two", ids)
+    report = verify(one, two, limits=LIMITS)
+    assert report.passed, report.failures()
+    assert [case.seed for case in report.cases] != [0, 1]
+    lowest, highest = report.cases[1].ranges["ids"]
+    assert 0 <= lowest < highest < 100
+    always = "y = x.astype('f4'); y[:, 0] = {}; return {{'y': y}}"
+    three, four = (plain(always.format(n), f"always {n}", ids) for n in ("np.nan", "0"))
+    report = verify(three, four, limits=LIMITS)
+    assert not report.passed
+    assert [case.seed for case in report.cases] == [0, 1]
+    assert "0.0 instead of nan at [0, 0]" in report.failures()[0]
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
