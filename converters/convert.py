@@ -38,10 +38,9 @@ from converters.runtimes.process import REFUSED
 from converters.verify import (
     Case,
     Report,
-    TensorSpec,
     Truth,
-    generate_cases,
     judge,
+    made_up,
     observe,
     read_case,
     recorded,
@@ -278,7 +277,7 @@ def _truth(
             imported.framework, runs, {PRECISION_OF.get(p, "fp32") for p in imported.precisions}
         )
     reference = graph if imported.program is None else imported.program
-    cases = _cases(graph, sizes, ranges) if given is None else given
+    cases = made_up(graph, sizes, ranges) if given is None else given
     try:
         return _observed(reference, cases)
     except RuntimeFailed as error:
@@ -305,29 +304,6 @@ def _observed(reference: Path, cases: Sequence[Case]) -> Truth:
             fix="give inputs that it takes with --inputs or --size; --no-verify writes it unverified",
         )
     return truth
-
-
-def _cases(
-    reference: Path, sizes: Mapping[str, Sequence[int]] | None, ranges: Ranges
-) -> list[Case]:
-    manifest = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))
-    specs = [
-        TensorSpec(
-            s["name"],
-            s["dtype"],
-            None if s["shape"] is None else tuple(s["shape"]),
-            s.get("kind", "tensor"),
-        )
-        for s in manifest["signature"]["inputs"]
-    ]
-    names = {dim for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
-    return generate_cases(
-        specs,
-        sizes={k: v for k, v in (sizes or {}).items() if k in names},
-        ranges=ranges,
-        values=manifest["compared"],
-        words=manifest["words"],
-    )
 
 
 def _verified(truth: Truth, candidate: Path, runtime: Runtime | None = None) -> Report:
@@ -402,7 +378,7 @@ def verify_artifact(
         MismatchError: It differs; its manifest is as it was.
         ConversionError: Either cannot be run.
     """
-    return _verified(_observed(reference, _cases(reference, sizes, {})), candidate)
+    return _verified(_observed(reference, made_up(reference, sizes)), candidate)
 
 
 def _place(made: Path, target: Path) -> None:

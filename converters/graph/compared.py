@@ -1,4 +1,5 @@
-"""Which numbers and texts a model compares its inputs with: those that decide which way it goes.
+"""What inputs a model is tried with, as its graph says it: numbers and texts that it compares them with, which decide
+which way it goes, and how many rows there are where one is looked up.
 
 Before: `If(Equal(sr, 16000))`. After: `{"sr": [16000, None]}`, where None stands for any other number.
 """
@@ -17,6 +18,12 @@ Number: TypeAlias = "int | float | bool"
 GIVING_ON = {
     "Cast", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze",
 }  # fmt: skip
+# Those of them that change no number, and others like them.
+UNCHANGED = {
+    "Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+}  # fmt: skip
+# Operators that take rows of a table; `Embedding` is that of `lift`.
+LOOKING_UP = {"Embedding", "Gather"}
 # What tells the two answers of a comparison apart, beside the number itself: one less or one more.
 COMPARISONS: dict[str, tuple[int | None, ...]] = {
     "Equal": (0, None),
@@ -71,6 +78,27 @@ def compared_values(graph: Graph) -> dict[str, list[Number | None]]:
                             steps = (s if s is None else number + s for s in COMPARISONS[key])
                             found.setdefault(source[value].name, {}).update(dict.fromkeys(steps))
     return {name: list(numbers) for name, numbers in found.items() if len(numbers) <= MOST}
+
+
+def row_counts(graph: Graph) -> dict[str, int]:
+    """How many rows there are in the smallest table that is looked up by an integer input, by the name of the input."""
+    source: dict[Value, Value] = {
+        value: value
+        for value in graph.inputs
+        if value.kind == "tensor" and value.dtype is not None and value.dtype.kind in "iu"
+    }
+    found: dict[str, int] = {}
+    for inner in every_graph(graph):
+        for node in inner.nodes:
+            first, second = (*node.inputs, None, None)[:2]
+            if node.key in UNCHANGED and first in source and node.outputs[0] is not None:
+                source[node.outputs[0]] = source[first]
+            elif node.key in LOOKING_UP and second in source and first is not None and first.shape:
+                rows = first.shape[node.attributes.get("axis", 0)]
+                if isinstance(rows, int):
+                    name = source[second].name
+                    found[name] = min(rows, found.get(name, rows))
+    return found
 
 
 def known_words(graph: Graph) -> list[str]:

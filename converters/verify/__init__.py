@@ -9,7 +9,7 @@ A comparison that could not have failed is no evidence: outputs that are missing
 blind to their inputs make a report that has not passed.
 """
 
-from converters.verify.check import Truth, judge, observe, recorded, verify
+from converters.verify.check import Truth, judge, made_up, observe, recorded, verify
 from converters.verify.compare import TOLERANCES, Tolerance, compare, tolerance
 from converters.verify.inputs import Case, TensorSpec, generate_cases, read_case
 from converters.verify.report import CaseReport, OutputReport, Report
@@ -26,6 +26,7 @@ __all__ = [
     "compare",
     "generate_cases",
     "judge",
+    "made_up",
     "observe",
     "read_case",
     "recorded",

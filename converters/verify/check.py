@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from converters.errors import RuntimeFailed, UnsafeInput, UsageError
 from converters.runtimes import Limits, Runtime, framework
 from converters.verify.compare import PRECISION_OF, Tolerance, compare, tolerance
-from converters.verify.inputs import Arrays, Case, TensorSpec, generate_cases
+from converters.verify.inputs import Arrays, Case, Ranges, Sizes, TensorSpec, generate_cases
 from converters.verify.report import REFERENCE_FAILED, CaseReport, OutputReport, Report
 
 
@@ -37,6 +37,8 @@ class _Head(BaseModel):
     precision: str = "fp32"
     signature: _Signature = _Signature()
     compared: dict[str, list[bool | int | float | None]] = {}
+    rows: dict[str, int] = {}
+    words: list[str] = []
 
     def inputs(self) -> list[TensorSpec]:
         return [
@@ -107,9 +109,7 @@ def observe(
         RuntimeFailed: The model cannot be loaded.
     """
     head = _head(reference)
-    chosen = (
-        list(cases) if cases is not None else generate_cases(head.inputs(), values=head.compared)
-    )
+    chosen = made_up(reference) if cases is None else list(cases)
     specs = head.signature.outputs
     with Runtime(head.framework, limits=limits) as runtime:
         runtime.load(reference, device)
@@ -123,6 +123,33 @@ def observe(
             frozenset(spec.name for spec in specs if spec.kind != "tensor"),
             runtime.versions,
         )
+
+
+def made_up(
+    reference: Path, sizes: Sizes | None = None, ranges: Ranges | None = None
+) -> list[Case]:
+    """Inputs for an artifact directory, from its signature and what its graph says of them.
+
+    Args:
+        reference: The directory.
+        sizes: Sizes by name of dimension; names that it does not have do not count.
+        ranges: Lowest and highest integers that it is known to take, by name of input.
+
+    Raises:
+        UsageError: It is no artifact directory, or no inputs can be generated.
+        UnsafeInput: Its manifest.json is malformed.
+    """
+    head = _head(reference)
+    specs = head.inputs()
+    names = {dim for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
+    rows = {name: (0, count - 1) for name, count in head.rows.items() if count > 0}
+    return generate_cases(
+        specs,
+        sizes={name: found for name, found in (sizes or {}).items() if name in names},
+        ranges={**rows, **(ranges or {})},
+        values=head.compared,
+        words=head.words,
+    )
 
 
 def recorded(

@@ -20,7 +20,7 @@ from converters.errors import UnsafeInput, UsageError
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Sizes: TypeAlias = Mapping[str, Sequence[int]]
 Bounds: TypeAlias = Mapping[str, tuple[float, float]]
-# Lowest and highest value of integers that a model has taken before.
+# Lowest and highest value of integers that a model is known to take.
 Ranges: TypeAlias = Mapping[str, tuple[int, int]]
 # Numbers for inputs of one element; None for any.
 Values: TypeAlias = Mapping[str, Sequence[float | bool | None]]
@@ -164,7 +164,10 @@ class Case:
                 for highest in (HIGHEST_INTEGER, LOWEST_HIGHEST):
                     if (dims, highest, values) not in seen:
                         seen.append((dims, highest, values))
-                        yield self.made_again(dims=dims, highest=highest, values=values)
+                        ranges = self.ranges if highest == self.highest else {}
+                        yield self.made_again(
+                            dims=dims, highest=highest, values=values, ranges=ranges
+                        )
 
     def _other(self, name: str, multiple: int, factor: int, batch: int = 0) -> int:
         size = self.dims[name]

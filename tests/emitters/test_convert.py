@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from converters.convert import TARGETS, convert
 from converters.errors import MismatchError, UsageError
@@ -40,6 +43,35 @@ def test_named_net_equals_its_source_everywhere(block_net: Path, tmp_path: Path)
     for result in convert(block_net, ["pytorch", "paddle", "mindspore"], tmp_path / "out").results:
         assert result.report is not None
         assert result.report.max_abs < 1e-4
+
+
+def test_integers_are_tried_with_every_row_that_they_can_look_up(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    agraph (int64[N, T] tokens, int32[N, T] kinds, int64[N] plain) => (float[N, T, 2] y, int64[N] z) {
+      places = Unsqueeze (tokens, two)
+      words = Gather (table, places)
+      flat = Squeeze (words, two)
+      wide = Cast <to = 7> (kinds)
+      kind = Gather (pair, wide)
+      y = Add (flat, kind)
+      z = Neg (plain)
+    }
+    """
+    model = onnx.parser.parse_model(text)
+    tables = {"table": (4000, 2), "pair": (2, 2)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.random.default_rng(0).random(shape, np.float32), name)
+        for name, shape in tables.items()
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2]), "two"))
+    onnx.save(model, tmp_path / "model.onnx")
+    (result,) = convert(tmp_path / "model.onnx", ["pytorch"], tmp_path / "out").results
+    assert result.report is not None
+    tried = [case.ranges for case in result.report.cases]
+    assert 1000 < max(case["tokens"][1] for case in tried) < 4000
+    assert {case["kinds"] for case in tried} == {(0, 1)}
+    assert all(case["plain"][1] < 100 for case in tried)
 
 
 def test_relative_paths_count_from_the_working_directory(

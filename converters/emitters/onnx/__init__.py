@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from converters.graph import read_graph
-from converters.graph.compared import compared_values, known_words
+from converters.graph.compared import compared_values, known_words, row_counts
 from converters.graph.load import read_model
 from converters.graph.model import is_quantised
 
@@ -47,6 +47,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
             "inference": "infer.py",
             "signature": specs,
             "compared": compared_values(graph),
+            "rows": row_counts(graph),
             "words": known_words(graph),
             "source": dict(source),
             "route": route(source, "onnx"),
