@@ -26,7 +26,8 @@ from api.routes import artifacts, blobs, health, intake, jobs, models, uploads, 
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
-ROUTERS = (models, versions, artifacts, blobs, uploads, jobs, intake, health)
+# In the order in which they are tried: what is asked for most comes first.
+ROUTERS = (blobs, models, versions, artifacts, uploads, jobs, intake, health)
 # Models come last: `/org/model` is whatever nothing else is.
 PAGES = (site, session, catalogue, upload_pages, job_pages, viewer, model_pages)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.

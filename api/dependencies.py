@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+import hashlib
+from collections.abc import Callable, Hashable
+from typing import Annotated, TypeVar
 
+from anyio import to_thread
 from fastapi import Depends, Path, Request
 
 from zoo.access import Identity, Role
 from zoo.registry import Registry
+
+Answer = TypeVar("Answer")
 
 
 async def _registry(request: Request) -> Registry:
@@ -82,6 +87,36 @@ def permitted(request: Request, zoo: Zoo, secret: Secret, org: Org, model: Model
     role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
     zoo.access.require(who, role, f"{org}/{model}")
     return who
+
+
+async def answered(
+    zoo: Registry,
+    secret: str | None,
+    asked: tuple[Hashable, ...],
+    question: Callable[[Identity], Answer],
+) -> Answer:
+    """Ask the catalogue in a thread, unless it has answered the same since it last changed.
+
+    Args:
+        zoo: Whose catalogue.
+        secret: The token of whoever asks.
+        asked: What tells this question from all others.
+        question: Asks it, or raises; only what the catalogue says decides the answer, which is never None.
+    """
+    # Secrets are not kept, here as elsewhere.
+    key = (secret and hashlib.sha256(secret.encode(errors="surrogateescape")).digest(), *asked)
+    known: Answer | None = zoo.recent.get(key)
+    if known is not None:
+        return known
+
+    def ask() -> tuple[Answer, Identity]:
+        who = zoo.access.identify(secret)
+        return question(who), who
+
+    state = zoo.recent.state()
+    found, who = await to_thread.run_sync(ask)
+    zoo.recent.keep(key, found, state, who.until)
+    return found
 
 
 def uploader(zoo: Zoo, who: Who) -> Identity:

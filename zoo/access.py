@@ -54,12 +54,14 @@ class Identity:
         grants: Roles by organisation; `*` stands for every one.
         public: The role in every organisation, private models aside.
         token: The token's number; None for whoever came without one.
+        until: From when on the token is refused; None for never.
     """
 
     name: str
     grants: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
     public: Role = Role.READ
     token: int | None = None
+    until: datetime | None = None
 
     @property
     def anonymous(self) -> bool:
@@ -206,7 +208,8 @@ class Access:
                     fix="ask whoever runs the zoo for another (`zoo token create`)",
                 )
             public = Role.NONE if self._anonymous == "none" else Role.READ
-            return Identity(row.name, _grants(session, row.id), public, row.id)
+            until = row.expires_at and row.expires_at.replace(tzinfo=timezone.utc)
+            return Identity(row.name, _grants(session, row.id), public, row.id, until)
 
     def require(self, who: Identity, role: Role, name: str) -> None:
         """Let somebody do something with a model, or refuse.

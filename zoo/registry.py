@@ -13,6 +13,7 @@ from zoo.bucket import Bucket, Objects, open_bucket
 from zoo.catalogue import queries
 from zoo.catalogue.engine import database_url, integrity, open_engine, writing
 from zoo.catalogue.listing import Filter, Sort, models
+from zoo.catalogue.recent import Recent
 from zoo.catalogue.records import (
     ModelDetail,
     ModelPage,
@@ -68,6 +69,7 @@ class Registry:
         self.access = Access(self._engine, self.settings.anonymous)
         self.repositories = Repositories(self._engine, self.store, self.access)
         self.intake = Intake(self._engine)
+        self.recent = Recent(self._engine)
 
     def _open_store(self) -> Blobs:
         if self.bucket is None:
@@ -87,6 +89,7 @@ class Registry:
 
     def close(self) -> None:
         """Let go of the catalogue."""
+        self.recent.close()
         self._engine.dispose()
 
     def publish(self, manifest: Manifest, by: Identity = LOCAL) -> Publication:
@@ -230,20 +233,22 @@ class Registry:
             )
         return file
 
-    def blob(self, sha256: str, who: Identity = LOCAL) -> Blob:
+    def blob(self, sha256: str) -> Blob:
         """The blob of a digest.
-
-        Args:
-            sha256: The digest.
-            who: Who asks; bytes that are only in private models of others are not there for them.
 
         Raises:
             NotFound: There is no such blob.
         """
-        blob = Blob.of(self.store, sha256)
+        return Blob.of(self.store, sha256)
+
+    def require_readable(self, sha256: str, who: Identity) -> None:
+        """Let somebody read the bytes of a digest: those only in private models of others are not there for them.
+
+        Raises:
+            NotFound: They may not.
+        """
         if not who.sees_everything:
             self.access.require_one_of(who, queries.models_with(self._engine, sha256), sha256)
-        return blob
 
     # For whoever runs the zoo
 

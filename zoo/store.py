@@ -148,9 +148,7 @@ class Store:
         """
         path = self._place(sha256)
         if not path.is_file():
-            raise NotFound(
-                f"there is no blob sha256:{sha256}", fix="upload the file before it is named"
-            )
+            raise _absent(sha256)
         return path
 
     def has(self, sha256: str) -> bool:
@@ -171,7 +169,10 @@ class Store:
         Raises:
             NotFound: There is no such blob.
         """
-        return self.path(sha256).stat().st_size
+        try:
+            return os.stat(self._place(sha256)).st_size
+        except FileNotFoundError:
+            raise _absent(sha256) from None
 
     def open(self, sha256: str) -> BinaryIO:
         """A blob, opened for reading.
@@ -323,7 +324,7 @@ class Store:
 
     def _place(self, sha256: str) -> Path:
         digits = parse_digest(sha256)
-        return self._blobs / digits[:2] / digits[2:]
+        return self._blobs.joinpath(digits[:2], digits[2:])
 
     def _rename(self, path: Path, place: Path) -> None:
         if not place.parent.is_dir():
@@ -331,6 +332,10 @@ class Store:
             sync_directory(place.parent.parent)
         path.replace(place)
         sync_directory(place.parent)
+
+
+def _absent(sha256: str) -> NotFound:
+    return NotFound(f"there is no blob sha256:{sha256}", fix="upload the file before it is named")
 
 
 def copy_out(store: Blobs, sha256: str, place: Path) -> None:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.dependencies import Secret, Zoo
-from api.files import IMMUTABLE, REVALIDATE, FileResponse
+from api.dependencies import Secret, Zoo, answered
+from api.files import IMMUTABLE, REVALIDATE, FileResponse, stored
 from api.hub.door import unescaped
 from api.hub.requests import Name, Revision
 from zoo.access import Identity
 from zoo.hub.objects import Entry
+from zoo.hub.records import CommitInfo
 from zoo.hub.refs import COMMIT
 from zoo.hub.repositories import EntryNotFound
 from zoo.registry import Registry
-from zoo.store import Blob
 
 router = APIRouter()
 
 
-def file_response(zoo: Registry, who: Identity, name: str, revision: str, path: str) -> Response:
+async def file_response(
+    zoo: Registry, secret: str | None, name: str, revision: str, path: str
+) -> Response:
     """A file of a revision, answered here: a client reads its headers where the bytes are.
 
     Raises:
         NotFound: There is no such repository, revision or file.
     """
-    commit, entry = zoo.repositories.entry(name, revision, path, who)
-    if not isinstance(entry, Entry):
-        raise EntryNotFound(f"{path} is a folder", details={"commit": commit.id})
+
+    def question(who: Identity) -> tuple[CommitInfo, Entry]:
+        commit, entry = zoo.repositories.entry(name, revision, path, who)
+        if not isinstance(entry, Entry):
+            raise EntryNotFound(f"{path} is a folder", details={"commit": commit.id})
+        return commit, entry
+
+    commit, entry = await answered(zoo, secret, ("entry", name, revision, path), question)
     headers = {"X-Repo-Commit": commit.id, "Access-Control-Allow-Origin": "*"}
     headers["Access-Control-Expose-Headers"] = (
         "ETag, X-Repo-Commit, X-Linked-ETag, X-Linked-Size, Content-Range, Accept-Ranges"
@@ -34,7 +41,7 @@ def file_response(zoo: Registry, who: Identity, name: str, revision: str, path: 
     if entry.large:
         headers |= {"X-Linked-ETag": f'"{entry.etag}"', "X-Linked-Size": str(entry.size)}
     return FileResponse(
-        Blob.of(zoo.store, entry.sha256),
+        await stored(zoo, entry.sha256),
         entry.etag,
         cache_control=IMMUTABLE if COMMIT.match(revision) else REVALIDATE,
         name=path.rpartition("/")[2],
@@ -48,7 +55,6 @@ def file_response(zoo: Registry, who: Identity, name: str, revision: str, path: 
 @router.head("/{org}/{repo}/raw/{revision}/{path:path}")
 @router.get("/api/resolve-cache/models/{org}/{repo}/{revision}/{path:path}")
 @router.head("/api/resolve-cache/models/{org}/{repo}/{revision}/{path:path}")
-def resolve(zoo: Zoo, secret: Secret, name: Name, revision: Revision, path: str) -> Response:
+async def resolve(zoo: Zoo, secret: Secret, name: Name, revision: Revision, path: str) -> Response:
     """The bytes of a file; with Range, a part of them."""
-    who = zoo.access.identify(secret)
-    return file_response(zoo, who, name, revision, unescaped(path))
+    return await file_response(zoo, secret, name, revision, unescaped(path))

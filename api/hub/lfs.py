@@ -134,7 +134,8 @@ def _download(
     digest = parse_digest(text(item, "oid"))
     answer: dict[str, Any] = {"oid": digest, "size": _size(item)}
     try:
-        zoo.blob(digest, who)
+        zoo.blob(digest)
+        zoo.require_readable(digest, who)
     except NotFound as missing:
         return {**answer, "error": {"code": 404, "message": missing.message}}
     return {**answer, "actions": {"download": {"href": f"{base}/v1/blobs/sha256:{digest}"}}}

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Who, Zoo
+from api.dependencies import Secret, Who, Zoo
 from api.hub import lfs
 from api.hub.commits import kept
 from api.hub.door import unescaped
@@ -152,15 +152,15 @@ def list_files(
 
 @router.get("/api/v1/models/{org}/{repo}/repo")
 @router.head("/api/v1/models/{org}/{repo}/repo")
-def get_file(
+async def get_file(
     zoo: Zoo,
-    who: Who,
+    secret: Secret,
     name: Name,
     path: str = Query(alias="FilePath"),
     revision: str = Query("master", alias="Revision"),
 ) -> Response:
     """The bytes of a file; with Range, a part of them."""
-    return file_response(zoo, who, name, revision_of(revision), path)
+    return await file_response(zoo, secret, name, revision_of(revision), path)
 
 
 @router.get("/api/v1/models/{org}/{repo}/revisions")

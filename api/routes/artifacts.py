@@ -8,16 +8,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from api.dependencies import FrameworkName, Model, Org, VersionOrLatest, Zoo, permitted
-from api.files import IMMUTABLE, REVALIDATE, FileResponse
+from api.dependencies import (
+    FrameworkName,
+    Model,
+    Org,
+    Secret,
+    VersionOrLatest,
+    Zoo,
+    answered,
+    permitted,
+)
+from api.files import IMMUTABLE, REVALIDATE, FileResponse, stored
 from api.problems import documented
+from zoo.access import Identity, Role
 from zoo.manifest import Artifact, File
 from zoo.reference import LATEST
 
 router = APIRouter(
     prefix="/v1/models/{org}/{model}/versions/{version}/artifacts",
     tags=["artifacts"],
-    dependencies=[Depends(permitted)],
     responses=documented(401),
 )
 
@@ -53,7 +62,13 @@ def _with_urls(artifact: Artifact) -> ArtifactWithUrls:
     return ArtifactWithUrls.model_validate(fields)
 
 
-@router.get("", operation_id="list_artifacts", summary="Artifacts", responses=documented(404, 422))
+@router.get(
+    "",
+    operation_id="list_artifacts",
+    summary="Artifacts",
+    responses=documented(404, 422),
+    dependencies=[Depends(permitted)],
+)
 def list_artifacts(zoo: Zoo, org: Org, model: Model, version: VersionOrLatest) -> Artifacts:
     """Every artifact of a version, with the addresses of the files."""
     manifest = zoo.version(f"{org}/{model}", version).manifest
@@ -65,6 +80,7 @@ def list_artifacts(zoo: Zoo, org: Org, model: Model, version: VersionOrLatest) -
     operation_id="get_artifact",
     summary="The artifact for a framework",
     responses=documented(404, 422),
+    dependencies=[Depends(permitted)],
 )
 def get_artifact(
     zoo: Zoo, org: Org, model: Model, version: VersionOrLatest, framework: FrameworkName
@@ -112,8 +128,9 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     status_code=200,
     responses=FILE_RESPONSES,
 )
-def get_file(
+async def get_file(
     zoo: Zoo,
+    secret: Secret,
     org: Org,
     model: Model,
     version: VersionOrLatest,
@@ -121,9 +138,15 @@ def get_file(
     path: Annotated[str, Path(description="Path of the file.", examples=["model.safetensors"])],
 ) -> FileResponse:
     """The bytes of a file; with Range, a part of them."""
-    file = zoo.file(f"{org}/{model}", version, framework, path)
+    name = f"{org}/{model}"
+
+    def question(who: Identity) -> File:
+        zoo.access.require(who, Role.READ, name)
+        return zoo.file(name, version, framework, path)
+
+    file = await answered(zoo, secret, ("file", name, version, framework, path), question)
     return FileResponse(
-        zoo.blob(file.sha256),
+        await stored(zoo, file.sha256),
         file.sha256,
         cache_control=REVALIDATE if version == LATEST else IMMUTABLE,
         name=PurePosixPath(file.path).name,

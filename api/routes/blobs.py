@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Secret, Zoo
-from api.files import FileResponse
+from api.dependencies import Secret, Zoo, answered
+from api.files import FileResponse, stored
 from api.routes.artifacts import FILE_RESPONSES
+from zoo.access import Identity
 from zoo.reference import parse_digest
 
 router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
@@ -30,7 +31,7 @@ router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
     status_code=200,
     responses=FILE_RESPONSES,
 )
-def get_blob(
+async def get_blob(
     zoo: Zoo,
     secret: Secret,
     digest: Annotated[
@@ -43,4 +44,10 @@ def get_blob(
 ) -> FileResponse:
     """The bytes with this digest; with Range, a part of them."""
     digits = parse_digest(digest)
-    return FileResponse(zoo.blob(digits, zoo.access.identify(secret)), digits)
+
+    def readable(who: Identity) -> bool:
+        zoo.require_readable(digits, who)
+        return True
+
+    await answered(zoo, secret, ("blob", digits), readable)
+    return FileResponse(await stored(zoo, digits), digits)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from api import pieces
-from api.files import FileResponse
+from api.files import WATCHED, FileResponse
 from api.ranges import Span
 from zoo.store import Blob, Store
 
@@ -35,7 +35,7 @@ def test_a_range(tmp_path, monkeypatch, cached, start, stop):
 
 
 def test_nobody_reads_for_a_client_that_is_gone(tmp_path):
-    content = bytes(64 * pieces.PIECE)
+    content = bytes(2 * WATCHED)
     digest = hashlib.sha256(content).hexdigest()
     store = Store(tmp_path)
     store.put([content], digest)
