@@ -1,7 +1,7 @@
 """Models that no rule was written for, from sources to emitted forms: `make sweep` writes docs/sweep.md.
 
 Random weights, no network. A case's source and its own numbers at held-out sizes and seeds are made in its framework's
-process (`torch_sources.py`, `onnx_sources.py`), `zoo convert` makes and verifies all four forms
+process (`torch_sources.py` and its neighbours), `zoo convert` makes and verifies all four forms
 as for any user, and each form is then run at the sizes that the conversion never saw. Exits with 1 if one is red.
 
 python tests/sweep/sweep.py [NAME ...]     these cases only; the page keeps what it says of the others
@@ -32,6 +32,8 @@ PAGE = HERE.parents[1] / "docs" / "sweep.md"
 TARGETS = ("pytorch", "paddle", "mindspore", "onnx")
 SOURCES = {
     "PyTorch": "torch_sources.py",
+    "PaddlePaddle": "paddle_sources.py",
+    "MindSpore": "mindspore_sources.py",
     "ONNX": "onnx_sources.py",
 }
 SECONDS = 900
