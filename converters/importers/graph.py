@@ -214,14 +214,14 @@ class Step:
         return name if kind == to else self.node("Cast", name, to=to.onnx)
 
 
-def symbols(dims: tuple[int, ...], form: int) -> list[int | str]:
+def symbols(dims: tuple[int, ...], number: int) -> list[int | str]:
     """Dimensions with names for those of any size.
 
-    The first dimension is the batch, of all inputs; others have the same name only in inputs of the same
-    declared shape, which `form` numbers: that they are equal elsewhere nothing says.
+    The first dimension is the batch, of all inputs; the others are of the input with that number alone, until
+    `sizes.py` finds that they have to be equal.
     """
     known = IMAGE.get(len(dims), (BATCH, *(f"D{axis}" for axis in range(1, len(dims)))))
-    suffix = f"_{form}" if form else ""
+    suffix = f"_{number}" if number else ""
     return [
         size if size >= 0 else (BATCH if axis == 0 else known[axis] + suffix)
         for axis, size in enumerate(dims)

@@ -26,6 +26,7 @@ def main() -> None:
 
     from converters.errors import ConversionError, described
     from converters.importers.reading import importer
+    from converters.importers.sizes import join_sizes
 
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answer: dict[str, Any] = {}
@@ -34,6 +35,7 @@ def main() -> None:
         large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LARGEST_PROTO
         path = Path(job["model"])
         onnx.save_model(model, path, save_as_external_data=large, location=f"{path.name}.data")
+        join_sizes(path)
     except ConversionError as error:
         answer = described(error)
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")

@@ -294,7 +294,7 @@ def test_a_variable_that_is_written_very_often():
     assert len(convert(_program(*often), {}).graph.node) == 30_001
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_small_program_that_asks_for_very_much():
     cells = {"ksize": (60, 60), "adaptive": True, "pooling_type": "max"}
     pools = [_operator("pool2d", cells)] * 10_000

@@ -100,23 +100,21 @@ def _with_ranks(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
 def _arguments(graph: Making, program: Program, inputs: list[onnx.ValueInfoProto]) -> Iterator[Any]:
     """What the main graph is called with; dimensions of any size are symbols."""
-    forms: list[tuple[int, ...]] = []
     for said, form in program.main.inputs:
         name = graph.fresh(said.rpartition(":")[2] or "input")
-        yield _argument(graph, program, inputs, forms, name, form)
+        yield _argument(graph, program, inputs, name, form)
 
 
 def _argument(
     graph: Making,
     program: Program,
     inputs: list[onnx.ValueInfoProto],
-    forms: list[tuple[int, ...]],
     name: str,
     form: Forms,
 ) -> Any:
     if isinstance(form, tuple):
         return tuple(
-            _argument(graph, program, inputs, forms, graph.fresh(f"{name}_{index}"), part)
+            _argument(graph, program, inputs, graph.fresh(f"{name}_{index}"), part)
             for index, part in enumerate(form)
         )
     where = f"{program.where}: the input {name[:200]!r}"
@@ -131,9 +129,7 @@ def _argument(
             f"{where} has any number of dimensions",
             fix="export the model with a shape such as [None, 3, None, None]",
         )
-    if form.dims not in forms:
-        forms.append(form.dims)
-    shape = symbols(form.dims, forms.index(form.dims))
+    shape = symbols(form.dims, len(inputs))
     inputs.append(helper.make_tensor_value_info(name, form.kind.onnx, shape))
     return Value(name, form.kind, form.dims)
 

@@ -114,24 +114,21 @@ def _variable(program: Program, name: str) -> Variable:
 def _inputs(
     graph: Graph, program: Program, ragged: Mapping[str, str]
 ) -> Iterator[onnx.ValueInfoProto]:
-    """Inputs; dimensions of any size are symbols, which inputs declared alike share."""
-    forms: list[tuple[int, ...]] = []
+    """Inputs; dimensions of any size are symbols."""
     steps = [*dict.fromkeys(ragged.values())]
-    for name in program.feeds:
+    for number, name in enumerate(program.feeds):
         variable = _variable(program, name)
         if variable.kind is None or variable.kind.onnx is None or variable.dims is None:
             raise unsupported_type(program.where, name)
         if name in ragged:
-            number = steps.index(ragged[name])
-            yield _padded_input(graph, variable, variable.kind.onnx, number)
+            group = steps.index(ragged[name])
+            yield _padded_input(graph, variable, variable.kind.onnx, group)
             if name == ragged[name]:
                 lengths = graph.fresh(LENGTHS.format(name))
                 yield helper.make_tensor_value_info(lengths, TensorProto.INT64, [BATCH])
             continue
-        if variable.dims not in forms:
-            forms.append(variable.dims)
         graph.values[name] = Value(graph.fresh(name), variable.kind, variable.dims)
-        shape = symbols(variable.dims, forms.index(variable.dims))
+        shape = symbols(variable.dims, number)
         yield helper.make_tensor_value_info(name, variable.kind.onnx, shape)
 
 
