@@ -90,6 +90,12 @@ class Settings(BaseModel):
         description="address of the server as its clients write it, where a proxy changes it; a path in it "
         "is taken off",
     )
+    accel: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._-]+)?$",
+        description="internal location of an nginx in front of the server that sends blobs from the disk, "
+        "such as /zoo-blobs; see docs/operations.md",
+    )
     timeout: Seconds = Field(
         default=30.0, description="seconds without a byte after which a connection is given up"
     )

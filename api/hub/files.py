@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from api.dependencies import Secret, Zoo, answered
-from api.files import IMMUTABLE, REVALIDATE, FileResponse, stored
+from api.files import IMMUTABLE, REVALIDATE, file_response
 from api.hub.door import unescaped
 from api.hub.requests import Name, Revision
 from zoo.access import Identity
@@ -18,7 +18,7 @@ from zoo.registry import Registry
 router = APIRouter()
 
 
-async def file_response(
+async def revision_file(
     zoo: Registry, secret: str | None, name: str, revision: str, path: str
 ) -> Response:
     """A file of a revision, answered here: a client reads its headers where the bytes are.
@@ -40,8 +40,9 @@ async def file_response(
     )
     if entry.large:
         headers |= {"X-Linked-ETag": f'"{entry.etag}"', "X-Linked-Size": str(entry.size)}
-    return FileResponse(
-        await stored(zoo, entry.sha256),
+    return await file_response(
+        zoo,
+        entry.sha256,
         entry.etag,
         cache_control=IMMUTABLE if COMMIT.match(revision) else REVALIDATE,
         name=path.rpartition("/")[2],
@@ -57,4 +58,4 @@ async def file_response(
 @router.head("/api/resolve-cache/models/{org}/{repo}/{revision}/{path:path}")
 async def resolve(zoo: Zoo, secret: Secret, name: Name, revision: Revision, path: str) -> Response:
     """The bytes of a file; with Range, a part of them."""
-    return await file_response(zoo, secret, name, revision, unescaped(path))
+    return await revision_file(zoo, secret, name, revision, unescaped(path))

@@ -14,7 +14,7 @@ from api.dependencies import Secret, Who, Zoo
 from api.hub import lfs
 from api.hub.commits import kept
 from api.hub.door import unescaped
-from api.hub.files import file_response
+from api.hub.files import revision_file
 from api.hub.requests import Base, Name, body, content, json_body, json_object, text
 from zoo.access import Role
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotSupported, Unauthorized
@@ -160,7 +160,7 @@ async def get_file(
     revision: str = Query("master", alias="Revision"),
 ) -> Response:
     """The bytes of a file; with Range, a part of them."""
-    return await file_response(zoo, secret, name, revision_of(revision), path)
+    return await revision_file(zoo, secret, name, revision_of(revision), path)
 
 
 @router.get("/api/v1/models/{org}/{repo}/revisions")

@@ -18,7 +18,7 @@ from api.dependencies import (
     answered,
     permitted,
 )
-from api.files import IMMUTABLE, REVALIDATE, FileResponse, stored
+from api.files import IMMUTABLE, REVALIDATE, FileResponse, file_response
 from api.problems import documented
 from zoo.access import Identity, Role
 from zoo.manifest import Artifact, File
@@ -145,8 +145,9 @@ async def get_file(
         return zoo.file(name, version, framework, path)
 
     file = await answered(zoo, secret, ("file", name, version, framework, path), question)
-    return FileResponse(
-        await stored(zoo, file.sha256),
+    return await file_response(
+        zoo,
+        file.sha256,
         file.sha256,
         cache_control=REVALIDATE if version == LATEST else IMMUTABLE,
         name=PurePosixPath(file.path).name,

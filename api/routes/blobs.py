@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from api.dependencies import Secret, Zoo, answered
-from api.files import FileResponse, stored
+from api.files import FileResponse, file_response
 from api.routes.artifacts import FILE_RESPONSES
 from zoo.access import Identity
 from zoo.reference import parse_digest
@@ -50,4 +50,4 @@ async def get_blob(
         return True
 
     await answered(zoo, secret, ("blob", digits), readable)
-    return FileResponse(await stored(zoo, digits), digits)
+    return await file_response(zoo, digits, digits)
