@@ -86,7 +86,7 @@ ELEMENTWISE = {
 
 
 # How expressions of the host read values that are no tensors.
-OF_VALUES = {"value": "{}", "len": "len({})", "given": "({} is not None)"}
+OF_VALUES = {"value": "{}", "ndim": "{}.ndim", "len": "len({})", "given": "({} is not None)"}
 
 
 @dataclass(eq=False)

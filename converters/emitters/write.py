@@ -695,6 +695,11 @@ def _feeds(a: Module, b: Module) -> bool:
     )
 
 
+# What parameters without a name are called by what reads them; a model that is converted once more has such names.
+ROLES = {"Mul": "scale", "Add": "shift", "Gather": "table", "MatMul": "matrix"}
+GIVEN = re.compile(rf"({'|'.join([*ROLES.values(), 'weight'])})\d+")
+
+
 class _Names:
     """Attribute names of one module: unique, numbered only where there are several of a kind.
 
@@ -744,10 +749,10 @@ class _Names:
 
     def constant(self, value: Value, key: str) -> str:
         last = re.split(r"[./:]", value.name.rstrip("_"))[-1]
-        plain = re.fullmatch(r"[A-Za-z][A-Za-z_]*[A-Za-z]", last)
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z_]*[A-Za-z]", last) or GIVEN.fullmatch(last)
         if plain and value.trainable and not last.startswith("onnx"):
             return self.take(last)
-        kind = {"Mul": "scale", "Add": "shift", "Gather": "table", "MatMul": "matrix"}.get(key)
+        kind = ROLES.get(key)
         return self.take(kind or ("weight" if value.trainable else "constant"))
 
 

@@ -27,10 +27,10 @@ class Expr:
     """An integer that is known only when the model runs.
 
     Attributes:
-        op: `dim` (a dimension of a value), `value` (a value that is a number itself), `len` (of a
-            sequence), `given` (whether an optional is there), or a Python operator or function:
-            `+ - * // / % min max == not and ...`
-        args: For `dim` the value and the axis, for the next three the value, else the operands.
+        op: `dim` (a dimension of a value), `value` (a value that is a number itself), `ndim` (how many
+            dimensions a value has), `len` (of a sequence), `given` (whether an optional is there), or a Python
+            operator or function: `+ - * // / % min max == not and ...`
+        args: For `dim` the value and the axis, for the next four the value, else the operands.
         symbol: The name of the dimension, where the source has one.
     """
 
@@ -99,6 +99,13 @@ def _shape(node: Node, hosts: Hosts) -> Host | None:
         return None
     start, end = node.attributes.get("start", 0), node.attributes.get("end")
     return Host(tuple(dim(x, axis) for axis in range(x.rank)[start:end]))
+
+
+def _rank(node: Node, hosts: Hosts) -> Host | None:
+    x = node.inputs[0]
+    if x is None:
+        return None
+    return Host((Expr("ndim", (x,)) if x.rank is None else x.rank,), scalar=True)
 
 
 def _size(node: Node, hosts: Hosts) -> Host | None:
@@ -407,6 +414,7 @@ RULES: dict[str, Rule] = {
     "Not": _not,
     "OptionalHasElement": _has_element,
     "Range": _range,
+    "Rank": _rank,
     "ReduceProd": _product,
     "Reshape": _reshape,
     "SequenceLength": _length,

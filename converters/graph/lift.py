@@ -9,6 +9,7 @@ Operators that the standard lacks and emitters know:
 
     Silu(x)                       x * sigmoid(x)
     Linear(x, w, b?)              x @ w + b, w of shape [in, out], b of shape [out]
+    Rank(x)                       the number of dimensions of x, which may be known only when the model runs
     Embedding(w, i)               rows of w, a parameter of shape [rows, width]
     ScaledDotProductAttention(q, k, v, mask?)  softmax(q @ k^T * scale + mask) @ v, attribute `scale`
 """
@@ -142,6 +143,11 @@ def _is_embedding(match: Match) -> bool:
         and i.rank is not None
         and i.rank > 0
     )
+
+
+def _is_whole_shape(match: Match) -> bool:
+    given = match.nodes["s"].attributes
+    return not given.get("start", 0) and given.get("end") is None
 
 
 def _is_one_index(match: Match) -> bool:
@@ -294,6 +300,7 @@ RULES: tuple[Rule, ...] = (
         _group_norm_attributes,
         _is_group_norm,
     ),
+    Rule("Size(s := Shape(x))", "Rank(x)", when=_is_whole_shape),
     Rule("Squeeze(Slice(x, i, j, a, s), a2)", "Gather(x, i)", _one_index, _is_one_index),
     Rule("Squeeze(Slice(x, i, j, a), a2)", "Gather(x, i)", _one_index, _is_one_index),
     Rule("Gather(w, i)", "Embedding(w, i)", when=_is_embedding),
@@ -360,7 +367,8 @@ def _split_key_transposes(graph: Graph) -> None:
 def _clip_by_numbers(graph: Graph) -> None:
     """Min(Max(x, 0), 1) -> Bounded(x, 0, 1): exporters of some frameworks know no bounds but tensors.
 
-    Unlike `Clip`, whose bounds are finite where they are left out, this leaves NaN and infinity as they are.
+    Unlike `Clip`, whose bounds are finite where they are left out, this leaves NaN and infinity as they are. Integers,
+    which have neither, are clipped.
     """
     producers, uses = graph.producers(), graph.uses()
     for node in [n for n in graph.nodes if n.key in ("Max", "Min") and len(n.inputs) == 2]:
@@ -368,9 +376,13 @@ def _clip_by_numbers(graph: Graph) -> None:
         if x is None or x.rank is None or x.const is not None or bound is None or bound.trainable:
             continue
         data = bound.const
-        if data is None or data.size != 1 or data.ndim > x.rank or data.dtype.kind != "f":
+        if data is None or data.size != 1 or data.ndim > x.rank or data.dtype.kind not in "fi":
             continue
         limit = constant(bound.name, data.reshape(()))
+        if data.dtype.kind == "i":
+            node.inputs = [x, limit] if node.key == "Max" else [x, None, limit]
+            node.key = "Clip"
+            continue
         within = producers.get(x)
         low: Value | None = limit if node.key == "Max" else None
         if node.key == "Min" and within is not None and within.key == "Bounded":
@@ -495,7 +507,7 @@ def mark_parameters(graph: Graph) -> None:
             data is not None and np.all(data == 1 - k) for k, data in enumerate(datas)
         )
         for value in weights if not neutral else ():
-            if value.const is not None and value.const.dtype.kind in "fV" and value.const.size > 1:
+            if value.const is not None and value.const.dtype.kind in "fV" and value.const.size:
                 value.trainable = True
         for inner in subgraphs(node):
             mark_parameters(inner)

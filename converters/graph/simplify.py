@@ -273,7 +273,9 @@ def _fill_expanded(graph: Graph) -> None:
         if node.key != "Expand" or x is None or x.const is None or x.trainable or shape is None:
             continue
         length = shape.shape[0] if shape.rank == 1 and shape.shape is not None else None
-        if x.const.size == 1 and isinstance(length, int) and length >= x.const.ndim:
+        # A shape whose length is not known is no shorter than that of a number alone.
+        longest = x.const.ndim == 0 or (isinstance(length, int) and length >= x.const.ndim)
+        if x.const.size == 1 and longest:
             node.key, node.inputs = "ConstantOfShape", [shape]
             node.attributes = {"value": x.const.reshape(1)}
 

@@ -228,6 +228,13 @@ def symbols(dims: tuple[int, ...], number: int) -> list[int | str]:
     ]
 
 
+def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs within a node: branches, the body of a loop."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+
+
 def needed_for(
     nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]
 ) -> tuple[list[onnx.NodeProto], set[str]]:
@@ -237,10 +244,8 @@ def needed_for(
     for node in reversed(nodes):
         if needed.intersection(node.output):
             needed.update(node.input)
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    ends = [one.name for one in attribute.g.output]
-                    needed.update(needed_for(attribute.g.node, ends)[1])
+            for inner in graphs_of(node):
+                needed.update(needed_for(inner.node, [one.name for one in inner.output])[1])
             kept.append(node)
     return kept[::-1], needed
 
@@ -249,8 +254,7 @@ def names_read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
     """Names of what is read, by nodes within nodes too."""
     for node in nodes:
         yield from node.input
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from names_read(attribute.g.node)
-                # What a branch returns may be made outside of it.
-                yield from (one.name for one in attribute.g.output)
+        for inner in graphs_of(node):
+            yield from names_read(inner.node)
+            # What a branch returns may be made outside of it.
+            yield from (one.name for one in inner.output)

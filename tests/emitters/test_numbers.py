@@ -254,12 +254,13 @@ def uniques(count: int, rng: np.random.Generator) -> Iterator[Trial]:
 
 
 def others(count: int, rng: np.random.Generator) -> Iterator[Trial]:
-    """Slices that reach beyond both ends, normalised first axes, integers that shrink."""
+    """Slices that reach beyond both ends, normalised first axes, integers that shrink or have a bound."""
     for _ in range(count):
         rank = int(rng.integers(1, 5))
         sizes = rng.integers(1, 5, rank)
         x = rng.standard_normal(sizes).astype(np.float32)
-        kind = rng.choice(["Slice", "LayerNormalization", "Shrink"], p=[0.6, 0.2, 0.2])
+        kinds = ["Slice", "LayerNormalization", "Shrink", "Max", "Min"]
+        kind = rng.choice(kinds, p=[0.5, 0.2, 0.1, 0.1, 0.1])
         if kind == "Slice":
             given = {
                 "starts": rng.integers(-6, 6, rank), "ends": rng.integers(-6, 8, rank),
@@ -276,6 +277,10 @@ def others(count: int, rng: np.random.Generator) -> Iterator[Trial]:
             given = {"scale": scale, "bias": scale + 1} if rng.random() < 0.5 else {"scale": scale}
             node = helper.make_node(kind, ["x", *given], ["y"], axis=axis)
             yield Trial(node, {"x": x}, {}, given)
+        elif kind in ("Max", "Min"):
+            whole = (x * 9).astype(rng.choice(["int32", "int64", "int8"]))
+            bound = np.array(3, whole.dtype).reshape((1,) * rng.integers(0, 2))
+            yield Trial(helper.make_node(kind, ["x", "c"], ["y"]), {"x": whole}, {}, {"c": bound})
         else:
             whole = (x * 9).astype(rng.choice(["int32", "int64", "int8"]))
             yield Trial(helper.make_node(kind, ["x"], ["y"], bias=1.5, lambd=2.5), {"x": whole})

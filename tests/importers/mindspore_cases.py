@@ -671,6 +671,22 @@ CASES = {
         "self.a, self.b = nn.Dense(6, 6), nn.Dense(6, 6)",
         "if x[0, 0] > 0:\n    y = self.a(x)\nelse:\n    y = self.b(x)",
     ),
+    "branch_cells": Case(
+        "y",
+        IMAGE,
+        "self.blocks, self.gate = nn.CellList([Block(), Block()]), Gate()",
+        "if x.sum() > 0:\n    y = self.gate(self.blocks[0](x))\nelse:\n    y = self.blocks[1](x)",
+    ),
+    "parameter_named_constant": Case(
+        "x + self.p", ROWS, "self.p = Parameter(rand(6), name='constant')"
+    ),
+    "branch_ranks": Case(
+        "ops.abs(self.f(z.expand_dims(0))).sum(), y.expand_dims(-1).sum(), z.sum(-1).sum(), z.shape[0] + n",
+        SEQUENCE,
+        "self.f = nn.Conv1d(4, 3, 2, has_bias=True)",
+        "y = x[0] if x.shape[1] == 5 else x\nn = y.size + 0 * x.sum()\n"
+        "z = y if y.ndim == 2 else y[0]\nz = ops.concat((z[:3], z[:1]), 0)",
+    ),
     "branch_nested": Case(
         "y, z",
         ROWS,

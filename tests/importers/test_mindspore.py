@@ -178,6 +178,30 @@ def test_what_cells_share_is_named_by_the_cell_that_uses_it(exported):
         assert names == [f"/gates/0/{kind}", f"/gates/1/{kind}"]
 
 
+@needs_mindspore
+def test_what_is_in_a_branch_is_named_by_its_cell(exported):
+    model = to_onnx(exported / "branch_cells.mindir")
+    (choice,) = [node for node in model.graph.node if node.op_type == "If"]
+    # Around cells that are not within each other.
+    assert choice.name == "/If"
+    no, yes = (one.g.node for one in sorted(choice.attribute, key=lambda one: one.name))
+    layers = {node.name: node.input[1:] for node in [*yes, *no] if node.op_type == "Conv"}
+    assert layers == {
+        "/blocks/0/conv/Conv": ["blocks.0.conv.weight"],
+        "/blocks/1/conv/Conv": ["blocks.1.conv.weight"],
+        "/gate/conv1/Conv": ["gate.conv1.weight"],
+        "/gate/conv2/Conv": ["gate.conv2.weight"],
+    }
+    assert [node.name for node in no if node.op_type == "Relu"] == ["/blocks/1/Relu"]
+
+
+@needs_mindspore
+def test_nothing_else_has_the_name_of_a_parameter(exported):
+    model = to_onnx(exported / "parameter_named_constant.mindir")
+    (parameter,) = [one for one in model.graph.initializer if one.name == "constant"]
+    assert [*parameter.dims] == [6]
+
+
 def test_a_cell_within_one_of_its_own_class_is_named():
     nodes = [
         helper.make_node("MatMul", ["x", "inner.weight"], ["y"], "/inner/MatMul"),

@@ -37,7 +37,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "Add", "And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast",
             "CastLike", "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
             "DynamicQuantizeLinear", "EyeLike", "Flatten", "Identity", "MatMulInteger", "Mul", "Neg", "Not",
-            "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Reshape", "Shape", "Size",
+            "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Range", "Rank", "Reshape", "Shape", "Size",
             *sequences.KEYS, "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),

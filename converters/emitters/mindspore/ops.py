@@ -981,6 +981,10 @@ def Shape(x: Operand, *, start: int, end: int | None = None) -> str:
     return f"ms.Tensor({x}.shape{part}, ms.int64)"
 
 
+def Rank(x: Operand) -> str:
+    return f"ms.Tensor({x}.ndim, ms.int64)"
+
+
 def Size(x: Operand) -> str:
     return f"ms.Tensor({x}.size, ms.int64)"
 

@@ -36,7 +36,7 @@ LACKING: Mapping[str, frozenset[str]] = {
             "Concat", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "Dropout",
             "DynamicQuantizeLinear", "Embedding", "Equal", "Flatten", "Gather", "Greater",
             "GreaterOrEqual", "Identity", "ImageDecoder", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Neg",
-            "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike", "Range", "Reshape", "Shape",
+            "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike", "Range", "Rank", "Reshape", "Shape",
             *sequences.KEYS, "Size", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Xor",
         ),
         frozenset(),

@@ -960,6 +960,10 @@ def Shape(x: Operand, *, start: int, end: int | None = None) -> str:
     return f"paddle.to_tensor({x}.shape{part}, dtype='int64')"
 
 
+def Rank(x: Operand) -> str:
+    return f"paddle.to_tensor({x}.ndim, dtype='int64')"
+
+
 def Size(x: Operand) -> str:
     return f"{x}.numel()"
 

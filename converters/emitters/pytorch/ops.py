@@ -969,6 +969,10 @@ def Shape(x: Operand, *, start: int, end: int | None = None) -> str:
     return f"torch.tensor({x}.shape{part}, dtype=torch.int64)"
 
 
+def Rank(x: Operand) -> str:
+    return f"torch.tensor({x}.ndim, dtype=torch.int64)"
+
+
 def Size(x: Operand) -> str:
     return f"torch.tensor({x}.numel(), dtype=torch.int64)"
 

@@ -16,7 +16,8 @@ Source: those files say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import onnx
 from onnx import helper
 
 from converters.errors import UnsafeInput, UnsupportedError
-from converters.importers.graph import IR_VERSION, OPSET, Value, names_read, symbols
+from converters.importers.graph import IR_VERSION, OPSET, Value, graphs_of, names_read, symbols
 from converters.importers.mindspore.biases import with_biases
 from converters.importers.mindspore.build import Again, Making, Raised
 from converters.importers.mindspore.inline import Inliner, cells
@@ -75,7 +76,7 @@ def convert(program: Program) -> onnx.ModelProto:
     inliner.report()
     outputs = [*_outputs(inliner, program, result)]
     nodes, initialisers = graph.pruned([output.name for output in outputs])
-    nodes = with_one_axis(with_biases(nodes, initialisers), initialisers)
+    nodes = _with_layers(nodes, {one.name: one for one in initialisers}, Counter(names_read(nodes)))
     read = {*names_read(nodes)}
     initialisers = [one for one in initialisers if one.name in read]
     name_scopes(nodes, (one.name for one in initialisers), _classes(program))
@@ -83,17 +84,29 @@ def convert(program: Program) -> onnx.ModelProto:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
     model.producer_name = "polyzoo"
-    return _with_ranks(model, program.where)
+    return _with_ranks(model)
 
 
-def _with_ranks(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model with dimensions of outputs of which MindSpore does not even know how many they are."""
+def _with_layers(
+    nodes: Sequence[onnx.NodeProto],
+    initialisers: Mapping[str, onnx.TensorProto],
+    reads: Mapping[str, int],
+) -> list[onnx.NodeProto]:
+    """The same nodes, with layers as ONNX has them, in graphs within nodes too."""
+    for node in nodes:
+        for inner in graphs_of(node):
+            kept = _with_layers([*inner.node], initialisers, reads)
+            del inner.node[:]
+            inner.node.extend(kept)
+    return with_one_axis(with_biases(nodes, initialisers, reads), initialisers, reads)
+
+
+def _with_ranks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with dimensions of outputs of which MindSpore does not know how many they are, where ONNX does."""
     if all(one.type.tensor_type.HasField("shape") for one in model.graph.output):
         return model
     inferred = onnx.shape_inference.infer_shapes(model)
     for declared, found in zip(model.graph.output, inferred.graph.output, strict=True):
-        if not found.type.tensor_type.HasField("shape"):
-            raise UnsupportedError(f"{where}: {declared.name} has any number of dimensions")
         declared.CopyFrom(found)
     return model
 

@@ -6,7 +6,6 @@ what is between, that is `Conv(x, w, b)` or `Gemm(x, w, b)`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -15,17 +14,19 @@ from converters.importers.graph import names_read
 
 
 def with_biases(
-    nodes: Sequence[onnx.NodeProto], initialisers: Sequence[onnx.TensorProto]
+    nodes: Sequence[onnx.NodeProto],
+    initialisers: Mapping[str, onnx.TensorProto],
+    reads: Mapping[str, int],
 ) -> list[onnx.NodeProto]:
     """The same nodes, with biases in their layers; what is not needed any more is left out.
 
     Args:
-        nodes: In the order of their execution; layers are changed.
-        initialisers: The parameters.
+        nodes: Of one graph, in the order of their execution; layers are changed.
+        initialisers: The parameters by name.
+        reads: How often each name is read, in all graphs.
     """
     made = {output: node for node in nodes for output in node.output}
-    shapes = {one.name: [*one.dims] for one in initialisers}
-    reads = Counter(names_read(nodes))
+    shapes = {name: [*one.dims] for name, one in initialisers.items()}
     kept: list[onnx.NodeProto] = []
     for node in nodes:
         layer = made.get(node.input[0]) if node.op_type == "Add" else None

@@ -282,12 +282,27 @@ class Call(Step):
         said = [] if given is None else self.ints(given, "axis")
         return [self.axis(one, rank) for one in said] or [*range(rank)]
 
+    def along(self, axis: int, x: Value, more: int = 0) -> int:
+        """An axis, which counts from the front where the rank is known: what branches of different ranks give has any.
+
+        Args:
+            axis: As it was said.
+            x: The tensor.
+            more: How many dimensions the result has more.
+        """
+        return axis if x.dims is None else self.axis(axis, x.rank + more)
+
     # ***** What is made *****
 
     def value(self, name: str, index: int | None = None) -> Value:
         """An ONNX value as what the program declares."""
         form = self.declared(index)
         return Value(name, form.kind, form.dims)
+
+    def of_rank(self, name: str, dims: tuple[int, ...], index: int | None = None) -> Value:
+        """... or with these dimensions, where the program does not know how many it has."""
+        form = self.declared(index)
+        return Value(name, form.kind, dims if form.dims is None else form.dims)
 
     def number(self, name: str, kind: ElementType) -> Scalar:
         """A one-dimensional ONNX value with one element as a number."""

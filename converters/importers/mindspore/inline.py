@@ -66,6 +66,8 @@ class Inliner:
         self.program = program
         self.graph = graph
         self.table = table
+        # Nothing else gets the name of a parameter.
+        self.keys = {name: graph.fresh(key) for name, (key, _) in program.parameters.items()}
         self.refused: dict[tuple[str, str], list[str]] = {}
         self.known: Frame = {}
         self.loops: list[str] = []
@@ -147,8 +149,7 @@ class Inliner:
         if name in self.program.constants:
             return self.constant(self.program.constants[name])
         if name in self.program.parameters:
-            key, tensor = self.program.parameters[name]
-            return self.stored(tensor, key)
+            return self.parameter(self.program.parameters[name][1], self.keys[name])
         if name in self.program.functions:
             return Closure(name)
         if name in self.program.primitives:
@@ -159,22 +160,23 @@ class Inliner:
         """A constant of the program."""
         if isinstance(value, tuple):
             return tuple(self.constant(one) for one in value)
-        return self.stored(value, "constant") if isinstance(value, Stored) else value
+        if not isinstance(value, Stored):
+            return value
+        array = value.array()
+        if value.kind.onnx is None or array.size > LARGEST_CONSTANT:
+            return self.parameter(value, self.graph.fresh("constant"))
+        small = np.array(array)
+        return Value(self.graph.constant(small), value.kind, value.shape, small)
 
-    def stored(self, tensor: Stored, name: str) -> Value | Opaque:
-        """A tensor of the file as an initialiser."""
+    def parameter(self, tensor: Stored, name: str) -> Value | Opaque:
+        """A tensor of the file as an initialiser, which is not looked at."""
         if tensor.kind.onnx is None:
             return Opaque()
-        array = tensor.array()
-        small = np.array(array) if array.size <= LARGEST_CONSTANT else None
-        if small is not None and name == "constant":
-            return Value(self.graph.constant(small), tensor.kind, tensor.shape, small)
-        made = onnx.TensorProto(name=self.graph.fresh(name), data_type=tensor.kind.onnx)
+        made = onnx.TensorProto(name=name, data_type=tensor.kind.onnx)
         made.dims.extend(tensor.shape)
-        made.raw_data = np.ascontiguousarray(array).tobytes()
-        self.graph.initialisers[made.name] = made
-        # Weights are not looked at.
-        return Value(made.name, tensor.kind, tensor.shape)
+        made.raw_data = np.ascontiguousarray(tensor.array()).tobytes()
+        self.graph.initialisers[name] = made
+        return Value(name, tensor.kind, tensor.shape)
 
     def follow(self, called: Any, given: tuple[Any, ...], node: Node) -> Any:
         """What a value returns when it is called."""
@@ -524,6 +526,10 @@ def _item(inliner: Inliner, given: tuple[Any, ...], node: Node) -> Any:
         count = len(given[0])
         if -count <= given[1] < count:
             return given[0][given[1]]
+    if len(given) == 2 and isinstance(given[0], Value) and isinstance(given[1], int):
+        # A size of a tensor of any rank.
+        call = Call(inliner.graph, Primitive("TupleGetItem"), node.form, _scope(node.scope))
+        return Scalar(call.node("Gather", given[0].name, call.vector([given[1]])), INT64)
     return inliner.refuse("TupleGetItem", "no item of a tuple that is known", node)
 
 

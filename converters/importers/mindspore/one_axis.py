@@ -6,13 +6,10 @@ what is between, that is `Conv(x, w)` with kernels [out, in, size]; so are trans
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import helper, numpy_helper
-
-from converters.importers.graph import names_read
 
 LAYERS = ("AveragePool", "Conv", "ConvTranspose", "MaxPool")
 # Attributes with a number for each axis, and those with two, before and after.
@@ -21,26 +18,29 @@ HEIGHT = 2
 
 
 def with_one_axis(
-    nodes: Sequence[onnx.NodeProto], initialisers: Sequence[onnx.TensorProto]
+    nodes: Sequence[onnx.NodeProto],
+    initialisers: Mapping[str, onnx.TensorProto],
+    reads: Mapping[str, int],
 ) -> list[onnx.NodeProto]:
     """The same nodes, with layers along one axis as such.
 
     Args:
-        nodes: In the order of their execution; layers are changed.
-        initialisers: The parameters; kernels are changed.
+        nodes: Of one graph, in the order of their execution; layers are changed.
+        initialisers: The parameters by name; kernels are changed.
+        reads: How often each name is read, in all graphs.
     """
     made = {output: node for node in nodes for output in node.output}
-    tensors = {one.name: one for one in initialisers}
-    reads = Counter(names_read(nodes))
     gone: set[str] = set()
     for squeeze in nodes:
-        layer = made.get(squeeze.input[0]) if _is_at_height("Squeeze", squeeze, tensors) else None
+        layer = (
+            made.get(squeeze.input[0]) if _is_at_height("Squeeze", squeeze, initialisers) else None
+        )
         if layer is None or layer.op_type not in LAYERS or len(layer.output) > 1:
             continue
         wide = made.get(layer.input[0])
-        if wide is None or not _is_at_height("Unsqueeze", wide, tensors):
+        if wide is None or not _is_at_height("Unsqueeze", wide, initialisers):
             continue
-        kernel = tensors.get(layer.input[1]) if len(layer.input) > 1 else None
+        kernel = initialisers.get(layer.input[1]) if len(layer.input) > 1 else None
         alone = reads[wide.output[0]] == reads[layer.output[0]] == 1
         if not alone or not _is_one_row(layer, kernel, reads):
             continue

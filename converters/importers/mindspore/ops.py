@@ -778,6 +778,8 @@ def _padding(
 
 
 def _windows(call: Call, x: Value, axes: int) -> tuple[int, ...]:
+    if x.dims is None:
+        return (-1,) * axes
     if x.rank != axes + 2:
         call.malformed(f"{x.rank} dimensions, where there should be {axes + 2}")
     return x.shape[2:]
@@ -790,7 +792,7 @@ def _conv(
     bias: Given = None,
     *,
     axes: int,
-) -> str:
+) -> Value:
     """A convolution by its attributes."""
     said = call.primitive.attributes
     value, kernel = call.tensor(x), call.tensor(weight)
@@ -806,7 +808,7 @@ def _conv(
         call.malformed(f"a filter of shape {list(kernel.shape)}")
     group = call.whole(said.get("group", said.get("groups", 1)), "group")
     inputs = [value.name, kernel.name] + ([] if bias is None else [call.name(bias)])
-    return call.node(
+    name = call.node(
         "Conv",
         *inputs,
         strides=strides,
@@ -815,6 +817,7 @@ def _conv(
         kernel_shape=[*shape],
         **_padding(call, mode, pads, sizes, strides, shape, dilations),
     )
+    return call.of_rank(name, (-1, kernel.shape[0], *(-1,) * axes))
 
 
 def _conv_ext(
@@ -1617,7 +1620,7 @@ def _reduced(call: Call, kind: str, x: Value, axes: Given, keep: Given) -> str:
     call.only("keep_dims", keep, True, False)
     if x.dims is None and axes in (None, ()):
         return call.node(kind, x.name, keepdims=int(keep))
-    where = call.axes(axes, x.rank)
+    where = call.axes(axes, x.rank) if x.dims is not None else call.ints(axes, "axis")
     if not where:
         return call.node("Identity", x.name)
     return call.node(kind, x.name, call.vector(where), keepdims=int(keep))
@@ -1985,7 +1988,7 @@ def _transpose_ext(call: Call, x: Given) -> str:
 
 def _expand_dims(call: Call, input_x: Given, axis: Given) -> Given:
     x = call.tensor(input_x)
-    along = call.axis(call.whole(axis, "axis"), x.rank + 1)
+    along = call.along(call.whole(axis, "axis"), x, 1)
     if x.array is not None:
         return call.known(np.expand_dims(x.array, along))
     return call.node("Unsqueeze", x.name, call.vector([along]))
@@ -1995,7 +1998,7 @@ def _squeeze(call: Call, x: Given, axis: Given = ()) -> Given:
     x = call.tensor(x)
     said = [] if axis is None else call.ints(axis, "axis")
     if said:
-        axes = [call.axis(one, x.rank) for one in said]
+        axes = [call.along(one, x) for one in said]
     elif min(x.shape, default=0) < 0:
         call.refuse("no axis, for sizes that are not known")
     else:
@@ -2012,7 +2015,7 @@ def _concat(call: Call, tensors: Given, axis: Given = 0) -> Given:
     values = [call.tensor(one, kind) for one in call.items(tensors)]
     if not values:
         call.malformed("nothing to join")
-    along = call.axis(call.whole(axis, "axis"), values[0].rank)
+    along = call.along(call.whole(axis, "axis"), values[0])
     arrays = [one.array for one in values if one.array is not None]
     if len(arrays) == len(values) and sum(one.size for one in arrays) <= LARGEST_CONSTANT:
         try:
@@ -2283,7 +2286,7 @@ def _strided_slice(
     call.only("ellipsis_mask", ellipsis_mask, 0)
     call.only("new_axis_mask", new_axis_mask, 0)
     steps = call.ints(strides, "strides")
-    if len(steps) > x.rank:
+    if x.dims is not None and len(steps) > x.rank:
         call.malformed(f"{len(steps)} slices of {x.rank} dimensions")
     firsts, lasts = _numbers(call, begin, len(steps)), _numbers(call, end, len(steps))
     no_begin, no_end, shrink = (
@@ -2528,9 +2531,11 @@ def _segment_sum(call: Call, input_x: Given, segment_ids: Given, num_segments: G
 # ***** What begins a graph *****
 
 
-def _shape(call: Call, x: Given) -> tuple[int | Scalar, ...]:
-    """The sizes one by one: those that are known as numbers."""
+def _shape(call: Call, x: Given) -> Given:
+    """The sizes one by one: those that are known as numbers; a vector where it is not known how many there are."""
     x = call.tensor(x)
+    if x.dims is None:
+        return Value(call.dims(x.name), INT64, (-1,))
     return tuple(
         size if size >= 0 else Scalar(call.dims(x.name, axis, axis + 1), INT64, (x.name, axis))
         for axis, size in enumerate(x.shape)
@@ -2544,13 +2549,18 @@ def _tensor_shape(call: Call, input_x: Given) -> Given:
     return call.dims(x.name)
 
 
-def _rank(call: Call, x: Given) -> int:
-    return call.tensor(x).rank
+def _rank(call: Call, x: Given) -> Given:
+    x = call.tensor(x)
+    if x.dims is not None:
+        return x.rank
+    return Scalar(
+        call.node("Reshape", call.node("Size", call.dims(x.name)), call.vector([1])), INT64
+    )
 
 
 def _size(call: Call, x: Given) -> Given:
     x = call.tensor(x)
-    if min(x.shape, default=0) >= 0:
+    if x.dims is not None and min(x.shape, default=0) >= 0:
         return math.prod(x.shape)
     return Scalar(call.node("Reshape", call.node("Size", x.name), call.vector([1])), INT64)
 
@@ -2836,7 +2846,10 @@ def _is_not(call: Call, x: Given, y: Given) -> Given:
     return _scalar_not(call, _is(call, x, y))
 
 
-def _sequence_length(call: Call, x: Given) -> int:
+def _sequence_length(call: Call, x: Given) -> Given:
+    if isinstance(x, Value):
+        # The sizes of a tensor of any rank.
+        return Scalar(call.dims(x.name), INT64)
     return len(call.items(x))
 
 
@@ -2876,7 +2889,7 @@ def _lstm(
     has_bias: Given = True,
     bidirectional: Given = False,
     proj_size: Given = 0,
-) -> list[str]:
+) -> list[Given]:
     """One layer, whose weights are joined to one column: of inputs, of states, biases. Gates: i, f, g, o."""
     call.only("num_layers", num_layers, 1)
     call.only("bidirectional", bidirectional, False)
@@ -2901,7 +2914,8 @@ def _lstm(
         outputs=3,
         hidden_size=hidden,
     )
-    return [call.node("Squeeze", made, call.vector([1])), *states]
+    names = [call.node("Squeeze", made, call.vector([1])), *states]
+    return [call.of_rank(name, (-1, -1, hidden), place) for place, name in enumerate(names)]
 
 
 # Gates in MindSpore: i, f, g, o; in ONNX: i, o, f, g.

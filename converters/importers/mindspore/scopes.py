@@ -5,18 +5,21 @@ of parameters are always right. So a cell is what lies between its parameters: a
 others of them need, is in it. Of nodes at its edge MindSpore's word is taken if a neighbour is in the same cell; else a
 neighbour's cell of the same class; else it is in the cell that it follows, unless that has by then more of its operator
 than any other cell of its class beside it: cells of one class are alike, so what is behind the last of them is outside.
+
+Nodes in branches and bodies of loops are placed like all others; the node around them is in no cell that one of them is
+outside of.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import onnx
 
-from converters.importers.graph import names_read
+from converters.importers.graph import graphs_of
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -27,7 +30,7 @@ ROUNDS = 16
 def name_scopes(
     nodes: Sequence[onnx.NodeProto], constants: Iterable[str], classes: Mapping[Path, str]
 ) -> None:
-    """Name nodes by the cells that they belong to, in place.
+    """Name nodes by the cells that they belong to, in place, those of graphs within nodes too.
 
     Args:
         nodes: In the order of their execution, named by MindSpore's word: `/encoder/layers/0/Add`.
@@ -35,10 +38,25 @@ def name_scopes(
         classes: The class of each cell, as far as MindSpore says it.
     """
     taken: Counter[str] = Counter()
-    for node, cell in zip(nodes, _Cells(nodes, constants, classes).places(), strict=True):
+    every = [*_every(nodes)]
+    for node, cell in zip(every, _Cells(every, constants, classes).places(), strict=True):
         name = "".join(f"/{part}" for part in (*cell, node.op_type))
         node.name = f"{name}__{taken[name]}" if taken[name] else name
         taken[name] += 1
+
+
+def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes, those of graphs within a node before it."""
+    for node in nodes:
+        for inner in graphs_of(node):
+            yield from _every(inner.node)
+        yield node
+
+
+def _read(node: onnx.NodeProto) -> list[str]:
+    """What a node reads, once each; of graphs within it what they give."""
+    ends = [one.name for inner in graphs_of(node) for one in inner.output]
+    return [*dict.fromkeys([*node.input, *ends])]
 
 
 @dataclass(eq=False)
@@ -52,6 +70,7 @@ class _Place:
         own: The cell whose parameters it reads; None where it reads none.
         before: Nodes whose results it reads.
         after: Nodes that read its results.
+        within: Nodes of graphs within it.
         cell: Where it is, once that is known.
     """
 
@@ -61,6 +80,7 @@ class _Place:
     own: Path | None
     before: list[_Place]
     after: list[_Place] = field(default_factory=list)
+    within: list[_Place] = field(default_factory=list)
     cell: Path | None = None
 
 
@@ -76,10 +96,18 @@ class _Cells:
         self.nodes: list[_Place] = []
         fixed = {*constants}
         owners = {name: tuple(name.split(".")[:-1]) for name in fixed if "." in name}
-        readers = Counter(name for node in nodes for name in {*names_read([node])})
+        readers = Counter(name for node in nodes for name in _read(node))
         made: dict[str, _Place] = {}
+        by_name: dict[str, _Place] = {}
+        # What a loop carries is at first what it is given.
+        first = {
+            inner.name: outer
+            for node in nodes
+            for body in graphs_of(node)
+            for inner, outer in zip(body.input, node.input, strict=False)
+        }
         for node in nodes:
-            names = [*dict.fromkeys(names_read([node]))]
+            names = _read(node)
             said = tuple(node.name.split("/")[1:-1])
             # Of weights that two cells read, MindSpore's word says which of them has them.
             owned = [
@@ -93,9 +121,11 @@ class _Cells:
                 node.op_type,
                 said,
                 own,
-                [made[name] for name in names if name in made],
+                [made[known] for name in names if (known := first.get(name, name)) in made],
             )
             place.cell = own
+            place.within = [by_name[one.name] for g in graphs_of(node) for one in _every(g.node)]
+            by_name[node.name] = place
             self.nodes.append(place)
             for one in place.before:
                 one.after.append(place)
@@ -122,6 +152,9 @@ class _Cells:
             if before == [one.cell for one in self.nodes]:
                 break
         self.leave()
+        for one in self.nodes:
+            if one.within:
+                one.cell = _shared([one.cell or (), *(inner.cell or () for inner in one.within)])
         return [one.cell or () for one in self.nodes]
 
     def leave(self) -> None:
