@@ -22,12 +22,22 @@ from api.pages import uploads as upload_pages
 from api.pages.problems import ReadableProblems
 from api.pages.security import SecurityHeaders
 from api.rates import RateLimit, Rates
-from api.routes import artifacts, blobs, health, intake, jobs, models, uploads, versions
+from api.routes import (
+    artifacts,
+    blobs,
+    health,
+    intake,
+    jobs,
+    models,
+    unpublished,
+    uploads,
+    versions,
+)
 from zoo.jobs.jobs import Jobs
 from zoo.registry import Registry
 
 # In the order in which they are tried: what is asked for most comes first.
-ROUTERS = (blobs, models, versions, artifacts, uploads, jobs, intake, health)
+ROUTERS = (blobs, models, versions, artifacts, uploads, jobs, intake, unpublished, health)
 # Models come last: `/org/model` is whatever nothing else is.
 PAGES = (site, session, catalogue, upload_pages, job_pages, viewer, model_pages)
 DESCRIPTION = """Models as native artifacts for PyTorch, PaddlePaddle, MindSpore and ONNX.

@@ -97,9 +97,24 @@ class Client:
         """
         asked = {"q": q, "framework": framework, "task": task, **filters}
         given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in asked.items()}
+        return self._pages("/v1/models", given)
+
+    def unpublished(
+        self, q: str | None = None, org: str | None = None, state: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """What hub clients have uploaded and nobody has published, what changed last first.
+
+        Args:
+            q: Words that must occur in name or tags.
+            org: Only of this organisation.
+            state: `waiting` or `refused`; by default whatever became of it.
+        """
+        return self._pages("/v1/unpublished", {"q": q, "org": org, "state": state})
+
+    def _pages(self, path: str, asked: Mapping[str, str | None]) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
-            page = self.transport.json("/v1/models", **given, cursor=cursor)
+            page = self.transport.json(path, **asked, cursor=cursor)
             yield from page.get("items", [])
             cursor = page.get("next_cursor")
             if not cursor:

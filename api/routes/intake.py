@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from api.dependencies import Model, Org, Who, Zoo, permitted
 from api.problems import documented
+from zoo.catalogue.records import RefusedUpload
 
 router = APIRouter(
     prefix="/v1/models/{org}/{model}/refused",
@@ -16,15 +15,6 @@ router = APIRouter(
     dependencies=[Depends(permitted)],
     responses=documented(401),
 )
-
-
-class RefusedUpload(BaseModel):
-    """An upload that was not converted."""
-
-    revision: str = Field(description="main, or a tag.", examples=["main"])
-    commit: str = Field(description="What was looked at: 40 hex digits.")
-    at: datetime
-    problem: str = Field(description="Why, and what to do.")
 
 
 class RefusedUploads(BaseModel):
@@ -42,5 +32,4 @@ class RefusedUploads(BaseModel):
 def list_refused(zoo: Zoo, who: Who, org: Org, model: Model) -> RefusedUploads:
     """Why nothing was made of what hub clients have uploaded."""
     name = zoo.repositories.info(f"{org}/{model}", who).name
-    found = zoo.intake.refused(name)
-    return RefusedUploads(items=tuple(RefusedUpload(**vars(item)) for item in found))
+    return RefusedUploads(items=zoo.intake.refused(name))

@@ -50,6 +50,7 @@ def test_every_route_of_the_contract_is_there(document):
         "POST /v1/jobs/{job}/retry",
         "GET /v1/jobs/{job}/events",
         "GET /v1/models/{org}/{model}/refused",
+        "GET /v1/unpublished",
         "GET /healthz",
         "GET /readyz",
     }

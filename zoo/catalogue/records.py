@@ -37,6 +37,40 @@ class ModelPage(Answer):
     )
 
 
+class RefusedUpload(Answer):
+    """An upload of a hub client that was not converted."""
+
+    revision: str = Field(description="main, or a tag.", examples=["main"])
+    commit: str = Field(description="What was looked at: 40 hex digits.")
+    at: datetime
+    problem: str = Field(description="Why, and what to do.")
+
+
+class Unpublished(Answer):
+    """A model that hub clients have uploaded, and of which no version is published."""
+
+    name: str = Field(examples=["acme/model"])
+    private: bool
+    tags: tuple[str, ...]
+    updated_at: datetime
+    state: str = Field(
+        description="`refused`: nothing can be made of it, see `refused`; `waiting`: nobody has looked at it "
+        "yet; else the state of its newest job; `uploaded` where there is none.",
+        examples=["refused"],
+    )
+    refused: tuple[RefusedUpload, ...]
+    job: str | None = Field(description="Id of the newest job that converts it.")
+
+
+class UnpublishedPage(Answer):
+    """Some of them, what changed last first."""
+
+    items: tuple[Unpublished, ...]
+    next_cursor: str | None = Field(
+        default=None, description="Give it as `cursor` to get the next page; null on the last one."
+    )
+
+
 class ModelDetail(ModelSummary):
     """A model with the names of all its versions, the highest first."""
 

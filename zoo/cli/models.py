@@ -152,6 +152,11 @@ Verified = Annotated[
 Limit = Annotated[
     int | None, typer.Option(help="At most so many.", min=1, show_default="all of them")
 ]
+UNPUBLISHED = ("unpublished", "waiting", "refused")
+STATE = (
+    "published; unpublished (uploaded by hub clients, without a version); or only those of them that are"
+    " waiting, or refused."
+)
 SORT = "By name, updated (what was published last comes first) or relevance."
 
 
@@ -165,13 +170,56 @@ def ls(
     target: Target = None,
     verified: Verified = None,
     sort: Annotated[str, typer.Option(help=SORT)] = "name",
+    state: Annotated[str, typer.Option(help=STATE)] = "published",
     limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List the models of the zoo."""
+    """List the models of the zoo; with --state, what was uploaded and is not published."""
+    if state != "published":
+        others = (framework, task, licence, precision, target, verified)
+        if state not in UNPUBLISHED or any(value is not None for value in others):
+            raise _no_list(state)
+        _list_unpublished(context, org, None if state == "unpublished" else state, limit, json)
+        return
     filters = {"org": org, "licence": licence, "precision": precision, "target": target}
     asked = {**filters, "verified": verified, "sort": sort}
     _list(context, None, framework, task, asked, limit, json)
+
+
+def _no_list(state: str) -> Exception:
+    from converters.errors import UsageError
+
+    if state not in UNPUBLISHED:
+        return UsageError(
+            f"--state {state} is none", fix=f"say published or {', '.join(UNPUBLISHED)}"
+        )
+    return UsageError(
+        f"--state {state} goes with --org and --limit only",
+        fix="leave the others out: nobody knows them before a version is published",
+    )
+
+
+def _list_unpublished(
+    context: typer.Context, org: str | None, state: str | None, limit: int | None, json: bool
+) -> None:
+    with _client(context) as client:
+        found = list(islice(client.unpublished(org=org, state=state), limit))
+    if json:
+        present.document({"items": found})
+        return
+    rows = [
+        (
+            m["name"],
+            m["state"],
+            "private" if m["private"] else "",
+            m["updated_at"][:16].replace("T", " "),
+            m["refused"][0]["problem"]
+            if m["refused"]
+            else m["job"] and f"zoo jobs show {m['job']}",
+        )
+        for m in found
+    ]
+    present.table(("name", "state", "", "uploaded", "why, or where to look"), rows)
 
 
 def search(

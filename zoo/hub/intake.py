@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
 from zoo.catalogue.engine import reading, writing
+from zoo.catalogue.records import RefusedUpload
 from zoo.catalogue.tables import Commit, Repository, Waiting
 from zoo.hub.objects import Entry
 from zoo.hub.refs import MAIN
@@ -46,23 +47,6 @@ class Uploaded:
     author: str
     at: datetime
     files: Mapping[str, Entry]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An upload of which nothing was made.
-
-    Attributes:
-        revision: `main`, or a tag.
-        commit: What was looked at.
-        at: When it came.
-        problem: Why, and what to do.
-    """
-
-    revision: str
-    commit: str
-    at: datetime
-    problem: str
 
 
 class Intake:
@@ -111,7 +95,7 @@ class Intake:
                 row.problem = problem
                 session.add(row)
 
-    def refused(self, name: str) -> tuple[Refused, ...]:
+    def refused(self, name: str) -> tuple[RefusedUpload, ...]:
         """Uploads of a model of which nothing was made."""
         query = (
             select(Waiting)
@@ -121,11 +105,24 @@ class Intake:
         )
         with reading(self._engine) as session:
             return tuple(
-                Refused(
-                    row.revision, row.commit, row.at.replace(tzinfo=timezone.utc), row.problem or ""
+                RefusedUpload(
+                    revision=row.revision,
+                    commit=row.commit,
+                    at=row.at.replace(tzinfo=timezone.utc),
+                    problem=row.problem or "",
                 )
                 for row in session.exec(query)
             )
+
+    def waits(self, name: str) -> bool:
+        """Whether an upload of a model is still to be looked at."""
+        query = (
+            select(Waiting.id)
+            .join(Repository, col(Repository.id) == Waiting.repository_id)
+            .where(Repository.name == name, col(Waiting.problem).is_(None))
+        )
+        with reading(self._engine) as session:
+            return session.exec(query).first() is not None
 
 
 def wait_in_line(

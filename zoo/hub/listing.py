@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, select
 from sqlmodel import Session, col
 
 from zoo.access import Identity, visible
 from zoo.catalogue.engine import reading
 from zoo.catalogue.paging import Listed, Order, ordered, ranked, read_cursor, write_cursor
 from zoo.catalogue.search import Document, Index, Query, words_of
-from zoo.catalogue.tables import Model, PrivateModel, Repository, caseless
+from zoo.catalogue.tables import Model, PrivateModel, Repository, Waiting, caseless
 from zoo.hub import card
 from zoo.hub.records import RepositoryInfo
+
+# Of an upload that nobody has made anything of.
+State = Literal["waiting", "refused"]
 
 INDEX = Index("repository_search")
 LISTED = Listed(Repository, col(Repository.id), INDEX)
@@ -38,6 +41,7 @@ class Filter:
     author: str | None = None
     tags: tuple[str, ...] = ()
     unpublished: bool = False
+    state: State | None = None
 
     @property
     def query(self) -> Query:
@@ -61,7 +65,14 @@ class Filter:
         lines = [f"\n{card.folded(tag)}\n" for tag in self.tags]
         found += [col(Repository.tags).contains(line, autoescape=True) for line in lines]
         if self.unpublished:
-            found.append(col(Repository.name).not_in(select(caseless(col(Model.name)))))
+            found.append(~exists().where(caseless(col(Model.name)) == Repository.name))
+        if self.state is not None:
+            uploads = select(col(Waiting.repository_id)).where(
+                col(Waiting.problem).is_(None)
+                if self.state == "waiting"
+                else col(Waiting.problem).is_not(None)
+            )
+            found.append(col(Repository.id).in_(uploads))
         return found
 
 

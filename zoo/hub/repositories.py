@@ -118,6 +118,7 @@ class Repositories:
         author: str | None = None,
         tags: Sequence[str] = (),
         unpublished: bool = False,
+        state: listing.State | None = None,
         sort: str = "",
         limit: int = 1000,
         cursor: str | None = None,
@@ -131,6 +132,7 @@ class Repositories:
             author: The organisation.
             tags: That it must all have.
             unpublished: Whether only those count of which no version is published.
+            state: Whether only those count of which an upload waits to be looked at, or was refused.
             sort: `lastModified`, `createdAt` (both the newest first) or `name`; by default the best
                 match of the words first, where there are any, or the newest.
             limit: At most so many.
@@ -145,7 +147,7 @@ class Repositories:
         """
         return listing.search(
             self._engine,
-            listing.Filter(words, author, tuple(tags), unpublished),
+            listing.Filter(words, author, tuple(tags), unpublished, state),
             who,
             sort=sort,
             limit=limit,

@@ -24,9 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from converters.errors import ConversionError
 from zoo.access import Identity
+from zoo.catalogue.records import Unpublished, UnpublishedPage
 from zoo.errors import InvalidManifest, ZooError
 from zoo.hub import card
 from zoo.hub.intake import Uploaded
+from zoo.hub.listing import MODIFIED, State
 from zoo.hub.objects import Entry
 from zoo.jobs.jobs import Jobs, policy
 from zoo.jobs.process import Interrupted, PartFailed, run_part
@@ -43,6 +45,57 @@ LARGEST_TEXT = 90_000  # characters
 DEFAULT_TASK = "other"
 
 log = logging.getLogger("polyzoo.jobs")
+
+
+def unpublished(
+    jobs: Jobs,
+    who: Identity,
+    *,
+    q: str = "",
+    org: str | None = None,
+    state: State | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> UnpublishedPage:
+    """What hub clients have uploaded and nobody has published, what changed last first.
+
+    Args:
+        jobs: Of the zoo.
+        who: Who asks; private models of others are left out.
+        q: Words that must all be in the name or the tags.
+        org: Of this organisation only.
+        state: Of which an upload waits to be looked at, or was refused.
+        limit: At most so many.
+        cursor: `next_cursor` of the page before.
+
+    Raises:
+        InvalidReference: The cursor is not one that was given out for this.
+    """
+    zoo = jobs.registry
+    found, following = zoo.repositories.search(
+        who,
+        words=q,
+        author=org,
+        unpublished=True,
+        state=state,
+        sort=MODIFIED,
+        limit=limit,
+        cursor=cursor,
+    )
+    items = []
+    for info in found:
+        refused = zoo.intake.refused(info.name)
+        newest = next(iter(jobs.list(name=info.name, limit=1)), None)
+        came_to: str = newest.state if newest else "uploaded"
+        if refused or zoo.intake.waits(info.name):
+            came_to = "refused" if refused else "waiting"
+        items.append(
+            Unpublished(
+                name=info.name, private=info.private, tags=info.tags, updated_at=info.updated_at,
+                state=came_to, refused=refused, job=newest.id if newest else None,
+            )
+        )  # fmt: skip
+    return UnpublishedPage(items=tuple(items), next_cursor=following)
 
 
 def take_in(jobs: Jobs, stopped: Callable[[], bool]) -> int:
