@@ -28,6 +28,10 @@ WHOLE = (("x", (None, 4), "int64"), ("y", (None, 4), "int64"))
 IDS = (("x", (None, None), "int64"),)
 VOLUME = (("x", (None, 2, None, None, None), "float32"),)
 INDEXED = (("x", (None, 6), "float32"), ("i", (None,), "int64"))
+# Corners and sides of boxes, and scores of classes.
+SCORED = (("x", (None, 12, 4), "float32"), ("s", (None, 3, 12), "float32"))
+BOXES = (("x", (8, 4), "float32"), *FIXED)
+MAP = (("x", (None, 16, None, None), "float32"), ("y", (None, 2), "float32"))
 
 
 class Case(NamedTuple):
@@ -48,6 +52,101 @@ def _layer(made, inputs=IMAGE):
     return Case("self.f(x)", inputs, f"self.f = {made}")
 
 
+# Boxes of about the same place, some of them turned round, with scores from 0 to 1.
+_NEAR = "paddle.concat([x[..., :2], x[..., :2] + 2 + x[..., 2:] * 0.9], -1)"
+_NMS = f"paddle._C_ops.multiclass_nms3({_NEAR}, s * 0.2 + 0.5, None, {{}}, {{}}, {{}}, {{}}, {{}}, 1.0, {{}})"
+DETECTION = {
+    # Threshold, most before and after, overlap, whether a pixel is no size, background.
+    "nms_classes": Case(_NMS.format(0.3, 10, 5, 0.4, True, -1), SCORED),
+    "nms_classes_all": Case(_NMS.format(0.1, -1, -1, 0.5, True, -1), SCORED),
+    "nms_classes_pixels": Case(_NMS.format(0.2, 4, 100, 0.6, False, 0), SCORED),
+    "nms_classes_none": Case(_NMS.format(1.5, 4, 100, 0.6, True, 1), SCORED),
+    "nms_classes_one": Case(
+        _NMS.format(0.2, 9, 7, 0.5, True, 2),
+        (("x", (1, 12, 4), "float32"), ("s", (1, 3, 12), "float32")),
+    ),
+    **{
+        f"nms_matrix_{name}": Case(
+            f"paddle.vision.ops.matrix_nms({_NEAR}, s * 0.2 + 0.5, 0.2, {post}, {most}, {keep}, "
+            f"{gaussian}, 2.0, {background}, {normalized}, return_index=True)",
+            SCORED,
+        )
+        for name, post, most, keep, gaussian, background, normalized in [
+            ("linear", 0.1, 10, 8, False, -1, True),
+            ("gaussian", 0.05, -1, -1, True, 0, False),
+        ]
+    },
+    "nms": Case(f"paddle.vision.ops.nms({_NEAR}, 0.4)", (("x", (None, 4), "float32"),)),
+    "yolo_box": Case(
+        "paddle.vision.ops.yolo_box(x, (y * y * 99 + 100).astype('int32'), [10, 13, 33, 23], 3, 0.4, 32)",
+        MAP,
+    ),
+    "yolo_box_sure": Case(
+        "paddle.vision.ops.yolo_box(x, (y * y * 99 + 100).astype('int32'), [10, 13, 33, 23], 2, 0.4, 16,"
+        " clip_bbox=False, scale_x_y=1.2, iou_aware=True, iou_aware_factor=0.4)",
+        MAP,
+    ),
+    "prior_box": Case(
+        "paddle.vision.ops.prior_box(x, y, [30.0, 60.0], [60.0, 99.0], [2.0, 3.0], flip=True, clip=True)",
+        (IMAGE[0], ("y", (None, 3, 100, 120), "float32")),
+    ),
+    "prior_box_order": Case(
+        "paddle.vision.ops.prior_box(x, y, [30.0], [60.0], [1.0, 2.0], steps=[8.0, 9.0], min_max_aspect_ratios_order=True)",
+        (IMAGE[0], ("y", (None, 3, 100, 120), "float32")),
+    ),
+    "anchors": Case(
+        "paddle._C_ops.anchor_generator(x, [32.0, 50.0], [0.5, 1.0, 2.0], [0.1, 0.1, 0.2, 0.2], [16.0, 8.0], 0.5)"
+    ),
+    **{
+        f"box_coder_{name}": Case(
+            f"paddle.vision.ops.box_coder(x[0, :{size}], {variance}, {target}, '{form}_center_size', {normalized}, {axis})",
+            (("x", (None, 12, 4), "float32"), ("y", (4, 12, 4), "float32")),
+        )
+        for name, size, variance, target, form, normalized, axis in [
+            ("encode", 12, "[0.1, 0.1, 0.2, 0.2]", "y[0]", "encode", True, 0),
+            ("encode_pixels", 5, "x[1, :5]", "y[0]", "encode", False, 0),
+            ("decode", 12, "[0.1, 0.1, 0.2, 0.2]", "y", "decode", True, 0),
+            ("decode_pixels", 4, "x[1, :4]", "y", "decode", False, 1),
+        ]
+    },
+    **{
+        f"roi_align_{name}": Case(
+            "paddle.vision.ops.roi_align(x, b * b * 3 + paddle.to_tensor([0.0, 0, 3, 3]), "
+            f"n, (3, 2), {scale}, {ratio}, {aligned})",
+            (("x", (2, 3, 9, 12), "float32"), ("b", (7, 4), "float32"), ("n", (2,), "int32")),
+        )
+        for name, scale, ratio, aligned in [("aligned", 0.5, 2, True), ("adaptive", 1.0, -1, False)]
+    },
+    "proposals": Case(
+        "paddle.vision.ops.generate_proposals(x[:, :4] * 0.2 + 0.5, y, paddle.full([x.shape[0], 2], 60.0), "
+        "a.reshape([-1, 4]) * 5 + paddle.to_tensor([8.0, 8, 30, 30]), "
+        "(a * a).reshape([-1, 4]) * 0.1, 40, 9, 0.6, 3.0, return_rois_num=True)",
+        (
+            ("x", (None, 4, 5, 6), "float32"),
+            ("y", (None, 16, 5, 6), "float32"),
+            ("a", (5, 6, 4, 4), "float32"),
+        ),
+    ),
+    "distribute": Case(
+        "paddle.vision.ops.distribute_fpn_proposals(paddle.concat([x[:, :2], x[:, :2] + x[:, 2:] * x[:, 2:] * 300], 1),"
+        " 2, 5, 4, 224, False, n)",
+        (("x", (7, 4), "float32"), ("n", (2,), "int32")),
+    ),
+    "deformable": Case(
+        "self.f(x, o)",
+        (("x", (None, 4, 9, 12), "float32"), ("o", (None, 18, 9, 12), "float32")),
+        "self.f = paddle.vision.ops.DeformConv2D(4, 6, 3, padding=1)",
+    ),
+    "deformable_mask": Case(
+        "self.f(x, o, m * 0.5)",
+        (
+            ("x", (None, 4, 9, 12), "float32"),
+            ("o", (None, 36, 5, 6), "float32"),
+            ("m", (None, 18, 5, 6), "float32"),
+        ),
+        "self.f = paddle.vision.ops.DeformConv2D(4, 6, 3, 2, 1, groups=2, deformable_groups=2)",
+    ),
+}
 CASES = {
     # Convolution
     "conv": _layer("nn.Conv2D(3, 4, 3, stride=2, padding=1)"),
@@ -336,6 +435,8 @@ CASES = {
     "linspace": Case("paddle.linspace(0, 1, 6) * x", ROWS),
     "constant": Case("paddle.to_tensor([1.0, 2, 3, 4, 5, 6]) * x", ROWS),
     "numel": Case("x.numel() + paddle.shape(x)[0]", ROWS),
+    # Detection
+    **DETECTION,
     # Sequences
     "lstm": Case("self.f(x)", SEQUENCE, "self.f = nn.LSTM(6, 5)"),
     "lstm_two": Case(
@@ -436,7 +537,35 @@ def _rnn(mode, gates, layers, both, states):
     )
 
 
+_KEPT = {
+    "score_threshold": 0.3,
+    "nms_top_k": 6,
+    "keep_top_k": 8,
+    "nms_threshold": 0.3,
+    "normalized": True,
+    "nms_eta": 1.0,
+    "background_label": -1,
+}
+_SCORED = {"BBoxes": (None, 12, 4), "Scores": (None, 3, 12)}
 RAW = {
+    "raw_nms_classes": Raw(
+        "multiclass_nms3",
+        _SCORED,
+        _KEPT,
+        {"Out": "float32", "Index": "int32", "NmsRoisNum": "int32"},
+    ),
+    "raw_anchors": Raw(
+        "anchor_generator",
+        {"Input": (None, 3, None, None)},
+        {
+            "anchor_sizes": [32.0, 50.0],
+            "aspect_ratios": [0.5, 1.0],
+            "variances": [0.1, 0.1, 0.2, 0.2],
+            "stride": [16.0, 8.0],
+            "offset": 0.5,
+        },
+        {"Anchors": "float32", "Variances": "float32"},
+    ),
     **{f"raw_{name}": Raw(name, _X) for name in _UNARY},
     "raw_log": Raw("log1p", {"X": (None, 4)}),
     "raw_elementwise_axis": Raw(
@@ -568,10 +697,16 @@ def inputs_of(inputs, run):
         if kind == "int64":
             low, high = (1, 6) if name == "n" else (-5, 6) if inputs is WHOLE else (0, 10)
             made[name] = random.integers(low, high, sizes)
+        elif kind == "int32":
+            # How many boxes each image has.
+            made[name] = np.array([[3, 4], [0, 7]][run], "int32")
         else:
             made[name] = random.normal(size=sizes).astype(kind)
+        if name == "BBoxes_0":
+            # Corners in their order.
+            made[name][..., 2:] = made[name][..., :2] + np.abs(made[name][..., 2:]) + 0.5
         if name == "n":
-            made[name] = np.minimum(made[name], 5)
+            made[name] = np.minimum(made[name], 7 if kind == "int32" else 5)
     return made
 
 

@@ -29,6 +29,7 @@ from converters.importers.graph import (
     Value,
 )
 from converters.importers.paddle.build import Call
+from converters.importers.paddle.detection import DETECTION
 from converters.importers.paddle.sequences import SEQUENCES
 
 Rule: TypeAlias = Callable[[Call], None]
@@ -1944,4 +1945,5 @@ TABLE: Mapping[str, Rule] = {
     # Sequences.
     "rnn": _rnn,
     **SEQUENCES,
+    **DETECTION,
 }

@@ -20,8 +20,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from converters.checkpoints.paddle_program import BY_PIR, LARGEST_PROGRAM, MOST_VALUES
@@ -29,6 +27,7 @@ from converters.checkpoints.placing import SURROGATES
 from converters.checkpoints.tensors import LARGEST_RANK
 from converters.dtypes import BY_NAME, ElementType
 from converters.errors import UnsafeInput, UnsupportedError
+from converters.importers.paddle.detection import DETECTION_ROWS
 from converters.importers.paddle.program import (
     MOST_OPERATORS,
     Attribute,
@@ -37,31 +36,12 @@ from converters.importers.paddle.program import (
     Program,
     Variable,
 )
+from converters.importers.paddle.rows import Row
+from converters.importers.paddle.rows import row as _row
 
 # Lists of values in lists do not occur; a list of outputs has as many elements as its type says.
 MOST_IN_LIST = 100_000
 MOST_OPERANDS = 4_000_000
-
-
-@dataclass(frozen=True)
-class Row:
-    """How an operator is called in the older form.
-
-    Attributes:
-        type: Its name there.
-        inputs: Slots of its operands, in order.
-        outputs: Slots of its results, in order.
-        renamed: Attributes that are called otherwise there.
-    """
-
-    type: str
-    inputs: tuple[str, ...] = ("X",)
-    outputs: tuple[str, ...] = ("Out",)
-    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-
-def _row(type: str, inputs: str = "X", outputs: str = "Out", **renamed: str) -> Row:  # noqa: A002
-    return Row(type, tuple(inputs.split()), tuple(outputs.split()), MappingProxyType(renamed))
 
 
 # One operand, one result, the same attributes.
@@ -271,6 +251,7 @@ ROWS: Mapping[str, Row] = {
     "unsqueeze": _row("unsqueeze2", "X AxesTensor"),
     "unstack": _row("unstack", "X", "Y"),
     "where": _row("where", "Condition X Y"),
+    **DETECTION_ROWS,
 }
 
 _DIALECTS = {"0": "builtin", "1": "pd_op"}
