@@ -147,6 +147,101 @@ DETECTION = {
         "self.f = paddle.vision.ops.DeformConv2D(4, 6, 3, 2, 1, groups=2, deformable_groups=2)",
     ),
 }
+# Statements in the middle of an expression: assignments to parts of a copy.
+_SET = "written(x * 1.0, {}, {})"
+INDEXING = {
+    "set_number": Case(_SET.format("(slice(None), 0)", "1.5"), PAIR[:1]),
+    "set_steps": Case(_SET.format("(slice(None), slice(None, None, 2))", "y[:, ::2]"), PAIR),
+    "set_backwards": Case(
+        _SET.format("(slice(None), slice(3, 0, -2), slice(1, -1))", "y[:, :2, :3]"), PAIR
+    ),
+    "set_last": Case(_SET.format("(-1, slice(None), -1)", "y[0, :, 0]"), PAIR),
+    "set_rows": Case(
+        _SET.format("slice(0, 2)", "self.p"), PAIR[:1], "self.p = self.create_parameter([5])"
+    ),
+    "set_new_axis": Case(_SET.format("(slice(None), None, 1)", "y[:, :1]"), PAIR),
+    "set_computed": Case(_SET.format("(slice(0, x.shape[0] - 1), 1)", "0.5"), PAIR[:1]),
+    "set_all": Case(_SET.format("slice(None)", "2.0"), PAIR[:1]),
+    "set_list": Case(
+        _SET.format("(slice(0, 1), 0)", "paddle.to_tensor([1.0, 2, 3, 4, 5])"), PAIR[:1]
+    ),
+    "set_twice": Case("(written(x, (slice(None), 0), 1.0) + x, x * 2)", PAIR[:1]),
+    "set_mask": Case(_SET.format("x > 0", "0.25"), PAIR[:1]),
+    "set_mask_rows": Case(_SET.format("x[:, 0, 0] > 0", "0.25"), PAIR[:1]),
+    "set_index": Case(_SET.format("(i[:2] * 0 + paddle.arange(2), i[:2] % 6)", "7.0"), INDEXED),
+    "set_index_first": Case(_SET.format("i[:1] % 2", "x[1:2] * 3"), INDEXED),
+    "put_along": Case(
+        "(paddle.put_along_axis(x, paddle.argsort(x, 1)[:, :2], x[:, 2:4], 1),"
+        " paddle.put_along_axis(x, paddle.argsort(x, 1)[:, :2], 3.0, 1))",
+        ROWS,
+    ),
+    **{
+        f"put_along_{form}": Case(
+            f"paddle.put_along_axis(x, paddle.argsort(x, 1)[:, :3] // 2, x[:, 2:5], 1, '{form}')",
+            ROWS,
+        )
+        for form in ["add", "mul", "amin", "amax"]
+    },
+    "scatter_rows": Case(
+        "(paddle.scatter(x, self.i, x[:2] * 2), paddle.scatter(x, self.i, x[:2], overwrite=False))",
+        ROWS,
+        "self.i = paddle.to_tensor([1, 0])",
+    ),
+    "scatter_again": Case(
+        "paddle.scatter(x, self.i, x[:2], overwrite=False)",
+        ROWS,
+        "self.i = paddle.to_tensor([1, 1])",
+    ),
+    "index_add": Case("paddle.index_add(x, i[:2] % 6, 1, x[:, :2])", INDEXED),
+    "masked_select": Case("(paddle.masked_select(x, x > 0), x[x < 1], x[:, x[0] > 0])", ROWS),
+    "masked_wide": Case("paddle.masked_select(x, x[0] > 0)", ROWS),
+    "repeat": Case(
+        "(paddle.repeat_interleave(x, 3, 1), paddle.repeat_interleave(x, 2, 0), paddle.repeat_interleave(x, 2, 2))",
+        PAIR[:1],
+    ),
+    "repeat_each": Case("paddle.repeat_interleave(x[:, :2], i[:2] % 3, 1)", INDEXED),
+    "multiplex": Case("paddle.multiplex([x, x * 2], (x[:, :1] > 0).astype('int32'))", ROWS),
+    "crop": Case("paddle.crop(x, [-1, 2, 3], [0, 1, 1])", PAIR[:1]),
+    "diag": Case(
+        "(paddle.diag(x[0]), paddle.diag(x[0], 1, 2.5), paddle.diag(x[0], -2), paddle.diag(x, 1))",
+        ROWS,
+    ),
+    "diag_embed": Case("(paddle.diag_embed(x), F.diag_embed(x, -1, 0, 2))", ROWS),
+    "diagonal": Case("(paddle.diagonal(x, 1, 1, 2), paddle.diagonal(x, -2, 2, 0))", PAIR[:1]),
+    "trace": Case("(paddle.trace(x, 1, 1, 2), paddle.trace(x))", PAIR[:1]),
+    "eye": Case(
+        "(paddle.eye(6) + x[:1], paddle.eye(6, 70)[:, 2] + x, paddle.eye(70)[1, 2] + x)", ROWS
+    ),
+    "triangle_indices": Case(
+        "(paddle.tril_indices(4, 3, 1) + i[0], paddle.triu_indices(4, 3, 0, 'int32') + i[0])",
+        INDEXED[1:],
+    ),
+    "sequence_mask": Case(
+        "(F.sequence_mask(i, 12), F.sequence_mask(i), F.sequence_mask(i, 7, 'float32'))",
+        INDEXED[1:],
+    ),
+    "search_sorted": Case(
+        "(paddle.searchsorted(paddle.sort(x, 1), x[:, :2]), paddle.bucketize(x, paddle.to_tensor([-1.0, 0.0, 1.0]), right=True))",
+        ROWS,
+    ),
+    "search_sorted_whole": Case(
+        "paddle.searchsorted(paddle.to_tensor([1, 3, 3, 7]), i, out_int32=True)", INDEXED[1:]
+    ),
+    "kth_value": Case("(paddle.kthvalue(x, 3, 1), paddle.kthvalue(x, 1, 0, True))", ROWS),
+    "median": Case(
+        "(paddle.median(x, axis=1), paddle.median(x), paddle.median(x, axis=-1, keepdim=True))",
+        PAIR[:1],
+    ),
+    "median_none": Case("paddle.median(x / F.relu(x), axis=1)", PAIR[:1]),
+    "unique": Case("paddle.unique(i, True, True, True)", INDEXED[1:]),
+    "unique_axis": Case("paddle.unique(i % 2, axis=1)", (("i", (None, None), "int64"),)),
+    "unique_consecutive": Case("paddle.unique_consecutive(i // 3, True, True)", INDEXED[1:]),
+    "bin_count": Case(
+        "(paddle.bincount(i), paddle.bincount(i, minlength=20), paddle.bincount(i, x))",
+        (("i", (None,), "int64"), ("x", (None,), "float32")),
+    ),
+    "is_empty": Case("paddle.is_empty(x)", ROWS),
+}
 CASES = {
     # Convolution
     "conv": _layer("nn.Conv2D(3, 4, 3, stride=2, padding=1)"),
@@ -435,6 +530,7 @@ CASES = {
     "linspace": Case("paddle.linspace(0, 1, 6) * x", ROWS),
     "constant": Case("paddle.to_tensor([1.0, 2, 3, 4, 5, 6]) * x", ROWS),
     "numel": Case("x.numel() + paddle.shape(x)[0]", ROWS),
+    **INDEXING,
     # Detection
     **DETECTION,
     # Sequences
@@ -548,6 +644,15 @@ _KEPT = {
 }
 _SCORED = {"BBoxes": (None, 12, 4), "Scores": (None, 3, 12)}
 RAW = {
+    "raw_fill_diagonal": Raw("fill_diagonal", {"X": (None, 4)}, {"value": 2.5, "offset": 1}),
+    "raw_crop": Raw(
+        "crop_tensor", {"X": (None, 4, 5)}, {"offsets": [1, 0, 2], "shape": [-1, 3, 2]}
+    ),
+    "raw_set_value": Raw(
+        "set_value",
+        {"Input": (None, 4, 5), "ValueTensor": (None, 2)},
+        {"axes": [1, 2], "starts": [1, 0], "ends": [2, 4], "steps": [1, 2], "decrease_axes": [1]},
+    ),
     "raw_nms_classes": Raw(
         "multiclass_nms3",
         _SCORED,
@@ -676,6 +781,11 @@ SOURCE = """
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
+
+
+def written(x, place, value):
+    x[place] = value
+    return x
 
 
 class Case(nn.Layer):

@@ -30,6 +30,7 @@ from converters.importers.graph import (
 )
 from converters.importers.paddle.build import Call
 from converters.importers.paddle.detection import DETECTION
+from converters.importers.paddle.indexing import INDEXING
 from converters.importers.paddle.sequences import SEQUENCES
 
 Rule: TypeAlias = Callable[[Call], None]
@@ -1946,4 +1947,5 @@ TABLE: Mapping[str, Rule] = {
     "rnn": _rnn,
     **SEQUENCES,
     **DETECTION,
+    **INDEXING,
 }

@@ -28,6 +28,7 @@ from converters.checkpoints.tensors import LARGEST_RANK
 from converters.dtypes import BY_NAME, ElementType
 from converters.errors import UnsafeInput, UnsupportedError
 from converters.importers.paddle.detection import DETECTION_ROWS
+from converters.importers.paddle.indexing import INDEXING_ROWS
 from converters.importers.paddle.program import (
     MOST_OPERATORS,
     Attribute,
@@ -252,7 +253,14 @@ ROWS: Mapping[str, Row] = {
     "unstack": _row("unstack", "X", "Y"),
     "where": _row("where", "Condition X Y"),
     **DETECTION_ROWS,
+    **INDEXING_ROWS,
 }
+
+# Names that end so overwrite an operand, the first one; from here on it is what they compute.
+IN_PLACE = "_"
+OVERWRITTEN = {"assign_out_": 1, "where_": 1}
+# ... except for statistics, which inference leaves as they are.
+KEPT = {"batch_norm_"}
 
 _DIALECTS = {"0": "builtin", "1": "pd_op"}
 
@@ -403,7 +411,9 @@ class _Reader:
             return
         if len(kind) > 200 or SURROGATES.search(kind):
             self.malformed("an operator whose name is none")
-        row = ROWS.get(kind) if dialect == "1" else None
+        row = None
+        if dialect == "1":
+            row = ROWS.get(kind) or ROWS.get(kind.removesuffix(IN_PLACE))
         for number, form in numbers:
             if number:
                 self.declare(number, self.fresh(f"{kind.strip('_')}_{number}"), form)
@@ -415,6 +425,8 @@ class _Reader:
             return
         if len(inputs) > len(row.inputs):
             self.malformed(f"{name!r} has {len(inputs)} operands; it has {len(row.inputs)} at most")
+        if kind.endswith(IN_PLACE) and kind not in KEPT:
+            self.overwritten(operands, OVERWRITTEN.get(kind, 0), written)
         self.operators.append(
             Operator(
                 row.type,
@@ -423,6 +435,12 @@ class _Reader:
                 {row.renamed.get(key, key): value for key, value in attributes.items()},
             )
         )
+
+    def overwritten(self, operands: list[Any], place: int, written: list[tuple[str, ...]]) -> None:
+        """An operand that is, from now on, what an operator computes."""
+        match operands[place : place + 1], written[:1]:
+            case [{"%": int(number)}], [(_, *_) as names] if number:
+                self.values[number] = tuple(names)
 
     def builtin(
         self,
