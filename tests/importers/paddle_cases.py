@@ -147,6 +147,82 @@ DETECTION = {
         "self.f = paddle.vision.ops.DeformConv2D(4, 6, 3, 2, 1, groups=2, deformable_groups=2)",
     ),
 }
+ARITHMETIC = {
+    "atan2": Case("(paddle.atan2(x, y), paddle.atan2(x, y * 0), paddle.atan2(x * 0, y * 0))", PAIR),
+    "extremes": Case("(paddle.fmax(x / F.relu(x), y), paddle.fmin(x, y / F.relu(y)))", PAIR),
+    "extremes_whole": Case("(paddle.fmax(x, y), paddle.fmin(x, y))", WHOLE),
+    "heaviside": Case("paddle.heaviside(F.relu(x), y)", PAIR),
+    "lerp": Case("(paddle.lerp(x, y, 0.3), paddle.lerp(x, y, x))", PAIR),
+    "logit": Case("(paddle.logit(x), paddle.logit(x * 0.1 + 0.5, 0.01))", PAIR[:1]),
+    "trunc": Case("(paddle.trunc(x * 4), paddle.frac(x * 4))", ROWS),
+    "swiglu": Case("(F.swiglu(x, x * 2), F.swiglu(x))", ROWS),
+    "label_smooth": Case("F.label_smooth(x, epsilon=0.2)", ROWS),
+    "broadcast_tensors": Case("paddle.broadcast_tensors([x, x[:, :1], x[0]])", PAIR[:1]),
+    "cumprod": Case(
+        "(paddle.cumprod(x, 1), paddle.cumprod(x, -1), paddle.cumprod(x, 0))", PAIR[:1]
+    ),
+    "cummax": Case(
+        "(paddle.cummax(x, 1), paddle.cummin(x, -1), paddle.cummax(paddle.round(x), 2))", PAIR[:1]
+    ),
+    "cummin_whole": Case("paddle.cummin(x, 1, dtype='int32')", WHOLE[:1]),
+    "logcumsumexp": Case("(paddle.logcumsumexp(x, 1), paddle.logcumsumexp(x * 9, -1))", PAIR[:1]),
+    "frobenius": Case(
+        "(paddle.linalg.norm(x, 'fro', [1, 2]), paddle.linalg.norm(x, 'fro', [0, 1], True))",
+        PAIR[:1],
+    ),
+    "nansum": Case("(paddle.nansum(x / F.relu(x) * F.relu(x), 1), paddle.nansum(x))", PAIR[:1]),
+    "spread": Case(
+        "(paddle.std(x, axis=1), paddle.var(x), paddle.var(x, axis=[1, 2], unbiased=False, keepdim=True))",
+        PAIR[:1],
+    ),
+    "dist": Case(
+        "(paddle.dist(x, y), paddle.dist(x, y, 1), paddle.dist(x, y, float('inf')), paddle.dist(x, y, 3))",
+        PAIR,
+    ),
+    "cdist": Case("(paddle.cdist(x, y), paddle.pdist(x[0]))", PAIR),
+    "einsum": Case(
+        "(paddle.einsum('bij,bkj->bik', x, y), paddle.einsum('...ij, ...ij -> ...', x, y), paddle.einsum('bij->ji', x))",
+        PAIR,
+    ),
+    "kron": Case("(paddle.kron(x[0], y[1]), paddle.kron(x, y[0]))", PAIR),
+    "cross": Case(
+        "(paddle.cross(x[0], y[0]), paddle.cross(x, y, 1))",
+        (("x", (None, 3, 4), "float32"), ("y", (None, 3, 4), "float32")),
+    ),
+    "bilinear_product": Case("self.f(x, x * 2)", ROWS, "self.f = nn.Bilinear(6, 6, 3)"),
+    "baddbmm": Case("paddle.baddbmm(x[:, :, :4], x, y.transpose([0, 2, 1]), 0.5, 2.0)", PAIR),
+    "outer": Case(
+        "(paddle.outer(x[0, 0], y[0, 1]), paddle.inner(x[0], y[0]), paddle.hypot(x, y))", PAIR
+    ),
+    "close": Case(
+        "(paddle.isclose(x, x + y * 1e-5), paddle.allclose(x, x + 1e-7), paddle.allclose(x, y),"
+        " paddle.isclose(x / F.relu(x), x / F.relu(x), equal_nan=True))",
+        PAIR,
+    ),
+    "equal_all": Case(
+        "(paddle.equal_all(x, x + 0), paddle.equal_all(x, y), paddle.equal_all(x, x[:, :2]))", PAIR
+    ),
+    "rint": Case("paddle.round(x * 3) + paddle.quantile(x, 0.4, axis=1, keepdim=True)", PAIR[:1]),
+    "softmax_mask": Case(
+        "paddle.incubate.softmax_mask_fuse(x, y)",
+        (("x", (2, 4, 5, 6), "float32"), ("y", (2, 1, 5, 6), "float32")),
+    ),
+}
+WINDOWS = {
+    "unfold": Case("F.unfold(x, 3)"),
+    "unfold_all": Case("F.unfold(x, [3, 2], [2, 1], [1, 0, 2, 1], [1, 2])"),
+    "fold": Case("F.fold(x, [6, 7], [3, 2], [1, 2], 1)", (("x", (2, 12, 24), "float32"),)),
+    "fold_back": Case(
+        "F.fold(F.unfold(x, 4, 4), [8, 12], 4, 4)", (("x", (2, 3, 8, 12), "float32"),)
+    ),
+    "pixel_unshuffle": Case("F.pixel_unshuffle(x, 2)", (("x", (None, 3, 6, 8), "float32"),)),
+    "pixel_unshuffle_last": Case(
+        "F.pixel_unshuffle(x, 3, 'NHWC')", (("x", (None, 6, 9, 2), "float32"),)
+    ),
+    "temporal_shift": Case("F.temporal_shift(x, 4, 0.2)", (("x", (8, 10, 3, 5), "float32"),)),
+    "response_norm": Case("F.local_response_norm(x, 3)", (("x", (2, 4, 9, 12), "float32"),)),
+    "frame": Case("paddle.signal.frame(x, 4, 3)", (("x", (None, 3, 16), "float32"),)),
+}
 # Statements in the middle of an expression: assignments to parts of a copy.
 _SET = "written(x * 1.0, {}, {})"
 INDEXING = {
@@ -166,6 +242,7 @@ INDEXING = {
         _SET.format("(slice(0, 1), 0)", "paddle.to_tensor([1.0, 2, 3, 4, 5])"), PAIR[:1]
     ),
     "set_twice": Case("(written(x, (slice(None), 0), 1.0) + x, x * 2)", PAIR[:1]),
+    "set_seen": Case("seen(x)", PAIR[:1]),
     "set_mask": Case(_SET.format("x > 0", "0.25"), PAIR[:1]),
     "set_mask_rows": Case(_SET.format("x[:, 0, 0] > 0", "0.25"), PAIR[:1]),
     "set_index": Case(_SET.format("(i[:2] * 0 + paddle.arange(2), i[:2] % 6)", "7.0"), INDEXED),
@@ -530,7 +607,9 @@ CASES = {
     "linspace": Case("paddle.linspace(0, 1, 6) * x", ROWS),
     "constant": Case("paddle.to_tensor([1.0, 2, 3, 4, 5, 6]) * x", ROWS),
     "numel": Case("x.numel() + paddle.shape(x)[0]", ROWS),
+    **ARITHMETIC,
     **INDEXING,
+    **WINDOWS,
     # Detection
     **DETECTION,
     # Sequences
@@ -644,6 +723,56 @@ _KEPT = {
 }
 _SCORED = {"BBoxes": (None, 12, 4), "Scores": (None, 3, 12)}
 RAW = {
+    "raw_lrn": Raw(
+        "lrn",
+        {"X": (None, 5, 4, 4)},
+        {"n": 3, "k": 1.5, "alpha": 0.02, "beta": 0.6},
+        {"Out": "float32", "MidOut": "float32"},
+    ),
+    **{
+        f"raw_{name}": Raw(name, _X, more, {"Out": "float32", "OutScale": "float32"})
+        for name, more in {
+            "fake_quantize_abs_max": {},
+            "fake_quantize_dequantize_abs_max": {"bit_length": 4, "round_type": 0},
+            "fake_channel_wise_quantize_dequantize_abs_max": {"quant_axis": 1},
+        }.items()
+    },
+    **{
+        f"raw_{name}_{rounds}": Raw(
+            name,
+            {"X": (None, 4, 5), "InScale": (1, "scale")},
+            {"is_test": True, "round_type": rounds},
+            {"Out": "float32", "OutScale": "float32"},
+        )
+        for name in (
+            "fake_quantize_dequantize_moving_average_abs_max",
+            "fake_quantize_moving_average_abs_max",
+            "fake_quantize_range_abs_max",
+        )
+        for rounds in (0, 1)
+    },
+    "raw_fake_dequantize": Raw(
+        "fake_dequantize_max_abs", {"X": (None, 4), "Scale": (1, "scale")}, {"max_range": 127.0}
+    ),
+    "raw_fake_dequantize_channels": Raw(
+        "fake_channel_wise_dequantize_max_abs",
+        {"X": (None, 4, 5), "Scales": [(4, "scale")]},
+        {"quant_bits": [8], "quant_axis": 1},
+    ),
+    **{
+        f"raw_{name}_{axis}": Raw(
+            name,
+            {
+                "X": (None, 4, 5),
+                "Scale": (4 if axis > 0 else 1, "scale"),
+                "ZeroPoint": (4 if axis > 0 else 1,),
+            },
+            {"quant_axis": axis, "bit_length": 8, "is_test": True, "round_type": max(-axis, 0)},
+            {"Y": "float32"},
+        )
+        for name in ("quantize_linear", "dequantize_linear")
+        for axis in (-1, 1)
+    },
     "raw_fill_diagonal": Raw("fill_diagonal", {"X": (None, 4)}, {"value": 2.5, "offset": 1}),
     "raw_crop": Raw(
         "crop_tensor", {"X": (None, 4, 5)}, {"offsets": [1, 0, 2], "shape": [-1, 3, 2]}
@@ -788,6 +917,13 @@ def written(x, place, value):
     return x
 
 
+def seen(x):
+    before = x * 1.0
+    other = before
+    before[:, 0] = 2.0
+    return before + 1, other + 2
+
+
 class Case(nn.Layer):
     def __init__(self):
         super().__init__()
@@ -807,6 +943,8 @@ def inputs_of(inputs, run):
         if kind == "int64":
             low, high = (1, 6) if name == "n" else (-5, 6) if inputs is WHOLE else (0, 10)
             made[name] = random.integers(low, high, sizes)
+        elif kind == "scale":
+            made[name] = random.uniform(0.5, 2, sizes).astype("float32")
         elif kind == "int32":
             # How many boxes each image has.
             made[name] = np.array([[3, 4], [0, 7]][run], "int32")
@@ -818,6 +956,10 @@ def inputs_of(inputs, run):
         if name == "n":
             made[name] = np.minimum(made[name], 7 if kind == "int32" else 5)
     return made
+
+
+# What is there for training alone.
+UNREAD = {"XShape", "Mean", "Variance", "Reserve", "DropoutState", "Norm", "Mask", "MidOut"}
 
 
 def save_raw(name, folder):
@@ -836,7 +978,8 @@ def save_raw(name, folder):
                 kind = form[-1] if isinstance(form[-1], str) else "float32"
                 shape = [size for size in form if not isinstance(size, str)]
                 one = f"{slot}_{index}"
-                slots[slot].append(paddle.static.data(one, shape, kind))
+                real = "float32" if kind == "scale" else kind
+                slots[slot].append(paddle.static.data(one, shape, real))
                 feeds.append((one, tuple(shape), kind))
         outputs = {
             slot: [
@@ -851,7 +994,7 @@ def save_raw(name, folder):
         wanted = [
             one
             for slot, many in outputs.items()
-            if slot not in ("XShape", "Mean", "Variance", "Reserve", "DropoutState", "Norm", "Mask")
+            if slot not in UNREAD and not (slot == "OutScale" and "is_test" in raw.attributes)
             for one in many
         ]
         executor = paddle.static.Executor(paddle.CPUPlace())

@@ -377,8 +377,8 @@ def _eye(call: Call) -> None:
     if rows * columns <= LARGEST_CONSTANT:
         call.put_constant("Out", np.eye(rows, columns).astype(kind.numpy))
         return
-    sides = (call.scalar(number, INT64) for number in (rows, columns))
-    call.put("Out", "Cast", _on_diagonal(call, *sides, 0), to=kind.onnx)
+    ends = [call.scalar(number, INT64) for number in (rows, columns)]
+    call.put("Out", "Cast", _on_diagonal(call, ends[0], ends[1], 0), to=kind.onnx)
 
 
 def _triangle_indices(call: Call, lower: bool) -> None:

@@ -28,10 +28,13 @@ from converters.importers.graph import (
     Integers,
     Value,
 )
+from converters.importers.paddle.arithmetic import ARITHMETIC
 from converters.importers.paddle.build import Call
 from converters.importers.paddle.detection import DETECTION
 from converters.importers.paddle.indexing import INDEXING
+from converters.importers.paddle.quantised import QUANTISED
 from converters.importers.paddle.sequences import SEQUENCES
+from converters.importers.paddle.windows import WINDOWS
 
 Rule: TypeAlias = Callable[[Call], None]
 
@@ -1946,6 +1949,9 @@ TABLE: Mapping[str, Rule] = {
     # Sequences.
     "rnn": _rnn,
     **SEQUENCES,
+    **ARITHMETIC,
     **DETECTION,
     **INDEXING,
+    **QUANTISED,
+    **WINDOWS,
 }

@@ -27,6 +27,7 @@ from converters.checkpoints.placing import SURROGATES
 from converters.checkpoints.tensors import LARGEST_RANK
 from converters.dtypes import BY_NAME, ElementType
 from converters.errors import UnsafeInput, UnsupportedError
+from converters.importers.paddle.arithmetic import ARITHMETIC_ROWS
 from converters.importers.paddle.detection import DETECTION_ROWS
 from converters.importers.paddle.indexing import INDEXING_ROWS
 from converters.importers.paddle.program import (
@@ -37,8 +38,10 @@ from converters.importers.paddle.program import (
     Program,
     Variable,
 )
+from converters.importers.paddle.quantised import QUANTISED_ROWS
 from converters.importers.paddle.rows import Row
 from converters.importers.paddle.rows import row as _row
+from converters.importers.paddle.windows import WINDOWS_ROWS
 
 # Lists of values in lists do not occur; a list of outputs has as many elements as its type says.
 MOST_IN_LIST = 100_000
@@ -252,8 +255,11 @@ ROWS: Mapping[str, Row] = {
     "unsqueeze": _row("unsqueeze2", "X AxesTensor"),
     "unstack": _row("unstack", "X", "Y"),
     "where": _row("where", "Condition X Y"),
+    **ARITHMETIC_ROWS,
     **DETECTION_ROWS,
     **INDEXING_ROWS,
+    **QUANTISED_ROWS,
+    **WINDOWS_ROWS,
 }
 
 # Names that end so overwrite an operand, the first one; from here on it is what they compute.
