@@ -21,6 +21,16 @@ STATES = {
     "cancelled": message("cancelled"),
     "done": message("done"),
 }
+# Why a conversion failed, by the exit status that the command would have had.
+FAILURES = {
+    2: message("What was submitted is not complete, or contradicts itself."),
+    3: message("The model has something that cannot be converted yet. Nothing was published."),
+    4: message(
+        "A converted form does not compute what the source computes. Nothing was published."
+    ),
+    5: message("The file is malformed or unsafe, and was not opened."),
+}
+FAILED = message("The conversion broke off. It can be begun anew.")
 STEPS = {
     "fetch": message("Fetch the files"),
     "ingest": message("Check the source"),

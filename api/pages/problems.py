@@ -15,16 +15,76 @@ from api.pages.language import message
 from api.pages.site import page, root_of
 from api.problems import MEDIA_TYPE
 
-# What the codes of our errors are called on a page; others keep their title.
-TITLES = {
-    "not-found": message("Nothing is here"),
-    "unauthorized": message("Sign in to see this"),
-    "forbidden": message("You may not do this"),
-    "internal": message("Something went wrong"),
-    "conflict": message("That is not possible now"),
-    "invalid-reference": message("That is not a name"),
-    "invalid-request": message("That cannot be asked"),
-    "method-not-allowed": message("That cannot be done here"),
+# What the codes of our errors are called on a page, and what they mean to whoever reads it; others keep their title.
+WORDS = {
+    "not-found": (
+        message("Nothing is here"),
+        message(
+            "There is no such page, model or file. It may never have been there, or be private: "
+            "then sign in with a token of its organisation."
+        ),
+    ),
+    "unauthorized": (
+        message("Sign in to see this"),
+        message(
+            "This needs a token, and none was given, or the one that was given was revoked or has "
+            "expired."
+        ),
+    ),
+    "forbidden": (
+        message("You may not do this"),
+        message(
+            "The zoo knows who you are, and this is for others. Whoever runs the zoo gives tokens "
+            "with more rights."
+        ),
+    ),
+    "internal": (
+        message("Something went wrong"),
+        message("The zoo failed, not you. Try again; if it stays so, tell whoever runs the zoo."),
+    ),
+    "conflict": (
+        message("That is not possible now"),
+        message(
+            "It contradicts what is there: what is published never changes, and what has ended cannot"
+            " be stopped."
+        ),
+    ),
+    "invalid-reference": (
+        message("That is not a name"),
+        message("Models are named organisation/model, versions organisation/model@version."),
+    ),
+    "invalid-request": (
+        message("That cannot be asked"),
+        message("A part of the address or of the form has a value that is not possible there."),
+    ),
+    "bad-request": (
+        message("The request cannot be read"),
+        message("What was sent is not what this address takes."),
+    ),
+    "method-not-allowed": (
+        message("That cannot be done here"),
+        message("The address is right, and what was to be done there is not possible."),
+    ),
+    "too-large": (
+        message("That is too large"),
+        message("More was sent than the zoo takes at once."),
+    ),
+    "too-many-requests": (
+        message("Too many requests"),
+        message("From your address came more requests than the zoo answers. Wait a moment."),
+    ),
+    "not-supported": (
+        message("That is not possible yet"),
+        message("The zoo understands what is asked, and cannot do it yet."),
+    ),
+    "storage-unavailable": (
+        message("The zoo cannot answer now"),
+        message("Its database or its storage does not answer. Try again in a while."),
+    ),
+    "no-space": (
+        message("The zoo is full"),
+        message("There is no room left for what was sent. Whoever runs the zoo can make some."),
+    ),
 }
 
 
@@ -73,13 +133,15 @@ def _page(scope: Scope, begun: Message, body: bytes) -> Any:
         for name, value in kept.items()
         if name not in ("content-type", "content-length", "cache-control")
     }
+    title, meaning = WORDS.get(found["code"], (found["title"], ""))
     response = page(
         request,
         "problem.html",
         status=begun["status"],
         headers=headers,
         problem=found,
-        title=TITLES.get(found["code"], found["title"]),
+        title=title,
+        meaning=meaning,
     )
     if begun["status"] == 401 and COOKIE in request.cookies:
         # It was revoked or has expired, and would be refused everywhere.

@@ -8,7 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.pages.problems import WORDS
 from zoo.access import LOCAL
+from zoo.errors import ZooError
 from zoo.hub.records import Addition
 
 PROBLEM = "application/problem+json"
@@ -31,6 +33,40 @@ def test_browsers_get_pages_and_programs_get_problems(zoo, read):
     assert hub.status_code == 404
     assert hub.headers["content-type"] == "application/json"
     assert hub.headers["x-error-code"] == "RepoNotFound"
+
+
+CHINESE = {"Accept-Language": "zh-CN"}
+
+
+def test_errors_say_what_happened_in_the_language_of_the_page(zoo, read):
+    _, browser = zoo()
+    page = read(browser.get("/models/a/b", headers=CHINESE), 404)
+    assert "这里什么都没有" in page.text
+    assert "它可能从未存在，也可能是私有的" in page.text
+    # What programs are told stands below, marked as English.
+    detail = browser.get("/models/a/b", headers={"Accept": "*/*"}).json()["detail"]
+    assert detail in page.text
+    assert page.find("p", lang="en")
+    assert "It may never have been there" in read(browser.get("/models/a/b"), 404).text
+    asked = read(browser.get("/v1/models?limit=x", headers=CHINESE), 422)
+    assert "地址或表单中的某一项" in asked.text
+    refused = browser.put("/v1/models/a/b", headers=CHINESE)
+    assert "在这里不能这样操作" in read(refused, 405).text
+
+
+def test_every_error_of_the_zoo_that_pages_show_has_words():
+    shown = {
+        kind.code for kind in kinds(ZooError) if kind.http not in (422, 502) and kind.status != 2
+    }
+    assert shown - WORDS.keys() <= {"server-unavailable"}  # which only clients say
+
+
+def kinds(root):
+    """A class and all below it that are the zoo's own."""
+    yield root
+    for below in root.__subclasses__():
+        if below.__module__ == "zoo.errors":
+            yield from kinds(below)
 
 
 def test_a_failure_of_ours_tells_nothing(zoo, read, monkeypatch):

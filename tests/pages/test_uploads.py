@@ -80,7 +80,7 @@ def test_a_model_says_what_became_of_its_uploads(zoo, read, add):
     upload(registry, "org/fails")
     refuse(registry, "org/wrong", "no model is here; add one")
     page = read(browser.get("/models/org/wrong"))
-    assert "is not converted: no model is here; add one" in page.text
+    assert "looked at anew. no model is here; add one" in page.text
     assert "Conversion" not in read(browser.get("/models/org/fails")).text
     add(registry, "org/good")
     jobs.enter("w")
