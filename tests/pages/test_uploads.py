@@ -94,7 +94,9 @@ def test_a_model_says_what_became_of_its_uploads(zoo, read, add):
             job.id, "w", error=Failure(code="x", message="It <b>fell</b>.", fix="mend it", status=3)
         )
         page = read(browser.get(f"/models/{name}"))
-        assert "failed It <b>fell</b>. mend it" in page.text
+        assert (
+            "cannot be converted yet. Nothing was published. It <b>fell</b>. mend it" in page.text
+        )
     # What was published since says more.
     add(registry, "org/good", version="3.0.0")
     assert "fell" not in read(browser.get("/models/org/good")).text
