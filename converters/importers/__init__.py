@@ -123,7 +123,11 @@ def bring(
     if source.kind == "artifact":
         from converters.importers.artifact import read_artifact
 
-        return read_artifact(source.path, folder, lambda path, to: bring(recognise(path), to))
+        return read_artifact(
+            source.path,
+            folder,
+            lambda path, to, given: bring(recognise(path), to, inputs=given),
+        )
     if source.kind in ("paddle-program", "mindir"):
         from converters.importers.reading import read_program
 

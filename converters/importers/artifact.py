@@ -10,17 +10,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from converters.errors import RuntimeFailed, UnsafeInput, UnsupportedError
+import numpy as np
+import onnx
+
+from converters.errors import ConversionError, RuntimeFailed, UnsafeInput, UnsupportedError
 from converters.importers.imported import Imported
 from converters.importers.renaming import rename
 from converters.importers.routes import LIMITS, run_job, short
 from converters.runtimes import FRAMEWORKS, Runtime
 from converters.verify import TensorSpec, generate_cases
+from converters.verify.inputs import LOWEST_HIGHEST
 
 LARGEST_MANIFEST = 16 << 20
+Bring: TypeAlias = Callable[[Path, Path, Path | None], Imported]
+# The programs that a framework can make of a model, best first: functions of `child/` that save one.
+WAYS: Mapping[str, tuple[str, ...]] = {
+    # What depends on numbers, and steps along sizes that vary, only a script keeps.
+    "pytorch": ("save", "script"),
+    "paddle": ("save",),
+    "mindspore": ("save",),
+}
+# How many draws of inputs its framework may choose from, to save it with.
+DRAWS = 3
 # Fields of its manifest.json that the lineage repeats.
 LINEAGE = ("framework", "source", "converter", "route")
 
@@ -77,13 +92,13 @@ def names(folder: Path) -> Mapping[str, str]:
     return found
 
 
-def read_artifact(path: Path, folder: Path, bring: Callable[[Path, Path], Imported]) -> Imported:
+def read_artifact(path: Path, folder: Path, bring: Bring) -> Imported:
     """Turn an artifact directory into ONNX; see `importers.bring`.
 
     Args:
         path: The directory.
         folder: Gets the program and what comes of it.
-        bring: Turns a program into ONNX.
+        bring: Turns a program into ONNX: the file, a folder for what comes of it, and an .npz file of inputs.
     """
     said = read_manifest(path)
     key, signature = said["framework"], said["signature"]
@@ -95,12 +110,47 @@ def read_artifact(path: Path, folder: Path, bring: Callable[[Path, Path], Import
             f"{path}: has inputs of no known rank, or inputs or outputs that are no tensors, which no program has",
             fix="convert what it was made from",
         )
-    folder.mkdir(parents=True)
-    program = _saved(path, said, folder)
-    imported = bring(program, folder / "import")
+    imported = _brought(path, said, folder, bring)
     rename(imported.model, signature)
     # The truth is the directory's own, under its own names.
     return replace(imported, kind="artifact", program=path.resolve(), cases=())
+
+
+def _brought(path: Path, said: Mapping[str, Any], folder: Path, bring: Bring) -> Imported:
+    """The first program that keeps every size that varies, or else the one that keeps most."""
+    found: list[tuple[int, Imported]] = []
+    errors: list[ConversionError] = []
+    for how in WAYS[said["framework"]]:
+        part = folder / how
+        part.mkdir(parents=True)
+        try:
+            program = _saved(path, said, how, part)
+            given = program.with_suffix(".npz")
+            imported = bring(program, part / "import", given if given.is_file() else None)
+            found.append((_fixed(imported.model, said["signature"]), imported))
+        except ConversionError as error:
+            errors.append(error)
+            continue
+        if not found[-1][0]:
+            break
+    if found:
+        return min(found, key=lambda one: one[0])[1]
+    if len(errors) == 1:
+        raise errors[0]
+    raise UnsupportedError(
+        f"{path}: none of its programs can be read:" + "".join(f"\n  {e.message}" for e in errors),
+        fix="convert what it was made from",
+    )
+
+
+def _fixed(model: Path, signature: Mapping[str, Any]) -> int:
+    """How many sizes of inputs are numbers in a graph and vary in a signature."""
+    graph = onnx.load(model, load_external_data=False).graph
+    return sum(
+        isinstance(size, str) and dim.HasField("dim_value")
+        for value, spec in zip(graph.input, signature["inputs"], strict=False)
+        for dim, size in zip(value.type.tensor_type.shape.dim, spec["shape"], strict=False)
+    )
 
 
 def sizes(folder: Path) -> dict[str, list[int]]:
@@ -127,18 +177,25 @@ def ranges(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _saved(path: Path, said: Mapping[str, Any], folder: Path) -> Path:
-    """The program that its framework makes of it."""
+def _saved(path: Path, said: Mapping[str, Any], how: str, folder: Path) -> Path:
+    """The program that its framework makes of it; where that has no inputs of its own, they lie beside it."""
     specs = said["signature"]["inputs"]
     wanted = [TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in specs]
     verified = sizes(path)
-    taken = {name: [size] for name, size in generate_cases(wanted, sizes=verified)[-1].dims.items()}
+    case = generate_cases(wanted, sizes=verified, ranges=ranges(path))[-1]
+    # The one that the program is saved with comes last.
+    taken = {n: [*(s for s in verified.get(n, ()) if s != d), d] for n, d in case.dims.items()}
+    draws = [case, case.made_again(highest=LOWEST_HIGHEST), *islice(case.drawn_again(), DRAWS)]
+    for place, draw in enumerate(draws):
+        np.savez(folder / f"draw{place}.npz", **draw.inputs)
     job = {
         "framework": said["framework"],
         "step": "save",
+        "how": how,
         "artifact": str(path.resolve()),
         "inputs": specs,
-        "sizes": {**taken, **verified},
+        "sizes": taken,
+        "draws": [str((folder / f"draw{place}.npz").resolve()) for place in range(len(draws))],
         "folder": str(folder.resolve()),
     }
     try:

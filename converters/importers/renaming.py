@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from converters.dtypes import element_type
 from converters.errors import UnsupportedError
 
 
@@ -16,7 +17,7 @@ def rename(path: Path, signature: Mapping[str, Any]) -> None:
 
     Args:
         path: The file, which is written anew.
-        signature: `inputs` and `outputs` in the order of the graph: name, and shape where it is known.
+        signature: `inputs` and `outputs` in the order of the graph: name, and dtype and shape where they are known.
 
     Raises:
         UnsupportedError: The graph has more or fewer of them.
@@ -32,14 +33,26 @@ def rename(path: Path, signature: Mapping[str, Any]) -> None:
             )
         for value, spec in zip(values, specs, strict=True):
             new[value.name] = spec["name"]
+            kind = value.type.tensor_type
+            if not kind.elem_type and "dtype" in spec:
+                kind.elem_type = element_type(spec["dtype"]).onnx
             said = spec.get("shape") or ()
             for dim, size in zip(value.type.tensor_type.shape.dim, said, strict=False):
-                if not dim.HasField("dim_value") and isinstance(size, str):
+                if dim.HasField("dim_value") or size is None:
+                    continue
+                # What varies in the graph alone, as more than the signature allows, does not.
+                if isinstance(size, str):
                     dim.dim_param = size
+                else:
+                    dim.dim_value = size
     # What has one of these names inside gives way.
     taken = set(new.values()) - new.keys()
     new |= {name: f"{name}.inner" for name in taken}
     for graph in _graphs(model.graph):
+        # An exporter that does not know a type writes none, which runtimes refuse where they could infer it.
+        for value in graph.output:
+            if value.type.HasField("tensor_type") and not value.type.tensor_type.elem_type:
+                value.ClearField("type")
         for tensor in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
             tensor.name = new.get(tensor.name, tensor.name)
         for node in graph.node:

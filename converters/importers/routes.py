@@ -44,7 +44,8 @@ ROUTES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "pytorch": tuple(
         (route, dynamic)
         for dynamic in ("all", "batch")
-        for route in ("dynamo", "traced", "scripted")
+        # A trace has the branches that one run took: whatever keeps them comes before it.
+        for route in ("dynamo", "scripted", "traced")
     ),
     "paddle": (("read", "all"), ("read", "batch"), ("read", "none")),
     "mindspore": (
@@ -228,7 +229,7 @@ def _signature(facts: Mapping[str, Any], dynamic: str) -> dict[str, Any]:
         if name in _varying(facts, dynamic)
         for index, axis in axes
     }
-    given = read_case(Path(facts["cases"][0][0])).inputs
+    given, results = (read_case(Path(path)).inputs for path in facts["cases"][0])
     return {
         "inputs": [
             {
@@ -237,7 +238,7 @@ def _signature(facts: Mapping[str, Any], dynamic: str) -> dict[str, Any]:
             }
             for i, name in enumerate(facts["inputs"])
         ],
-        "outputs": [{"name": name} for name in facts["outputs"]],
+        "outputs": [{"name": n, "dtype": results[n].dtype.name} for n in facts["outputs"]],
     }
 
 

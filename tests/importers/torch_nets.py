@@ -233,7 +233,26 @@ class Peaks(nn.Module):
         )
 
 
+class Heads(nn.Module):
+    """Attention whose heads are in the batch, as in `nn.MultiheadAttention`: masked, causal, and with a scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(8, 24)
+
+    def forward(self, x, mask):
+        q, k, v = self.project(x).chunk(3, -1)
+        attend = nn.functional.scaled_dot_product_attention
+        hidden = attend(q, k, v, attn_mask=~mask.unsqueeze(1))
+        return (
+            hidden,
+            attend(q, k, v, is_causal=True, scale=0.3),
+            attend(q, k, v, attn_mask=q @ k.mT),
+        )
+
+
 INPUTS = {
+    "Heads": {"x": (1, 5, 8), "mask": (1, 5)},
     "Peaks": {"x": (1, 2, 6, 7)},
     "Halves": {"x": (1, 3, 8)},
     "Cnn": {"x": (1, 3, 32, 32)},

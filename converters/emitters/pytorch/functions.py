@@ -513,28 +513,25 @@ def pad_axes(
     for axis, before, after in zip(chosen, pads, pads[len(chosen) :]):
         sides[axis] = (before, after)
     if mode != "constant":
-        return pad_by_index(x, tuple(sides), mode)
+        for axis, (before, after) in enumerate(sides):
+            if before != 0 or after != 0:
+                x = pad_by_index(x, axis, before, after, mode)
+        return x
     return F.pad(x, [side for pair in reversed(sides) for side in pair], value=value)
 
 
-def pad_by_index(x: torch.Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> torch.Tensor:
-    """Pad (or crop, where negative) every axis by mirroring, repeating the edge, or wrapping."""
-    for axis, (before, after) in enumerate(pads):
-        if before == 0 and after == 0:
-            continue
-        size = x.shape[axis]
-        places = torch.arange(-before, size + after, device=x.device)
-        if mode == "edge":
-            places = places.clamp(0, size - 1)
-        elif mode == "wrap":
-            places = places % size
-        elif size > 1:
-            places = places % (2 * size - 2)
-            places = torch.where(places < size, places, 2 * size - 2 - places)
-        else:
-            places = places * 0
-        x = x.index_select(axis, places)
-    return x
+def pad_by_index(x: torch.Tensor, dim: int, before: int, after: int, mode: str) -> torch.Tensor:
+    """Pad (or crop, where negative) an axis by mirroring, repeating the edge, or wrapping."""
+    size = x.shape[dim]
+    places = torch.arange(-before, size + after, device=x.device)
+    if mode == "edge":
+        places = places.clamp(0, size - 1)
+    elif mode == "wrap":
+        places = places % size
+    else:
+        places = places % max(2 * size - 2, 1)
+        places = torch.where(places < size, places, 2 * size - 2 - places)
+    return x.index_select(dim, places)
 
 
 def resize(

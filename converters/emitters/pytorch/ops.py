@@ -1153,8 +1153,11 @@ def Pad(
     if mode in NATIVE_PADS and fits and all(_holds(x, k, sides[k]) for k in range(first, rank)):
         flat = [side for pair in reversed(sides[first:]) for side in pair]
         return f"F.pad({x}, ({', '.join(map(str, flat))}), mode={NATIVE_PADS[mode]!r})"
-    pairs = ", ".join(f"({b}, {e})" for b, e in sides)
-    return f"pad_by_index({x}, ({pairs},), {mode!r})"
+    text = str(x)
+    for axis, (before, after) in enumerate(sides):
+        if (before, after) != (0, 0):
+            text = f"pad_by_index({text}, {axis}, {before}, {after}, {mode!r})"
+    return text
 
 
 def _holds(x: Operand, axis: int, sides: tuple[int | float | str, ...]) -> bool:

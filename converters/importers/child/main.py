@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+import numpy as np
+
 from .cases import References, references
 from .classes import Refused
 
@@ -44,15 +46,37 @@ def _route(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 def _save(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
     sys.path.insert(0, job["artifact"])
-    model = importlib.import_module("infer").load("cpu")
+    infer = importlib.import_module("infer")
+    model = infer.load("cpu")
+    given = _taken(infer, model, job["draws"])
+    inputs = [{**spec, "example": given[spec["name"]]} for spec in job["inputs"]]
     try:
-        path = framework.save(
-            model, job["inputs"], job["sizes"], os.path.join(job["folder"], "net")
-        )
+        save = getattr(framework, job["how"])
+        path = save(model, inputs, job["sizes"], os.path.join(job["folder"], "net"))
     except Exception as error:
         cause = _cause(error)
         return {"failed": f"{type(cause).__name__}: {cause}"}
     return {"program": path}
+
+
+def _taken(infer: Any, model: Any, draws: list[str]) -> dict[str, Any]:
+    """The first inputs for which a model gives numbers, else the first that it takes at all, else the first."""
+    found = [_arrays(path) for path in draws]
+    taken: list[dict[str, Any]] = []
+    for inputs in found:
+        try:
+            outputs = infer.run(model, inputs)
+        except Exception:  # noqa: S112 - others may be taken
+            continue
+        if all(np.isfinite(a).all() for a in outputs.values() if a.dtype.kind in "fc"):
+            return inputs
+        taken.append(inputs)
+    return [*taken, *found][0]
+
+
+def _arrays(path: str) -> dict[str, Any]:
+    with np.load(path) as file:
+        return dict(file)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,8 +1,9 @@
 """PyTorch's side: programs, classes with weights, Hugging Face folders.
 
 sources   a file, folder or class -> a module and how to call it
+scripting an emitted model -> source that TorchScript reads
 scripts   TorchScript -> an ordinary module that runs its graph operation by operation
-routes    a module -> model.onnx
+routes    a module -> model.onnx; `decompositions` and `symbolics`: what its exporters lack
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..cases import Called, References
-from . import sources
+from . import scripting, sources
 from .routes import ROUTES
 
 MOST_WARNINGS = 5
@@ -55,10 +57,9 @@ def save(
 ) -> str:
     """`torch.export`, with every size that may vary."""
     taken = [found[-1] for found in sizes.values()]
-    shapes = [[sizes[d][-1] if isinstance(d, str) else d for d in s["shape"]] for s in inputs]
+    # Numbers that the model takes: they travel with the program, and its routes to ONNX are tried with them.
     examples = tuple(
-        torch.zeros(shape, dtype=getattr(torch, spec["dtype"]))
-        for shape, spec in zip(shapes, inputs, strict=True)
+        torch.from_numpy(spec["example"]).to(getattr(torch, spec["dtype"])) for spec in inputs
     )
     auto, said = dict.fromkeys(sizes, torch.export.Dim.AUTO), _multiples(sizes)
     # What has the same size in the example is one size to torch.export, unless it is told otherwise.
@@ -69,6 +70,19 @@ def save(
         program = torch.export.export(model, examples, dynamic_shapes=_dims(inputs, second))
     torch.export.save(program, f"{out}.pt2")
     return f"{out}.pt2"
+
+
+def script(
+    model: Any, inputs: Sequence[Mapping[str, Any]], sizes: Mapping[str, Any], out: str
+) -> str:
+    """`torch.jit.script`, which keeps what depends on numbers and sizes; with inputs beside it, which it has none of."""
+    made = scripting.made_again(model, f"{out}.py")
+    program = torch.jit.script(made)
+    program.save(f"{out}.pt")
+    names = [argument.name for argument in program.forward.schema.arguments[1:]]
+    pairs = zip(names, inputs, strict=True)
+    np.savez(f"{out}.npz", **{name: spec["example"] for name, spec in pairs})
+    return f"{out}.pt"
 
 
 def _dims(

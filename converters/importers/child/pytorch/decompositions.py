@@ -94,6 +94,34 @@ def hypot(a: Tensor, b: Tensor) -> Tensor:
     return (a * a + b * b).sqrt()
 
 
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention without an axis of heads, as of `nn.MultiheadAttention`, which has batch and heads in one.
+
+    Raises:
+        NotImplementedError: Heads that share keys, of which there are none here.
+    """
+    if enable_gqa:
+        raise NotImplementedError("heads that share keys, without an axis of heads")
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(-1) @ value
+
+
 FORMS: Mapping[Any, Callable[..., Any]] = {
     aten.sort.stable: sort_stable,
     aten.median.dim: median,
@@ -104,11 +132,18 @@ FORMS: Mapping[Any, Callable[..., Any]] = {
     aten.searchsorted.Tensor: searchsorted,
     aten.masked_select.default: masked_select,
     aten.hypot.default: hypot,
+    aten.scaled_dot_product_attention.default: attention,
 }
 
 
 def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """A program without the operators of `FORMS`."""
-    if not any(node.target in FORMS for node in program.graph.nodes):
+    if not any(node.target in FORMS and not _known(node) for node in program.graph.nodes):
         return program
     return program.run_decompositions(dict(FORMS))
+
+
+def _known(node: torch.fx.Node) -> bool:
+    """Whether the exporter has this form of an operator of `FORMS`: attention with an axis of heads."""
+    attends = node.target == aten.scaled_dot_product_attention.default
+    return attends and all(value.meta["val"].dim() == 4 for value in node.args[:3])

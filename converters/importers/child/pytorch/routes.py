@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +17,9 @@ from typing import Any
 import torch
 
 from ..cases import References
+from . import symbolics
 from .decompositions import decomposed
+from .scripts import name_weights
 from .sources import Source
 
 # What the exporter notes of a node that we keep; the rest names lines of code and folders of this machine.
@@ -68,7 +71,15 @@ def scripted(source: Source, found: References, dynamic: str, path: str) -> None
     """The exporter that reads TorchScript, on the program as it was loaded."""
     if source.script is None:
         raise NotImplementedError("only for TorchScript without memory and constants")
-    _traced(source.script, source, found, dynamic, path)
+    # A copy that never ran: what ran is compiled, and stays as it was.
+    copied = io.BytesIO()
+    torch.jit.save(source.script, copied)
+    copied.seek(0)
+    script = torch.jit.load(copied).eval()
+    torch._C._jit_pass_inline(script.graph)
+    name_weights(script)
+    symbolics.register(OPSET)
+    _traced(script, source, found, dynamic, path)
 
 
 ROUTES: Mapping[str, Callable[[Source, References, str, str], None]] = {

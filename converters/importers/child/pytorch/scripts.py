@@ -38,8 +38,10 @@ class Part(nn.Module):  # type: ignore[misc]
         object.__setattr__(self, "script", script)
         object.__setattr__(self, "root", root or self)
         self.path = path
+        self.places: dict[int, str] = {}
         for name, value in script.named_parameters(recurse=False):
             self.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
+            self.places[value.data_ptr()] = name
         for name, value in script.named_buffers(recurse=False):
             self.register_buffer(name, value)
         for name, child in script.named_children():
@@ -69,7 +71,15 @@ class Part(nn.Module):  # type: ignore[misc]
         for known in (self._parameters, self._buffers, self._modules):
             if name in known:
                 return known[name]
-        return False if name == "training" else self.script._c.getattr(name)
+        if name == "training":
+            return False
+        value = self.script._c.getattr(name)
+        if isinstance(value, list) and all(isinstance(one, torch.Tensor) for one in value):
+            # The weights of a recurrent layer, under their names.
+            names = [self.places.get(one.data_ptr()) for one in value]
+            pairs = zip(names, value, strict=True)
+            return [one if name is None else self._parameters[name] for name, one in pairs]
+        return value
 
     def write(self, name: str, value: Any) -> None:
         """Remember what is assigned, for this run.
@@ -179,6 +189,48 @@ def _functional(name: str) -> Any:
     plain = MANGLED.sub("", name)
     known = plain.startswith(FUNCTIONAL)
     return getattr(nn.functional, plain.removeprefix(FUNCTIONAL), None) if known else None
+
+
+def name_weights(script: Any) -> None:
+    """Read weights by their names, in place, where the inlined graph of a program reads a list of them.
+
+    Recurrent layers keep such a list, `_flat_weights`, whose members have no names.
+    """
+    graph, read = script.graph, []
+    for node in graph.findAllNodes("prim::GetAttr"):
+        if str(node.output().type()) != "List[Tensor]":
+            continue
+        owner = _owner(script, node.input().node())
+        listed = owner._c.getattr(node.s("name"))
+        names = {tensor.data_ptr(): name for name, tensor in owner.named_parameters(recurse=False)}
+        if not listed or not all(tensor.data_ptr() in names for tensor in listed):
+            continue
+        members = []
+        for tensor in listed:
+            kind = torch._C.TensorType.get()
+            member = _created(graph, node, "prim::GetAttr", [node.input()], kind)
+            member.s_("name", names[tensor.data_ptr()])
+            members.append(member.output())
+        made = _created(graph, node, "prim::ListConstruct", members, node.output().type())
+        node.output().replaceAllUsesWith(made.output())
+        read.append((owner, node.s("name")))
+    # Exporters refuse what is there under two names.
+    for owner, name in read:
+        owner._c.setattr(name, [])
+
+
+def _owner(script: Any, node: Any) -> Any:
+    """The module that a chain of attributes reaches."""
+    if node.kind() != "prim::GetAttr":
+        return script
+    return getattr(_owner(script, node.input().node()), node.s("name"))
+
+
+def _created(graph: Any, before: Any, kind: str, inputs: Sequence[Any], result: Any) -> Any:
+    node = graph.create(kind, inputs, 1)
+    node.output().setType(result)
+    node.insertBefore(before)
+    return node
 
 
 def _run(nodes: Any, env: Env) -> None:

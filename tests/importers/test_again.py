@@ -1,0 +1,114 @@
+"""Artifact directories in PyTorch, converted once more: numbers, names of parameters, sizes that vary, and decisions."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from converters.convert import convert
+
+pytestmark = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")),
+    reason="torch and onnxscript are needed",
+)
+
+# A number decides which layer is used, and whether an axis is taken away.
+DECIDES = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    decides (float[N, 1, 6] x, int64 rate) => (float[N, L] y)
+        <float[4, 6] wide_weight, float[4] wide_bias, float[3, 6] narrow_weight, float[3] narrow_bias>
+    {
+        one = Constant <value_ints = [1]> ()
+        high = Constant <value_int = 16000> ()
+        flat = Squeeze (x, one)
+        is_high = Equal (rate, high)
+        y = If (is_high) <
+            then_branch = then () => (yes) { yes = Gemm <transB = 1> (flat, wide_weight, wide_bias) },
+            else_branch = otherwise () => (no) {
+                part = Gemm <transB = 1> (flat, narrow_weight, narrow_bias)
+                no = Tanh (part)
+            }>
+    }
+"""
+# Steps along a size that varies, forwards and backwards.
+STEPS = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    steps (float[N, T, 6] x, float[N, 6] start) => (float[N, T, 6] y, float[N, T, 6] z)
+        <float[6, 6] forward_weight, float[6, 6] backward_weight>
+    {
+        xs = Transpose <perm = [1, 0, 2]> (x)
+        last, ys = Scan <num_scan_inputs = 1, body = onwards (float[N, 6] h, float[N, 6] step)
+            => (float[N, 6] h_out, float[N, 6] said)
+        {
+            kept = MatMul (h, forward_weight)
+            added = Add (kept, step)
+            h_out = Tanh (added)
+            said = Identity (h_out)
+        }> (start, xs)
+        first, zs = Scan <num_scan_inputs = 1, scan_input_directions = [1], scan_output_directions = [1],
+            body = back (float[N, 6] g, float[N, 6] seen) => (float[N, 6] g_out, float[N, 6] told)
+        {
+            held = MatMul (g, backward_weight)
+            joined = Add (held, seen)
+            g_out = Sigmoid (joined)
+            told = Identity (g_out)
+        }> (last, xs)
+        y = Transpose <perm = [1, 0, 2]> (ys)
+        z = Transpose <perm = [1, 0, 2]> (zs)
+    }
+"""
+
+
+def again(text: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A graph in PyTorch, and that in PyTorch once more: what their manifests say."""
+    model = parser.parse_model(text)
+    random = np.random.default_rng(0)
+    for value in model.graph.value_info:
+        kind = value.type.tensor_type
+        shape = [d.dim_value for d in kind.shape.dim]
+        made = random.standard_normal(shape) * 0.3
+        if kind.elem_type != onnx.TensorProto.FLOAT:
+            made = random.integers(0, 255, shape)
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        model.graph.initializer.append(numpy_helper.from_array(made.astype(dtype), value.name))
+    del model.graph.value_info[:]
+    onnx.save(model, folder / "net.onnx")
+    convert(folder / "net.onnx", ["pytorch"], folder / "first")
+    convert(folder / "first/pytorch", ["pytorch", "onnx"], folder / "again")
+    first, second = (
+        json.loads((folder / name / "pytorch/manifest.json").read_text())
+        for name in ("first", "again")
+    )
+    assert second["parameters"].keys() == first["parameters"].keys()
+    assert second["signature"]["inputs"] == first["signature"]["inputs"]
+    assert second["verification"]["passed"]
+    return first, second
+
+
+def routes(manifest: dict[str, Any]) -> list[str]:
+    return [attempt["route"] for attempt in manifest["source"]["routes"]]
+
+
+def test_what_a_number_decides_stays_a_decision(tmp_path: Path) -> None:
+    _, second = again(DECIDES, tmp_path)
+    assert routes(second)[-1] == "scripted"
+    assert "if bool(rate == 16000):" in (tmp_path / "again/pytorch/model.py").read_text()
+    compared = json.loads((tmp_path / "again/onnx/manifest.json").read_text())["compared"]
+    assert compared == {"rate": [16000, None]}
+    # Both branches were compared.
+    ranges = [case["ranges"]["rate"] for case in second["verification"]["cases"]]
+    assert [16000, 16000] in ranges
+    assert len(ranges) == 2
+
+
+def test_loops_along_sizes_that_vary_stay_loops(tmp_path: Path) -> None:
+    _, second = again(STEPS, tmp_path)
+    assert routes(second)[-1] == "scripted"
+    assert (tmp_path / "again/pytorch/model.py").read_text().count("        for ") == 2
