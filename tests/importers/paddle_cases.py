@@ -60,6 +60,9 @@ DETECTION = {
     "nms_classes": Case(_NMS.format(0.3, 10, 5, 0.4, True, -1), SCORED),
     "nms_classes_all": Case(_NMS.format(0.1, -1, -1, 0.5, True, -1), SCORED),
     "nms_classes_pixels": Case(_NMS.format(0.2, 4, 100, 0.6, False, 0), SCORED),
+    "nms_classes_turned": Case(
+        _NMS.format(0.2, 9, 50, 0.5, True, -1).replace("+ 2 +", "- 2 +"), SCORED
+    ),
     "nms_classes_none": Case(_NMS.format(1.5, 4, 100, 0.6, True, 1), SCORED),
     "nms_classes_one": Case(
         _NMS.format(0.2, 9, 7, 0.5, True, 2),

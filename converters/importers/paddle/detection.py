@@ -12,7 +12,7 @@ the numbers of its kernels (tests/importers).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -50,10 +50,6 @@ def _grid(call: Call, name: str, axis: int, kind: ElementType) -> str:
 
 def _real_size(call: Call, name: str, axis: int, kind: ElementType) -> str:
     return call.node("Cast", size(call, name, axis), to=kind.onnx)
-
-
-def _longer(call: Call, boxes: str, kind: ElementType, by: Sequence[int]) -> str:
-    return call.node("Add", boxes, _numbers(call, by, kind))
 
 
 def _images(call: Call, owners: str, like: str) -> str:
@@ -114,19 +110,30 @@ def _best_of_each_image(
     return call.node("Gather", chosen, kept, axis=0), call.node("Gather", values, kept, axis=0)
 
 
+def _with_area(call: Call, boxes: str, kind: ElementType, *, normalized: bool) -> str:
+    """Boxes for ONNX, which turns those round that Paddle gives no area: with their second corner before the first."""
+    near, far = call.nodes("Split", boxes, outputs=2, axis=-1, num_outputs=2)
+    before = call.node("Cast", call.node("Less", far, near), to=INT32.onnx)
+    turned = call.node("ReduceMax", before, call.vector([-1]), keepdims=1)
+    if not normalized:
+        # Pixels: one more on the far sides.
+        far = call.node("Add", far, call.scalar(1, kind))
+    far = call.node("Where", call.node("Cast", turned, to=BOOL.onnx), near, far)
+    return call.node("Concat", near, far, axis=-1)
+
+
 def _suppressed(
     call: Call, boxes: str, scores: str, kind: ElementType, normalized: bool, most: str
 ) -> str:
     """Rows [image, class, box] of what is kept, the best first in each class.
 
-    ONNX and Paddle differ over boxes without area that touch (their overlap is 0 / 0, and Paddle drops one), over
-    boxes that are turned round, and, with pixels, over boxes of about a pixel that are less than one apart.
+    ONNX and Paddle differ over boxes without area that touch (their overlap is 0 / 0, and Paddle drops one) and, with
+    pixels, over boxes of about a pixel that are less than one apart.
     """
     threshold = call.real("nms_threshold", 0.3)
     if call.real("nms_eta", 1.0) < 1 and threshold > 0.5:
         call.refuse("nms_eta < 1: a threshold that changes")
-    # Pixels: one more on the far sides.
-    there = boxes if normalized else _longer(call, boxes, kind, [0, 0, 1, 1])
+    there = _with_area(call, boxes, kind, normalized=normalized)
     least = call.real("score_threshold", -math.inf)
     limits = [np.array([one], np.float32) for one in (threshold, least)]
     return call.node("NonMaxSuppression", there, scores, most, *map(call.graph.constant, limits))
@@ -601,7 +608,7 @@ def _proposals(call: Call, pixels: bool | None = None) -> None:
     alone = call.node("And", none, first)
     ranked = call.node("Where", call.node("Unsqueeze", alone, call.vector([1])), zero, ranked)
     boxes = call.node("Where", call.node("Unsqueeze", none, call.vector([2])), zero, boxes)
-    there = boxes if not pixels else _longer(call, boxes, kind, [0, 0, 1, 1])
+    there = _with_area(call, boxes, kind, normalized=not pixels)
     count = call.vector([after]) if after > 0 else call.dims(boxes, 1, 2)
     limits = [np.array([one], np.float32) for one in (threshold, np.finfo(np.float32).min)]
     chosen = call.node("NonMaxSuppression", there, ranked, count, *map(call.graph.constant, limits))
