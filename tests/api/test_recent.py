@@ -105,6 +105,23 @@ def test_the_first_token_closes_the_door(tmp_path):
     registry.close()
 
 
+def test_a_list_has_what_was_just_published_and_not_what_was_just_hidden(zoo, client):
+    def names(**asked):
+        pages = [client.get("/v1/models", params=asked).json() for _ in range(2)]
+        assert pages[0] == pages[1]
+        return [item["name"] for item in pages[0]["items"]]
+
+    assert names() == names(q="zebra") == ["org/zebra"]
+    zoo.publish(MANIFEST.model_copy(update={"name": "org/yak"}))
+    assert (names(), names(q="zebra"), names(limit=1)) == (
+        ["org/yak", "org/zebra"],
+        ["org/zebra"],
+        ["org/yak"],
+    )
+    zoo.access.set_private("org/zebra", True)
+    assert (names(), names(q="zebra")) == (["org/yak"], [])
+
+
 def test_bytes_that_are_gone_are_not_there(zoo, client):
     assert statuses(client) == [{200}] * len(ADDRESSES)
     zoo.store.remove(DIGEST)
@@ -137,7 +154,11 @@ def test_what_is_kept_and_for_how_long(zoo):
     zoo.access.note(LOCAL, "x", "y")
     recent.keep("asked before a write", 4, before, None)
     assert [recent.get(key) for key in ("always", "asked before a write")] == [None, None]
-    for number in range(MOST + 1):
-        recent.keep(number, number, recent.state(), None)
-    assert [recent.get(key) for key in (0, MOST)] == [None, MOST]
+    # Together they are never more than so many bytes.
+    large = bytes(MOST // 4)
+    for number in range(4):
+        recent.keep(number, large, recent.state(), None)
+    assert [recent.get(number) for number in range(4)] == [None, None, None, large]
+    recent.keep("too large", bytes(MOST), recent.state(), None)
+    assert recent.get("too large") is None
     recent.close()

@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-# So many answers, of a few hundred bytes each; then it begins anew.
-MOST = 4096
+# So many bytes of answers; then it begins anew. What is not counted itself counts as so much.
+MOST = 4 << 20
+SMALL = 1 << 10
 
 
 class Recent:
@@ -30,6 +31,7 @@ class Recent:
         self._connection: sqlite3.Connection | None = None
         self._state: int | None = None
         self._answers: dict[Hashable, tuple[Any, datetime | None]] = {}
+        self._held = 0  # bytes
 
     def state(self) -> int | None:
         """A number that is another one once somebody has written; None where it cannot be known."""
@@ -46,7 +48,7 @@ class Recent:
             return None  # then whoever asks the catalogue itself is told what is wrong
         if state != self._state:
             self._state = state
-            self._answers.clear()
+            self._forget()
         return self._state
 
     def get(self, asked: Hashable) -> Any:
@@ -69,9 +71,16 @@ class Recent:
         """
         if state is None or state != self.state():
             return
-        if len(self._answers) >= MOST:
-            self._answers.clear()
-        self._answers[asked] = answer, until
+        weight = SMALL + (len(answer) if isinstance(answer, bytes) else 0)
+        if self._held + weight > MOST:
+            self._forget()
+        if weight <= MOST:
+            self._answers[asked] = answer, until
+            self._held += weight
+
+    def _forget(self) -> None:
+        self._answers.clear()
+        self._held = 0
 
     def close(self) -> None:
         """Let go of the catalogue."""
