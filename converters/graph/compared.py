@@ -1,5 +1,5 @@
 """What inputs a model is tried with, as its graph says it: numbers and texts that it compares them with, which decide
-which way it goes, and how many rows there are where one is looked up.
+which way it goes, how many rows there are where one is looked up, and what is divided by.
 
 Before: `If(Equal(sr, 16000))`. After: `{"sr": [16000, None]}`, where None stands for any other number.
 """
@@ -24,6 +24,9 @@ UNCHANGED = {
 }  # fmt: skip
 # Operators that take rows of a table; `Embedding` is that of `lift`.
 LOOKING_UP = {"Embedding", "Gather"}
+# Operators that say nothing of the numbers that they get, only of their sizes; those that put some together.
+SIZES = {"Shape", "Size"}
+TOGETHER = {*GIVING_ON, *UNCHANGED, "Concat", "Split"}
 # What tells the two answers of a comparison apart, beside the number itself: one less or one more.
 COMPARISONS: dict[str, tuple[int | None, ...]] = {
     "Equal": (0, None),
@@ -99,6 +102,31 @@ def row_counts(graph: Graph) -> dict[str, int]:
                     name = source[second].name
                     found[name] = min(rows, found.get(name, rows))
     return found
+
+
+def divisors(graph: Graph) -> list[str]:
+    """Inputs of real numbers that are divided by, and nothing else: scales, which are never close to zero."""
+    source: dict[Value, frozenset[str]] = {
+        value: frozenset([value.name])
+        for value in graph.inputs
+        if value.kind == "tensor" and value.dtype is not None and value.dtype.kind == "f"
+    }
+    found: set[str] = set()
+    otherwise: set[str] = set()
+    for inner in every_graph(graph):
+        for node in inner.nodes:
+            for place, value in enumerate(node.inputs):
+                names = source.get(value, frozenset()) if value is not None else frozenset()
+                if node.key in TOGETHER and (place == 0 or node.key == "Concat"):
+                    for made in node.outputs:
+                        if made is not None:
+                            source[made] = source.get(made, frozenset()) | names
+                elif node.key == "Div" and place == 1:
+                    found |= names
+                elif node.key not in SIZES:
+                    otherwise |= names
+        otherwise.update(name for value in inner.outputs for name in source.get(value, ()))
+    return [value.name for value in graph.inputs if value.name in found - otherwise]
 
 
 def known_words(graph: Graph) -> list[str]:

@@ -14,7 +14,15 @@ from pydantic import BaseModel, ValidationError
 from converters.errors import RuntimeFailed, UnsafeInput, UsageError
 from converters.runtimes import Limits, Runtime, framework
 from converters.verify.compare import PRECISION_OF, Tolerance, compare, tolerance
-from converters.verify.inputs import Arrays, Case, Ranges, Sizes, TensorSpec, generate_cases
+from converters.verify.inputs import (
+    SCALES,
+    Arrays,
+    Case,
+    Ranges,
+    Sizes,
+    TensorSpec,
+    generate_cases,
+)
 from converters.verify.report import REFERENCE_FAILED, CaseReport, OutputReport, Report
 
 
@@ -38,6 +46,7 @@ class _Head(BaseModel):
     signature: _Signature = _Signature()
     compared: dict[str, list[bool | int | float | None]] = {}
     rows: dict[str, int] = {}
+    divisors: list[str] = []
     words: list[str] = []
 
     def inputs(self) -> list[TensorSpec]:
@@ -146,6 +155,7 @@ def made_up(
     return generate_cases(
         specs,
         sizes={name: found for name, found in (sizes or {}).items() if name in names},
+        bounds={spec.name: SCALES for spec in specs if spec.name in head.divisors},
         ranges={**rows, **(ranges or {})},
         values=head.compared,
         words=head.words,

@@ -43,6 +43,8 @@ MASK = re.compile("mask", re.IGNORECASE)
 LENGTHS = "_lengths"
 # Texts beside those that the model itself knows: of one word, two, none, a number, in other letters.
 WORDS = ("alpha", "Beta", "gamma delta", "", "12", "a.b@c.com", "\u00fc\u4e2d")
+# What is only divided by, as the scale of an image: numbers close to zero would make errors of rounding large.
+SCALES = (0.5, 2.0)
 # Integers below this are tokens of most vocabularies.
 HIGHEST_INTEGER = 100
 # ... and below this, members of the smallest set that can be told apart.

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from converters.convert import TARGETS, convert
 from converters.errors import MismatchError, UsageError
+from converters.verify import made_up
 
 SIZES = {
     "pp-ocrv4-rec": {"N": (1, 3), "H": (48, 48), "W": (320, 200)},
@@ -72,6 +73,26 @@ def test_integers_are_tried_with_every_row_that_they_can_look_up(tmp_path: Path)
     assert 1000 < max(case["tokens"][1] for case in tried) < 4000
     assert {case["kinds"] for case in tried} == {(0, 1)}
     assert all(case["plain"][1] < 100 for case in tried)
+
+
+def test_a_scale_is_never_close_to_zero(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    agraph (float[N, 4] boxes, float[N, 2] scale, float[N, 4] other) => (float[N, 4] y, float[N, 4] z) {
+      h, w = Split <axis = 1> (scale)
+      both = Concat <axis = 1> (w, h, w, h)
+      y = Div (boxes, both)
+      sum = Add (boxes, other)
+      z = Div (sum, other)
+    }
+    """
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    (result,) = convert(tmp_path / "model.onnx", ["onnx"], tmp_path / "out").results
+    made = json.loads((result.directory / "manifest.json").read_text())
+    assert made["divisors"] == ["scale"]
+    for case in made_up(result.directory):
+        assert 0.5 <= case.inputs["scale"].min() <= case.inputs["scale"].max() < 2
+        assert case.inputs["boxes"].min() < 0
 
 
 def test_relative_paths_count_from_the_working_directory(

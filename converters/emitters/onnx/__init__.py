@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from converters.graph import read_graph
-from converters.graph.compared import compared_values, known_words, row_counts
+from converters.graph.compared import compared_values, divisors, known_words, row_counts
 from converters.graph.load import read_model
 from converters.graph.model import is_quantised
 
@@ -48,6 +48,7 @@ def emit_onnx(model: Path, out: Path, *, source: Mapping[str, Any]) -> None:
             "signature": specs,
             "compared": compared_values(graph),
             "rows": row_counts(graph),
+            "divisors": divisors(graph),
             "words": known_words(graph),
             "source": dict(source),
             "route": route(source, "onnx"),

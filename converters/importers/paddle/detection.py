@@ -147,9 +147,12 @@ def _put_rows(call: Call, chosen: str, values: str, boxes: Value, scores: Value)
     label = call.node("Cast", classes, to=kind.onnx)
     column = call.node("Unsqueeze", values, call.vector([1]))
     call.put("Out", "Concat", label, column, found, axis=1)
+    # Older programs declare as many rows as there are boxes.
+    call.redeclare("Out", (-1, 6))
     if call.outputs("Index"):
         first = call.node("Mul", images, size(call, boxes.name, 1))
         call.put("Index", "Cast", call.node("Add", first, places), to=INT32.onnx)
+        call.redeclare("Index", (-1, 1))
         call.retype("Index", INT32)
     for slot in ("NmsRoisNum", "RoisNum"):
         if call.outputs(slot):
@@ -280,6 +283,7 @@ def _nms(call: Call) -> None:
     chosen = call.node("NonMaxSuppression", table, scores, most, limit)
     places = call.node("Slice", chosen, *map(call.vector, ([2], [3], [1])))
     call.put("KeepBoxesIdxs", "Squeeze", places, call.vector([1]))
+    call.redeclare("KeepBoxesIdxs", (-1,))
 
 
 # ***** Boxes from maps *****
@@ -615,8 +619,10 @@ def _proposals(call: Call, pixels: bool | None = None) -> None:
     images, _, rows = _columns(call, chosen, 3, 1)
     found = call.node("Concat", images, rows, axis=1)
     call.put("RpnRois", "GatherND", boxes, found)
+    call.redeclare("RpnRois", (-1, 4))
     scored = call.node("GatherND", ranked, chosen)
     call.put("RpnRoiProbs", "Unsqueeze", scored, call.vector([1]))
+    call.redeclare("RpnRoiProbs", (-1, 1))
     if call.outputs("RpnRoisNum"):
         _put_counts(call, "RpnRoisNum", images, scores.name)
 
