@@ -135,7 +135,7 @@ def _suppressed(
         call.refuse("nms_eta < 1: a threshold that changes")
     there = _with_area(call, boxes, kind, normalized=normalized)
     least = call.real("score_threshold", -math.inf)
-    limits = [np.array([one], np.float32) for one in (threshold, least)]
+    limits = [np.array(one, np.float32) for one in (threshold, least)]
     return call.node("NonMaxSuppression", there, scores, most, *map(call.graph.constant, limits))
 
 
@@ -173,7 +173,7 @@ def _multiclass_nms(call: Call) -> None:
     best = call.integer("nms_top_k", -1)
     name = _candidates(call, scores, call.integer("background_label", 0), best)
     normalized = call.flag("normalized", True)
-    most = call.vector([best]) if best >= 0 else call.dims(boxes.name, 1, 2)
+    most = call.scalar(best, INT64) if best >= 0 else size(call, boxes.name, 1)
     chosen = _suppressed(call, boxes.name, name, boxes.type, normalized, most)
     values = call.node("GatherND", scores.name, chosen)
     keep = call.integer("keep_top_k", -1)
@@ -278,9 +278,8 @@ def _nms(call: Call) -> None:
     ranks = call.node("Neg", call.node("Cast", upto(call, count), to=boxes.type.onnx))
     scores = call.node("Unsqueeze", ranks, call.vector([0, 1]))
     table = call.node("Unsqueeze", boxes.name, call.vector([0]))
-    limit = call.graph.constant(np.array([call.real("iou_threshold", 1.0)], np.float32))
-    most = call.dims(boxes.name, 0, 1)
-    chosen = call.node("NonMaxSuppression", table, scores, most, limit)
+    limit = call.graph.constant(np.array(call.real("iou_threshold", 1.0), np.float32))
+    chosen = call.node("NonMaxSuppression", table, scores, count, limit)
     places = call.node("Slice", chosen, *map(call.vector, ([2], [3], [1])))
     call.put("KeepBoxesIdxs", "Squeeze", places, call.vector([1]))
     call.redeclare("KeepBoxesIdxs", (-1,))
@@ -613,8 +612,8 @@ def _proposals(call: Call, pixels: bool | None = None) -> None:
     ranked = call.node("Where", call.node("Unsqueeze", alone, call.vector([1])), zero, ranked)
     boxes = call.node("Where", call.node("Unsqueeze", none, call.vector([2])), zero, boxes)
     there = _with_area(call, boxes, kind, normalized=not pixels)
-    count = call.vector([after]) if after > 0 else call.dims(boxes, 1, 2)
-    limits = [np.array([one], np.float32) for one in (threshold, np.finfo(np.float32).min)]
+    count = call.scalar(after, INT64) if after > 0 else size(call, boxes, 1)
+    limits = [np.array(one, np.float32) for one in (threshold, np.finfo(np.float32).min)]
     chosen = call.node("NonMaxSuppression", there, ranked, count, *map(call.graph.constant, limits))
     images, _, rows = _columns(call, chosen, 3, 1)
     found = call.node("Concat", images, rows, axis=1)
