@@ -540,6 +540,19 @@ CASES = {
         "paddle.expand(self.p, [x.shape[0], 6]) + x", ROWS, "self.p = self.create_parameter([1, 6])"
     ),
     "tile": Case("(paddle.tile(x, [2, 1, 3]), paddle.tile(x, [2]))"),
+    "tile_computed": Case(
+        "paddle.tile(x, [x.shape[0], 2]), paddle.tile(x[0, 0], x.shape[:2])", SEQUENCE
+    ),
+    "split_rest": Case("paddle.split(x, [1, -1], axis=1)", SEQUENCE),
+    "split_computed": Case(
+        "paddle.split(x, [x.shape[0], x.shape[1] - x.shape[0]], axis=1)", SEQUENCE
+    ),
+    "roll_computed": Case("paddle.roll(x, paddle.shape(x)[0], 2)", SEQUENCE),
+    "linspace_computed": Case(
+        "paddle.linspace(x.min(), x.max(), 5), paddle.linspace(0, 3, x.shape[0])", ROWS
+    ),
+    "pad_computed": Case("F.pad(x, paddle.shape(x).cast('int32'), value=2.0)", IMAGE),
+    "one_hot_computed": Case("F.one_hot(x, x.max() + 1)", IDS),
     "flip": Case("paddle.flip(x, [1, 3])"),
     "roll": Case("(paddle.roll(x, [1, -2], [2, 3]), paddle.roll(x, 3))"),
     "triangle": Case("(paddle.tril(x), paddle.triu(x, 1))"),

@@ -2,6 +2,8 @@
 
     program.py    a `ProgramDesc` (.pdmodel, __model__) -> small records
     pir.py        a program in the new form (.json) -> the same records
+    live.py       without what no output needs
+    control.py    operators one after the other; branches and rounds -> If and Loop
     build.py      what an operator's function sees of the program
     ops.py        ONE table: operator -> nodes
 
@@ -21,22 +23,23 @@ from onnx import TensorProto, helper
 from converters.checkpoints import paddle_program
 from converters.checkpoints.files import File
 from converters.checkpoints.tensors import Tensor
-from converters.errors import UnsafeInput, Unsupported, UnsupportedError, UnsupportedOperators
+from converters.errors import UnsafeInput, UnsupportedError
 from converters.importers.graph import (
     BATCH,
     IR_VERSION,
     LARGEST_CONSTANT,
     OPSET,
     Graph,
-    Refusal,
     Value,
     symbols,
 )
-from converters.importers.paddle.build import Call, unsupported_type
-from converters.importers.paddle.ops import TABLE
+from converters.importers.integers import exact_products
+from converters.importers.paddle.build import unsupported_type
+from converters.importers.paddle.control import Operators
+from converters.importers.paddle.live import without_dead
 from converters.importers.paddle.pir import read_pir
 from converters.importers.paddle.program import Program, Variable, read_description
-from converters.importers.paddle.ragged import LENGTHS, SEQUENCES, Lengths, groups, refusal
+from converters.importers.paddle.ragged import LENGTHS, SEQUENCES, Lengths, groups
 from converters.importers.paddle.sequences import lengths_of, put_padded
 
 
@@ -83,13 +86,16 @@ def read(path: Path) -> Program:
 
 def convert(program: Program, tensors: Mapping[str, Tensor]) -> onnx.ModelProto:
     """Turn a program and its parameters into ONNX; see `to_onnx`."""
+    program = without_dead(program)
     graph = Graph(program.where)
     ragged = groups(program)
     inputs = [*_inputs(graph, program, ragged)]
     made = {first: lengths_of(graph, first) for first in dict.fromkeys(ragged.values())}
     lengths = {name: made[first] for name, first in ragged.items()}
     _parameters(graph, program, tensors)
-    kept = _operators(graph, program, lengths)
+    operators = Operators(graph, program, lengths)
+    kept = operators.whole()
+    exact_products(graph, operators.known)
     outputs = [*_outputs(graph, program, kept, lengths)]
     nodes, initialisers = graph.pruned([output.name for output in outputs])
     made = helper.make_graph(nodes, "paddle", inputs, outputs, initialisers)
@@ -149,12 +155,7 @@ def _padded_input(graph: Graph, variable: Variable, kind: int, number: int) -> o
 
 def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -> None:
     """Parameters, under the names that Paddle gives them; only those that are used."""
-    used = {
-        name
-        for operator in program.operators
-        for names in operator.inputs.values()
-        for name in names
-    }
+    used = {name for operator in program.operators for name in operator.reads()}
     used.update(variable for _, variable in program.fetches)
     for name, tensor in tensors.items():
         if name not in used:
@@ -172,65 +173,6 @@ def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -
         small = array.size <= LARGEST_CONSTANT and tensor.kind.numpy.kind in "iu"
         kept = np.array(array) if small else None
         graph.values[name] = Value(name, tensor.kind, tensor.shape, kept)
-
-
-def _operators(graph: Graph, program: Program, lengths: Mapping[str, Lengths]) -> dict[str, str]:
-    """All operators; what is not supported is gathered and refused at once.
-
-    Returns:
-        The ONNX names that are kept for outputs, by variable.
-    """
-    last = {
-        name: index
-        for index, operator in enumerate(program.operators)
-        for names in operator.outputs.values()
-        for name in names
-    }
-    # The last one to write an output has its name; of rows, what pads them has it.
-    kept: dict[str, str] = {}
-    for name, variable in program.fetches:
-        if variable in last and variable not in kept:
-            kept[variable] = graph.fresh(name)
-    declared = {name: (one.kind, one.dims) for name, one in program.variables.items()}
-    refused: dict[tuple[str, str], list[str]] = {}
-    for index, operator in enumerate(program.operators):
-        written = [name for names in operator.outputs.values() for name in names]
-        if len(set(written)) < len(written):
-            raise UnsafeInput(f"{program.where}: {operator.type[:200]!r} writes a variable twice")
-        names = {
-            name: kept[name]
-            if name in kept and name not in lengths and last[name] == index
-            else graph.fresh(name)
-            for name in written
-        }
-        reason = refusal(operator, frozenset(lengths), program)
-        if reason is None or operator.type not in TABLE:
-            reason = _operator(Call(graph, operator, declared, names, lengths))
-        if reason is not None:
-            refused.setdefault((operator.type, reason), []).append(next(iter(written), ""))
-            for name in written:
-                graph.values[name] = Value(names[name], *declared.get(name, (None, None)))
-    if refused:
-        raise UnsupportedOperators(
-            "onnx",
-            [
-                Unsupported(kind[:200], names[0][:200], len(names), why)
-                for (kind, why), names in refused.items()
-            ],
-        )
-    return kept
-
-
-def _operator(call: Call) -> str | None:
-    """Add what an operator is; else the reason why not, which is empty where it is unknown."""
-    rule = TABLE.get(call.operator.type)
-    if rule is None:
-        return ""
-    try:
-        rule(call)
-    except Refusal as refusal:
-        return str(refusal)
-    return None
 
 
 def _outputs(

@@ -7,7 +7,7 @@ A `Graph` knows which ONNX value a variable has at the moment: programs may writ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,8 +25,30 @@ from converters.importers.graph import (
     Step,
     Value,
 )
-from converters.importers.paddle.program import Operator, Slots
+from converters.importers.paddle.program import Extra, Operator, Slots
 from converters.importers.paddle.ragged import Lengths
+
+
+@dataclass(frozen=True)
+class Tensors(Value):
+    """A list of tensors, which grows when the model runs: a sequence in ONNX, `kind` that of each.
+
+    Attributes:
+        count: How many there are, where that is known.
+    """
+
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Length(Value):
+    """How many tensors a list has.
+
+    Attributes:
+        of: The list, as it is then.
+    """
+
+    of: str = ""
 
 
 class Call(Step):
@@ -106,6 +128,8 @@ class Call(Step):
         said = self.operator.attributes.get(name, default)
         if said is None:
             self.malformed(f"it lacks the attribute {name!r}")
+        if isinstance(said, Extra):
+            self.refuse(f"{name} is {said.form}")
         if not isinstance(said, kinds) or (isinstance(said, bool) and bool not in kinds):
             self.malformed(f"attribute {name!r} is {str(said)[:100]}")
         return said
@@ -192,6 +216,26 @@ class Call(Step):
             parts = [self.flat(value) for value in given]
             return parts[0] if len(parts) == 1 else self.node("Concat", *parts, axis=0)
         return self.ints(name)
+
+    def length(self, *slots: str) -> int:
+        """How many integers the first slot has that is given."""
+        for slot in slots:
+            given = self.values(slot)
+            if given:
+                sizes = [1 if value.rank == 0 else value.size(0) for value in given]
+                if None in sizes:
+                    self.refuse(f"{slot} has any number of elements")
+                return sum(size for size in sizes if size is not None)
+        return 0
+
+    def lone(self, value: Value, kind: ElementType) -> str:
+        """A value of one element without dimensions, in an element type."""
+        if value.array is not None and value.array.size == 1:
+            return self.graph.constant(value.array.reshape(()).astype(kind.numpy))
+        alone = (
+            value.name if value.dims == () else self.node("Reshape", value.name, self.vector([]))
+        )
+        return self.cast(alone, value.type, kind)
 
     def number(self, name: str, slot: str, default: int | None = None) -> int:
         """One integer of a slot, else of an attribute; it must be known."""
@@ -282,6 +326,38 @@ class Call(Step):
         """Say the element type of an output that was put, where the program's declaration is wrong."""
         for variable in self.outputs(slot):
             self.graph.values[variable] = replace(self.graph.values[variable], kind=kind)
+
+    def put_list(self, slot: str, count: int | None, kind: str, *inputs: str, **more: Any) -> None:
+        """Add the node that computes a list of tensors.
+
+        Args:
+            slot: The output.
+            count: How many there are, where that is known.
+            kind: The node, with its inputs and attributes.
+            inputs: Its inputs.
+            more: Its attributes.
+        """
+        self.put(slot, kind, *inputs, **more)
+        for variable in self.outputs(slot):
+            made = self.graph.values[variable]
+            self.graph.values[variable] = Tensors(made.name, made.kind, None, count=count)
+
+    def before(self, slot: str) -> Value | None:
+        """What the variable of an output was until now."""
+        return self.graph.values.get(next(iter(self.outputs(slot)), ""))
+
+    def list_of(self, slot: str) -> Tensors:
+        """The list of a slot."""
+        found = self.value(slot)
+        if not isinstance(found, Tensors):
+            self.malformed(f"{slot} is no list of tensors")
+        return found
+
+    def know(self, slot: str, array: Array) -> None:
+        """Say the elements of an output that was put; a parameter is not lost for it."""
+        for variable in self.outputs(slot):
+            known = replace(self.graph.values[variable], dims=array.shape, array=array)
+            self.graph.values[variable] = known
 
     def put_constant(self, slot: str, array: Array) -> None:
         """The variable of an output is known now."""

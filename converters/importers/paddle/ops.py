@@ -29,7 +29,7 @@ from converters.importers.graph import (
     Value,
 )
 from converters.importers.paddle.arithmetic import ARITHMETIC
-from converters.importers.paddle.build import Call
+from converters.importers.paddle.build import Call, Length, Tensors
 from converters.importers.paddle.detection import DETECTION
 from converters.importers.paddle.indexing import INDEXING
 from converters.importers.paddle.quantised import QUANTISED
@@ -214,10 +214,9 @@ def _cast(call: Call) -> None:
     kind = call.kind("out_dtype") or call.kind("dtype")
     if kind is None or kind.onnx is None:
         call.malformed("it does not say to which element type")
-    if x.array is not None and x.array.dtype.kind in "biu" and kind.numpy.kind in "biuf":
-        call.put_constant("Out", x.array.astype(kind.numpy))
-        return
     call.put("Out", "Cast", x.name, to=kind.onnx)
+    if x.array is not None and x.array.dtype.kind in "biu" and kind.numpy.kind in "biuf":
+        call.know("Out", x.array.astype(kind.numpy))
 
 
 def _assign(call: Call) -> None:
@@ -226,6 +225,9 @@ def _assign(call: Call) -> None:
         call.put_constant("Out", x.array)
         return
     call.put("Out", "Identity", x.name)
+    if x.dims is not None:
+        # What it is written into may be declared otherwise.
+        call.redeclare("Out", x.dims)
 
 
 def _clip(call: Call) -> None:
@@ -740,8 +742,7 @@ def _interpolate(call: Call, method: str) -> None:
         attributes["cubic_coeff_a"] = -0.75
     wanted = _wanted_sizes(call, axes)
     if wanted is None:
-        scales = _scales(call, axes)
-        factors = call.graph.constant(np.array([1.0, 1.0, *scales], np.float32))
+        factors = _scales(call, axes)
         _put_last(call, "Out", last, x.rank, "Resize", name, "", factors, **attributes)
         return
     if method == "bicubic" and (isinstance(wanted, str) or 1 in wanted) and not corners:
@@ -768,18 +769,22 @@ def _factors(call: Call) -> list[float]:
     return [call.real("scale")] if isinstance(said, (int, float)) else call.numbers("scale")
 
 
-def _scales(call: Call, axes: int) -> list[float]:
+def _scales(call: Call, axes: int) -> str:
+    """Factors of all dimensions."""
     given = call.maybe("Scale")
-    if given is None:
+    if given is not None and given.array is None:
+        flat = call.node("Reshape", given.name, call.vector([-1]))
+        inner = call.node("Expand", call.cast(flat, given.type, FLOAT), call.vector([axes]))
+        outer = call.graph.constant(np.ones(2, np.float32))
+        return call.node("Concat", outer, inner, axis=0)
+    if given is None or given.array is None:
         scales = _factors(call)
-    elif given.array is None:
-        call.refuse("Scale is computed when the model runs")
     else:
         scales = [float(one) for one in given.array.reshape(-1)]
     scales = scales * axes if len(scales) == 1 else scales
     if len(scales) != axes or not all(math.isfinite(one) and one > 0 for one in scales):
         call.malformed(f"factors {scales[:20]} for {axes} spatial dimensions")
-    return scales
+    return call.graph.constant(np.array([1.0, 1.0, *scales], np.float32))
 
 
 def _grid_sample(call: Call) -> None:
@@ -866,15 +871,23 @@ _PAD_MODES = {
 }
 
 
-def _padded(call: Call, x: Value, sides: Sequence[tuple[int, int]], value: float) -> None:
-    """Put a tensor with so much before and behind each of its dimensions."""
+def _padded(call: Call, x: Value, axes: Sequence[int], pads: Integers, value: str) -> None:
+    """Put a tensor with so much before and behind each of these dimensions, in this order."""
     mode = call.text("mode", "constant")
     if mode not in _PAD_MODES:
         call.refuse(f"mode = {mode[:50]}")
-    pads = call.vector([side[0] for side in sides] + [side[1] for side in sides])
-    inputs = [x.name, pads]
+    if isinstance(pads, str):
+        sides = call.node("Reshape", pads, call.vector([len(axes), 2]))
+        ends = call.node("Transpose", sides, perm=[1, 0])
+        inputs = [x.name, call.node("Reshape", ends, call.vector([-1])), "", call.vector(axes)]
+    else:
+        found = {axis: pads[2 * k : 2 * k + 2] for k, axis in enumerate(axes)}
+        full = [found.get(axis, (0, 0)) for axis in range(x.rank)]
+        inputs = [x.name, call.vector([side[0] for side in full] + [side[1] for side in full]), ""]
     if mode == "constant":
-        inputs.append(call.scalar(value, x.type))
+        inputs[2] = value
+    elif not isinstance(pads, str):
+        inputs = inputs[:2]
     call.put("Out", "Pad", *inputs, mode=_PAD_MODES[mode])
 
 
@@ -885,25 +898,23 @@ def _pad(call: Call) -> None:
         call.malformed(f"paddings = {said[:20]} for {x.rank} dimensions")
     given = call.maybe("PadValueTensor")
     if given is None:
-        value = call.real("pad_value", 0.0)
-    elif given.array is not None and given.array.size == 1:
-        value = float(given.array.reshape(-1)[0])
+        value = call.scalar(call.real("pad_value", 0.0), x.type)
     else:
-        call.refuse("a value that is computed when the model runs")
-    _padded(call, x, [*zip(said[::2], said[1::2], strict=True)], value)
+        value = call.lone(given, x.type)
+    _padded(call, x, range(x.rank), said, value)
 
 
 def _pad_spatial(call: Call, backwards: bool, value: str) -> None:
     """Padding of spatial dimensions alone: from the last one to the first, or in their order."""
     x = call.value()
-    said = call.known("paddings", "Paddings")
-    if len(said) != 2 * (x.rank - 2):
+    said = call.integers("paddings", "Paddings")
+    count = call.length("Paddings") if isinstance(said, str) else len(said)
+    if count != 2 * (x.rank - 2):
         call.malformed(f"paddings = {said[:20]} for {x.rank} dimensions")
-    sides = [*zip(said[::2], said[1::2], strict=True)]
-    inner = sides[::-1] if backwards else sides
-    last = _channels_last(call, "data_format")
-    full = [(0, 0), *inner, (0, 0)] if last else [(0, 0), (0, 0), *inner]
-    _padded(call, x, full, call.real(value, 0.0))
+    first = 1 if _channels_last(call, "data_format") else 2
+    axes = range(first, first + x.rank - 2)
+    number = call.scalar(call.real(value, 0.0), x.type)
+    _padded(call, x, axes[::-1] if backwards else axes, said, number)
 
 
 # ***** Normalisation *****
@@ -1244,15 +1255,19 @@ def _split(call: Call) -> None:
     x = call.value()
     axis = call.axis(call.number("axis", "AxisTensor", 0), x.rank)
     outputs = call.outputs("Out")
-    sizes = call.known("sections", "SectionsTensorList")
+    sizes = call.integers("sections", "SectionsTensorList")
     number = call.integer("num", 0)
+    if isinstance(sizes, str):
+        call.put_all("Out", "Split", x.name, sizes, axis=axis)
+        return
     if sizes:
         if len(sizes) != len(outputs) or sizes.count(-1) > 1:
             call.malformed(f"sections = {sizes[:40]} for {len(outputs)} outputs")
         if -1 in sizes:
             whole = x.size(axis)
             if whole is None:
-                call.refuse("sections with a size that is not known")
+                call.put_all("Out", "Split", x.name, _with_rest(call, x, axis, sizes), axis=axis)
+                return
             sizes[sizes.index(-1)] = whole - sum(sizes) - 1
         if min(sizes) < 0:
             call.malformed(f"sections = {sizes[:40]}")
@@ -1261,6 +1276,15 @@ def _split(call: Call) -> None:
     if number != len(outputs) or number < 1:
         call.malformed(f"num = {number} for {len(outputs)} outputs")
     call.put_all("Out", "Split", x.name, axis=axis, num_outputs=number)
+
+
+def _with_rest(call: Call, x: Value, axis: int, sizes: list[int]) -> str:
+    """Sizes of parts, where -1 is what the others leave of a dimension."""
+    place = sizes.index(-1)
+    others = call.vector([sum(sizes) + 1])
+    rest = call.node("Sub", call.dims(x.name, axis, axis + 1), others)
+    parts = [call.vector(sizes[:place]), rest, call.vector(sizes[place + 1 :])]
+    return call.node("Concat", *parts, axis=0)
 
 
 def _stack(call: Call) -> None:
@@ -1369,17 +1393,23 @@ def _expand_as(call: Call) -> None:
 
 def _tile(call: Call, attribute: str, *slots: str) -> None:
     x = call.value()
-    repeats = call.known(attribute, *slots)
-    if min(repeats, default=1) < 1 or len(repeats) > LARGEST_RANK:
+    repeats = call.integers(attribute, *slots)
+    count = call.length(*slots) if isinstance(repeats, str) else len(repeats)
+    if count > LARGEST_RANK or (not isinstance(repeats, str) and min(repeats, default=1) < 1):
         call.malformed(f"{attribute} = {repeats[:40]}")
-    name, extra = x.name, len(repeats) - x.rank
+    name, extra = x.name, count - x.rank
     if extra > 0:
         name = call.node("Unsqueeze", name, call.vector(range(extra)))
-    factors = [1] * -extra + repeats
-    call.put("Out", "Tile", name, call.vector(factors))
+    if isinstance(repeats, str):
+        ones = call.vector([1] * -extra)
+        factors = call.node("Concat", ones, repeats, axis=0) if extra < 0 else repeats
+        call.put("Out", "Tile", name, factors)
+        return
+    known = [1] * -extra + repeats
+    call.put("Out", "Tile", name, call.vector(known))
     # What Paddle 3 declares for the operator before version 2 is not what it computes.
     sizes = (1,) * extra + x.shape
-    made = (-1 if size < 0 else size * factor for size, factor in zip(sizes, factors, strict=True))
+    made = (-1 if size < 0 else size * factor for size, factor in zip(sizes, known, strict=True))
     call.redeclare("Out", tuple(made))
 
 
@@ -1396,18 +1426,21 @@ def _flip(call: Call) -> None:
 
 def _roll(call: Call) -> None:
     x = call.value()
-    shifts, axes = call.known("shifts", "ShiftsTensor"), call.ints("axis")
+    shifts, axes = call.integers("shifts", "ShiftsTensor"), call.ints("axis")
+    count = call.length("ShiftsTensor") if isinstance(shifts, str) else len(shifts)
     name = x.name
+    places = [call.axis(axis, x.rank) for axis in axes] or [0]
     if not axes:
         name = call.node("Reshape", name, call.vector([-1]))
-        shifts, places = [sum(shifts)], [0]
-    else:
-        places = [call.axis(axis, x.rank) for axis in axes]
-    if len(shifts) != len(places):
-        call.malformed(f"{len(shifts)} shifts for {len(places)} axes")
-    for shift, axis in zip(shifts, places, strict=True):
+    if count != len(places):
+        call.malformed(f"{count} shifts for {len(places)} axes")
+    for index, axis in enumerate(places):
         where = call.vector([axis])
-        cut = call.node("Mod", call.vector([-shift]), call.dims(name, axis, axis + 1))
+        if isinstance(shifts, str):
+            shift = call.node("Neg", call.node("Gather", shifts, call.vector([index]), axis=0))
+        else:
+            shift = call.vector([-shifts[index]])
+        cut = call.node("Mod", shift, call.dims(name, axis, axis + 1))
         behind = call.node("Slice", name, cut, call.vector([INT_LIMIT]), where)
         before = call.node("Slice", name, call.vector([0]), cut, where)
         name = call.node("Concat", behind, before, axis=axis)
@@ -1499,13 +1532,18 @@ def _lookup(call: Call, squeezed: bool) -> None:
 
 def _one_hot(call: Call, attribute: str, slot: str, squeezed: bool) -> None:
     x = call.value()
-    depth = call.number(attribute, slot)
-    if depth < 1:
-        call.malformed(f"depth = {depth}")
+    given = call.maybe(slot)
+    if given is not None and given.array is None:
+        depth = call.lone(given, INT64)
+    else:
+        number = call.number(attribute, slot)
+        if number < 1:
+            call.malformed(f"depth = {number}")
+        depth = call.scalar(number, INT64)
     to = call.kind("dtype") or FLOAT
     values = call.graph.constant(np.array([0, 1]).astype(to.numpy))
     index = call.node("Squeeze", x.name, call.vector([-1])) if squeezed else x.name
-    call.put("Out", "OneHot", index, call.scalar(depth, INT64), values, axis=-1)
+    call.put("Out", "OneHot", index, depth, values, axis=-1)
 
 
 def _nonzero(call: Call) -> None:
@@ -1576,7 +1614,8 @@ def _fill_like(call: Call, number: float | None = None) -> None:
     elif given.array is not None and given.array.size == 1:
         said = float(given.array.reshape(-1)[0])
     else:
-        call.refuse("a value that is computed when the model runs")
+        call.put("Out", "Expand", call.lone(given, kind), call.dims(x.name))
+        return
     _put_full(call, call.dims(x.name), _number(call, said, kind))
 
 
@@ -1627,26 +1666,88 @@ def _size(call: Call) -> None:
 def _range(call: Call) -> None:
     ends = [call.value(slot) for slot in ("Start", "End", "Step")]
     kind = call.kind("dtype") or ends[0].type
-    names = []
-    for value in ends:
-        if value.array is not None and value.array.size == 1:
-            names.append(call.graph.constant(value.array.reshape(()).astype(kind.numpy)))
-        else:
-            alone = call.node("Reshape", value.name, call.vector([]))
-            names.append(call.cast(alone, value.type, kind))
-    call.put("Out", "Range", *names)
+    call.put("Out", "Range", *(call.lone(value, kind) for value in ends))
 
 
 def _linspace(call: Call) -> None:
     ends = [call.value(slot) for slot in ("Start", "Stop")]
     kind = call.kind("dtype") or ends[0].type
-    (count,) = call.known("", "Num") or [0]
-    if not 1 <= count <= LARGEST_CONSTANT:
-        call.refuse(f"{count} numbers")
-    if any(value.array is None or value.array.size != 1 for value in ends):
-        call.refuse("ends that are computed when the model runs")
-    first, last = (float(value.array.reshape(-1)[0]) for value in ends if value.array is not None)
-    call.put_constant("Out", np.linspace(first, last, count).astype(kind.numpy))
+    count = call.value("Num")
+    if count.array is not None and all(value.array is not None for value in ends):
+        (number,) = call.whole(count, "Num")
+        if not 1 <= number <= LARGEST_CONSTANT:
+            call.refuse(f"{number} numbers")
+        first, last = (value.array.reshape(-1)[0] for value in ends if value.array is not None)
+        numbers = np.linspace(float(first), float(last), number)
+        call.put_constant("Out", numbers.astype(kind.numpy))
+        return
+    # From either end to the middle, as the kernel does it.
+    start, stop = (call.lone(value, kind) for value in ends)
+    zero, one, whole = call.scalar(0, INT64), call.scalar(1, INT64), call.lone(count, INT64)
+    places = call.node("Range", zero, whole, one)
+    behind = call.node("Sub", call.node("Sub", whole, one), places)
+    steps = call.node("Max", call.node("Sub", whole, one), one)
+    step = call.node("Div", call.node("Sub", stop, start), call.cast(steps, INT64, kind))
+    from_start = call.node("Add", start, call.node("Mul", step, call.cast(places, INT64, kind)))
+    from_stop = call.node("Sub", stop, call.node("Mul", step, call.cast(behind, INT64, kind)))
+    call.put("Out", "Where", call.node("LessOrEqual", places, behind), from_start, from_stop)
+
+
+# ***** Lists of tensors *****
+
+
+def _create_list(call: Call) -> None:
+    call.put_list("Out", 0, "SequenceEmpty", dtype=_listed(call).onnx)
+
+
+def _listed(call: Call) -> ElementType:
+    """The element type of a list, which is declared where it is created."""
+    kind = call.out_kind("Out")
+    if kind is None or kind.onnx is None:
+        call.refuse("a list of no known element type")
+    return kind
+
+
+def _write_list(call: Call) -> None:
+    """Append to a list: `I` must be its length."""
+    x, place = call.value(), call.value("I")
+    # Older programs do not name what was there: it is the variable that is written.
+    found = call.maybe("Array") or call.before("Out")
+    if found is None:
+        empty = call.node("SequenceEmpty", dtype=x.type.onnx)
+        found = Tensors(empty, x.type, None, count=0)
+    if not isinstance(found, Tensors) or found.kind != x.kind:
+        call.malformed("what is written is no list of such tensors")
+    known = place.array is not None and place.array.reshape(-1).tolist() == [found.count]
+    if not known and not (isinstance(place, Length) and place.of == found.name):
+        call.refuse("a place that is not the end of the list")
+    count = None if found.count is None else found.count + 1
+    call.put_list("Out", count, "SequenceInsert", found.name, x.name)
+
+
+def _list_length(call: Call) -> None:
+    found = call.list_of("X")
+    if found.count is not None:
+        call.put_constant("Out", np.array([found.count], np.int64))
+        return
+    call.put("Out", "Unsqueeze", call.node("SequenceLength", found.name), call.vector([0]))
+    made = call.graph.values[call.outputs("Out")[0]]
+    call.graph.values[call.outputs("Out")[0]] = Length(made.name, INT64, (1,), of=found.name)
+
+
+def _read_list(call: Call) -> None:
+    place = call.node("Squeeze", call.flat(call.value("I")), call.vector([0]))
+    call.put("Out", "SequenceAt", call.list_of("X").name, place)
+
+
+def _join_list(call: Call) -> None:
+    call.put(
+        "Out",
+        "ConcatFromSequence",
+        call.list_of("X").name,
+        axis=call.integer("axis", 0),
+        new_axis=int(call.flag("use_stack")),
+    )
 
 
 # ***** Sequences *****
@@ -1946,6 +2047,12 @@ TABLE: Mapping[str, Rule] = {
     "shape": partial(_shape, kind=INT32),
     "shape64": partial(_shape, kind=INT64),
     "size": _size,
+    # Lists of tensors.
+    "create_array": _create_list,
+    "lod_array_length": _list_length,
+    "read_from_array": _read_list,
+    "tensor_array_to_tensor": _join_list,
+    "write_to_array": _write_list,
     # Sequences.
     "rnn": _rnn,
     **SEQUENCES,

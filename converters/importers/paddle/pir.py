@@ -7,9 +7,13 @@ An operator is {"#": "1.conv2d", "I": [{"%": 16}, ...], "O": [{"%": 17, "TT": ty
 value}]}; `0.` is the built-in dialect, `1.` Paddle's own; value 0 is an operand that is not given. Parameters are
 {"#": "p", "A": [.., name], "O": {"%": 2, "TT": type}}. A type is {"#": "0.t_dtensor", "D": [{"#": "0.t_f32"}, dims,
 layout, levels, offset]}, or {"#": "0.t_vec", "D": [types]}: `combine` makes such lists, `split` takes them apart.
+`1.t_dense_tensor_array` is a list that grows when the model runs.
+
+`if` and `while` have regions of one block each, which ends with `2.yield`. Arguments of a block have numbers below
+zero, {"#": -1, "TT": type}; every loop counts them from -1 on. What `while` yields first is whether it goes on.
 
 Here they get the names, slots and attributes of the older form. What was an attribute there and is an operand
-here has a slot with `Tensor` at its end.
+here has a slot with `Tensor` at its end. An operator that writes into an operand gives a variable of the same name.
 
 Source: the form of a PIR program as PaddlePaddle 3.3 writes it; paddle/phi/ops/yaml (order of operands; names of
 the older form).
@@ -19,7 +23,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from converters.checkpoints.paddle_program import BY_PIR, LARGEST_PROGRAM, MOST_VALUES
@@ -31,8 +36,10 @@ from converters.importers.paddle.arithmetic import ARITHMETIC_ROWS
 from converters.importers.paddle.detection import DETECTION_ROWS
 from converters.importers.paddle.indexing import INDEXING_ROWS
 from converters.importers.paddle.program import (
+    DEEPEST,
     MOST_OPERATORS,
     Attribute,
+    Body,
     Extra,
     Operator,
     Program,
@@ -161,6 +168,10 @@ ROWS: Mapping[str, Row] = {
     "amax": _row("reduce_max", axis="dim", keepdim="keep_dim"),
     "amin": _row("reduce_min", axis="dim", keepdim="keep_dim"),
     "arange": _row("range", "Start End Step"),
+    "array_length": _row("lod_array_length"),
+    "array_read": _row("read_from_array", "X I"),
+    "array_to_tensor": _row("tensor_array_to_tensor", "X", "Out OutIndex"),
+    "array_write_": _row("write_to_array", "Array X I"),
     "argmax": _row("arg_max", "X AxisTensor"),
     "argmin": _row("arg_min", "X AxisTensor"),
     "argsort": _row("argsort", "X", "Out Indices"),
@@ -178,6 +189,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "conv3d": _row("conv3d", "Input Filter", "Output"),
     "conv3d_transpose": _row("conv3d_transpose", "Input Filter", "Output"),
+    "create_array": _row("create_array", ""),
     "cumsum": _row("cumsum", "X AxisTensor"),
     "depthwise_conv2d": _row("depthwise_conv2d", "Input Filter", "Output"),
     "depthwise_conv2d_transpose": _row(
@@ -202,6 +214,7 @@ ROWS: Mapping[str, Row] = {
     "hardsigmoid": _row("hard_sigmoid"),
     "hardswish": _row("hard_swish"),
     "hardtanh": _row("brelu"),
+    "if": _row("if", "Cond"),
     "increment_": _row("increment", value="step"),
     "index_select": _row("index_select", "X Index", axis="dim"),
     "instance_norm": _row("instance_norm", "X Scale Bias", "Y"),
@@ -240,6 +253,7 @@ ROWS: Mapping[str, Row] = {
     "shape": _row("shape", "Input"),
     "shape64": _row("shape64", "Input"),
     "slice": _row("slice", "Input StartsTensor EndsTensor"),
+    "slice_array_dense": _row("read_from_array", "X I"),
     "softshrink": _row("softshrink", threshold="lambda"),
     "split": _row("split", "X SectionsTensorList AxisTensor"),
     "split_with_num": _row("split", "X AxisTensor"),
@@ -255,6 +269,7 @@ ROWS: Mapping[str, Row] = {
     "unsqueeze": _row("unsqueeze2", "X AxesTensor"),
     "unstack": _row("unstack", "X", "Y"),
     "where": _row("where", "Condition X Y"),
+    "while": _row("while", "Cond X"),
     **ARITHMETIC_ROWS,
     **DETECTION_ROWS,
     **INDEXING_ROWS,
@@ -294,8 +309,6 @@ def read_pir(raw: bytes, where: str) -> Program:
             pass
         case _:
             raise UnsafeInput(f"{where}: not a program of Paddle", fix="fetch the file again")
-    if len(operators) > MOST_OPERATORS:
-        raise UnsafeInput(f"{where}: more than {MOST_OPERATORS} operators")
     return _Reader(where, operators).program()
 
 
@@ -306,17 +319,34 @@ class _Reader:
         self.where = where
         self.said = operators
         self.variables: dict[str, Variable] = {}
-        self.values: dict[int, tuple[str, ...]] = {}
+        self.values: MutableMapping[int, tuple[str, ...]] = {}
+        # Those of the body that is read.
+        self.own: MutableMapping[int, tuple[str, ...]] = {}
         self.operators: list[Operator] = []
+        self.count = 0
+        self.depth = 0
         self.feeds: list[str] = []
         self.fetches: dict[int, tuple[str, str]] = {}
         self.left = MOST_OPERANDS
         self.reserved = {name for said in operators for name in _own_names(said)}
 
     def program(self) -> Program:
-        """All operators, in order."""
-        for said in self.said:
+        """The whole program."""
+        self.block(self.said)
+        ordered = [self.fetches[column] for column in sorted(self.fetches)]
+        return Program(
+            self.where, self.variables, tuple(self.operators), tuple(self.feeds), tuple(ordered)
+        )
+
+    def block(self, operators: list[Any]) -> None:
+        """All operators of a block, in order."""
+        self.count += len(operators)
+        if self.count > MOST_OPERATORS:
+            self.malformed(f"more than {MOST_OPERATORS} operators")
+        for said in operators:
             match said:
+                case {"#": "p"} if self.depth:
+                    self.malformed("a parameter within control flow")
                 case {"#": "p", "A": [_, _, _, str(name), *_], "O": {"%": int(number), **rest}}:
                     match said:
                         # What is not kept is not saved: state of dropout, for one.
@@ -328,10 +358,50 @@ class _Reader:
                     self.operator(said, name, operands, results)
                 case _:
                     self.malformed("an operator that is none")
-        ordered = [self.fetches[column] for column in sorted(self.fetches)]
-        return Program(
-            self.where, self.variables, tuple(self.operators), tuple(self.feeds), tuple(ordered)
-        )
+
+    def bodies(self, said: Mapping[str, Any]) -> Iterator[Body]:
+        """What is within an operator: the one block of each of its regions."""
+        regions = said.get("regions", [])
+        for region in regions if isinstance(regions, list) else [None]:
+            match region:
+                case {"blocks": [{"args": [*arguments], "ops": [*operators]}]}:
+                    yield self.body(arguments, operators)
+                case _:
+                    self.malformed("a region that is none")
+
+    def body(self, arguments: list[Any], operators: list[Any]) -> Body:
+        """A block within an operator; nothing outside of it sees its values."""
+        if self.depth >= DEEPEST:
+            raise UnsupportedError(
+                f"{self.where}: control flow more than {DEEPEST} deep",
+                fix="save the model with fewer `if` and `while` in each other",
+            )
+        values, own, around = self.values, self.own, self.operators
+        self.own = {}
+        self.values, self.operators = ChainMap(self.own, values), []
+        self.depth += 1
+        inputs = tuple(name for argument in arguments for name in self.argument(argument))
+        match operators:
+            case [*rest, {"#": "2.yield", "I": [*given]}]:
+                self.block(rest)
+                outputs = tuple(name for operand in given for name in self.names(operand))
+                made = Body(tuple(self.operators), inputs, outputs)
+            case _:
+                raise UnsafeInput(f"{self.where}: a block that yields nothing")
+        self.depth -= 1
+        self.values, self.own, self.operators = values, own, around
+        return made
+
+    def argument(self, said: Any) -> tuple[str, ...]:
+        """The variable that a block binds when it begins."""
+        match said:
+            case {"#": int(number), "TT": form} if number < 0:
+                name = self.fresh(f"argument_{len(self.variables)}")
+                self.variables[name] = self.variable(name, form, persistable=False)
+                # A loop in a loop has numbers of its own.
+                self.values[number] = (name,)
+                return self.values[number]
+        raise UnsafeInput(f"{self.where}: a block with a malformed argument")
 
     def malformed(self, what: str) -> None:
         """End because the program is malformed."""
@@ -376,6 +446,8 @@ class _Reader:
                 # Products of unknown sizes are negative too.
                 known = tuple(max(size, -1) for size in dims)
                 return Variable(name, element, known, persistable, levels)
+            case {"#": "1.t_dense_tensor_array", "D": [{"#": str(kind)}, *_]}:
+                return Variable(name, BY_PIR.get(kind.rpartition(".")[2]), None, persistable)
         return Variable(name, None, None, persistable)
 
     def names(self, said: Any) -> tuple[str, ...]:
@@ -409,6 +481,8 @@ class _Reader:
         attributes = dict(self.attributes(said.get("A", []), name))
         if dialect == "0" and self.builtin(kind, inputs, numbers, attributes):
             return
+        if dialect == "1" and kind in ("data", "feed", "fetch") and self.depth:
+            self.malformed(f"{kind!r} within control flow")
         if dialect == "1" and kind in ("data", "feed"):
             self.feed(kind, numbers, attributes)
             return
@@ -420,27 +494,47 @@ class _Reader:
         row = None
         if dialect == "1":
             row = ROWS.get(kind) or ROWS.get(kind.removesuffix(IN_PLACE))
-        for number, form in numbers:
+        into = OVERWRITTEN.get(kind, 0) if kind.endswith(IN_PLACE) and kind not in KEPT else None
+        around = (
+            bool(numbers and row) and into is not None and self.around(operands[into : into + 1])
+        )
+        if around:
+            self.alias(numbers[0][0], inputs[into or 0])
+        for number, form in numbers[around:]:
             if number:
                 self.declare(number, self.fresh(f"{kind.strip('_')}_{number}"), form)
         written = [self.values.get(number, ()) for number, _ in numbers]
+        bodies = tuple(self.bodies(said))
         if row is None:
             label = f"{_DIALECTS.get(dialect, dialect[:20])}.{kind}"
             flat = tuple(one for names in written for one in names)
             self.operators.append(Operator(label, {}, {"Out": flat}, attributes))
             return
+        if bodies and kind == "while":
+            # One condition, and as many states as there are.
+            inputs = [*inputs[:1], tuple(name for names in inputs[1:] for name in names)]
+        if bodies:
+            written = [tuple(name for names in written for name in names)]
         if len(inputs) > len(row.inputs):
             self.malformed(f"{name!r} has {len(inputs)} operands; it has {len(row.inputs)} at most")
-        if kind.endswith(IN_PLACE) and kind not in KEPT:
-            self.overwritten(operands, OVERWRITTEN.get(kind, 0), written)
+        if into is not None and not around:
+            self.overwritten(operands, into, written)
         self.operators.append(
             Operator(
                 row.type,
                 dict(zip(row.inputs, inputs, strict=False)),
                 dict(zip(row.outputs, written, strict=False)),
                 {row.renamed.get(key, key): value for key, value in attributes.items()},
+                bodies,
             )
         )
+
+    def around(self, operand: list[Any]) -> bool:
+        """Whether an operand is a variable around the body that is read: it is written anew under its name."""
+        match operand:
+            case [{"%": int(number)}] if self.depth and number:
+                return number not in self.own and len(self.values.get(number, ())) == 1
+        return False
 
     def overwritten(self, operands: list[Any], place: int, written: list[tuple[str, ...]]) -> None:
         """An operand that is, from now on, what an operator computes."""

@@ -12,8 +12,8 @@ Source: paddle/base/proto/framework_pb2.py (schema of `ProgramDesc`, PaddlePaddl
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from converters.checkpoints.paddle_program import BY_NUMBER, DENSE_TENSOR
@@ -40,6 +40,8 @@ Slots: TypeAlias = Mapping[str, tuple[str, ...]]
 MOST_FIELDS = 20_000_000
 MOST_OPERATORS = 200_000
 MOST_ARGUMENTS = 100_000
+# Control flow within control flow.
+DEEPEST = 16
 # Elements of an attribute: a table that a program carries in itself.
 MOST_ELEMENTS = 4_000_000
 # What a slot has where there is no variable.
@@ -84,6 +86,21 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Body:
+    """Operators within an operator: a branch, or a round of a loop.
+
+    Attributes:
+        operators: In the order of their execution; they see the variables around them, and may write these anew.
+        inputs: Variables that are bound when it begins.
+        outputs: Variables that it gives.
+    """
+
+    operators: tuple[Operator, ...]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Operator:
     """An operator.
 
@@ -92,12 +109,30 @@ class Operator:
         inputs: Variables, by slot.
         outputs: Variables, by slot.
         attributes: By name.
+        bodies: What is within it, for control flow.
     """
 
     type: str
     inputs: Slots = field(default_factory=dict)
     outputs: Slots = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    bodies: tuple[Body, ...] = ()
+
+    def reads(self) -> Iterator[str]:
+        """Variables that it reads, and those that what is within it reads or gives."""
+        yield from (name for names in self.inputs.values() for name in names)
+        for body in self.bodies:
+            for operator in body.operators:
+                yield from operator.reads()
+            yield from body.outputs
+
+    def writes(self) -> Iterator[str]:
+        """Variables that it writes, and those that what is within it writes or binds."""
+        yield from (name for names in self.outputs.values() for name in names)
+        for body in self.bodies:
+            yield from body.inputs
+            for operator in body.operators:
+                yield from operator.writes()
 
 
 @dataclass(frozen=True)
@@ -129,7 +164,8 @@ def read_description(view: memoryview, where: str) -> Program:
     blocks = [reader.block(found) for found in reader.fields(None) if found.number == 1]
     if not blocks:
         raise UnsafeInput(f"{where}: not a program of Paddle", fix="fetch the file again")
-    variables, operators = blocks[0]
+    variables = _declared(blocks, where)
+    operators = _linked(blocks, where)
     feeds: dict[int, str] = {}
     fetches: dict[int, str] = {}
     body: list[Operator] = []
@@ -148,6 +184,47 @@ def read_description(view: memoryview, where: str) -> Program:
         tuple(feeds[column] for column in sorted(feeds)),
         tuple((name, name) for name in ordered),
     )
+
+
+def _declared(
+    blocks: Sequence[tuple[dict[str, Variable], list[Operator]]], where: str
+) -> dict[str, Variable]:
+    """The variables of all blocks: a name is given once."""
+    found: dict[str, Variable] = {}
+    for variables, _ in blocks:
+        for name, variable in variables.items():
+            if found.setdefault(name, variable) != variable:
+                raise UnsafeInput(f"{where}: {name[:200]!r} is declared in two ways")
+    return found
+
+
+# Control flow -> what is another round's condition, for loops.
+_CONTROL = {"conditional_block": "", "while": "Condition"}
+
+
+def _linked(
+    blocks: Sequence[tuple[dict[str, Variable], list[Operator]]], where: str
+) -> list[Operator]:
+    """The operators of the first block, control flow with what is within it."""
+    left = iter(range(MOST_OPERATORS))
+
+    def operators(index: int, depth: int) -> Iterator[Operator]:
+        if depth > DEEPEST:
+            raise UnsafeInput(f"{where}: control flow more than {DEEPEST} deep")
+        for operator in blocks[index][1]:
+            if next(left, None) is None:
+                raise UnsafeInput(f"{where}: more than {MOST_OPERATORS} operators")
+            block = operator.attributes.get("sub_block")
+            if operator.type not in _CONTROL or not isinstance(block, Block):
+                yield operator
+                continue
+            if not 0 < block.index < len(blocks):
+                raise UnsafeInput(f"{where}: {operator.type!r} without a block")
+            goes_on = operator.inputs.get(_CONTROL[operator.type], ())
+            body = Body(tuple(operators(block.index, depth + 1)), (), goes_on)
+            yield replace(operator, bodies=(body,))
+
+    return list(operators(0, 0))
 
 
 def _place(columns: dict[int, str], operator: Operator, names: tuple[str, ...], where: str) -> None:
