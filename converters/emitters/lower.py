@@ -21,7 +21,7 @@ from converters.emitters import text as texts
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
 from converters.graph.contrib import refusal
-from converters.graph.control import LOOPS, Collected, Loop, branches_of, loop_of
+from converters.graph.control import LOOPS, Collected, Items, Loop, branches_of, loop_of
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, every_graph, subgraphs
@@ -217,7 +217,10 @@ class Spelling:
         dtypes: Element types by numpy name.
         device: The argument that puts a new tensor beside another one, where that must be said.
         stack: Makes a tensor of a list of them: `torch.stack({items}, dim={axis})`.
-        unstack: Iterates over a tensor along an axis: `{x}.unbind({axis})`.
+        stack_backwards: ... from the last one to the first.
+        filled: Whether a list has any of them.
+        unstack: Iterates over a tensor along an axis: `{x}.unbind({axis})`; empty where a loop must count, so that
+            its framework can save it as a loop.
         empty: A tensor without elements: `torch.zeros({shape}, dtype={dtype}{device})`.
         from_numpy, to_numpy: Between tensors and arrays, for what has to do with text.
     """
@@ -227,6 +230,8 @@ class Spelling:
     dtypes: dict[str, str]
     device: str = ""
     stack: str = ""
+    stack_backwards: str = ""
+    filled: str = "{items}"
     unstack: str = ""
     empty: str = ""
     from_numpy: str = ""
@@ -361,7 +366,7 @@ class _Lowering:
             assert condition is not None  # noqa: S101 - only a Loop has one
             first = None if loop.condition is None else self.tensor(loop.condition)
             carried.append(Carry(first, condition, loop.goes_on or condition, None))
-        items, over = self.items_of(loop, body)
+        items, over = self.items_of(loop, body, node)
         collected = [
             (c, Value(c.output.name, c.output.dtype, kind="list") if loop.stacked else c.output)
             for c in loop.collected
@@ -389,16 +394,15 @@ class _Lowering:
         self.token(value)
         return value
 
-    def items_of(self, loop: Loop, body: Program) -> tuple[list[Value], str]:
+    def items_of(self, loop: Loop, body: Program, node: Node) -> tuple[list[Value], str]:
         """The names that the loop binds, and the expression for what it iterates over."""
         if loop.items:
+            sources = [(item, *self.source(item)) for item in loop.items]
+            if not self.spelling.unstack and any(i.source.kind != "sequence" for i in loop.items):
+                return self.counted(sources, body, node)
             found = []
-            for item in loop.items:
-                text = self.token(self.tensor(item.source))
+            for item, text, axis in sources:
                 if item.source.kind != "sequence":
-                    if item.source.rank is None and item.axis < 0:
-                        raise Refusal(f"the rank of {item.source.name!r} is not known")
-                    axis = item.axis % item.source.rank if item.source.rank else item.axis
                     text = self.spelling.unstack.format(x=text, axis=axis)
                 found.append(f"reversed({text})" if item.backwards else text)
             over = found[0] if len(found) == 1 else f"zip({', '.join(found)})"
@@ -412,6 +416,37 @@ class _Lowering:
             return [loop.index], f"range({self.expression(host.items[0])})"
         return [loop.index], f"range(int({self.token(loop.trips)}))"
 
+    def source(self, item: Items) -> tuple[str, int]:
+        """What a loop takes items of, and along which axis."""
+        text = self.token(self.tensor(item.source))
+        if item.source.kind == "sequence":
+            return text, 0
+        if item.source.rank is None and item.axis < 0:
+            raise Refusal(f"the rank of {item.source.name!r} is not known")
+        return text, item.axis % item.source.rank if item.source.rank else item.axis
+
+    def counted(
+        self, sources: Sequence[tuple[Items, str, int]], body: Program, node: Node
+    ) -> tuple[list[Value], str]:
+        """`for i in range(x.shape[0]):`, in which each round begins with `item = x[i]`."""
+        first, text, axis = sources[0]
+        size = f"len({text})" if first.source.kind == "sequence" else f"{text}.shape[{axis}]"
+        backwards = all(item.backwards for item, *_ in sources)
+        index = Value(f"{node.name}/i", np.dtype(np.int64), (), kind="index")
+        number = self.token(index)
+        taken = []
+        for item, text, axis in sources:
+            other = item.backwards != backwards
+            place = ", ".join([":"] * axis + [f"{size} - 1 - {number}" if other else number])
+            binds = Node("Item", [item.source, index], [item.inner], {}, node.name, node.scope)
+            if (
+                any(item.inner in s.reads for s in body.statements)
+                or item.inner in body.graph.outputs
+            ):
+                taken.append(self.parsed(f"{text}[{place}]", binds))
+        body.statements[:0] = taken
+        return [index], f"range({size} - 1, -1, -1)" if backwards else f"range({size})"
+
     def stack(self, collected: Collected, items: Value, loop: Loop, node: Node) -> None:
         """Make a tensor of what the rounds gave; its shape says what no rounds give."""
         out, result = collected.output, collected.result
@@ -422,14 +457,14 @@ class _Lowering:
             if result.rank is None:
                 raise Refusal(f"the rank of {result.name!r} is not known")
             axis %= result.rank + 1
-        text = self.spelling.stack.format(
-            items=f"{token}[::-1]" if collected.backwards else token, axis=axis
-        )
+        form = self.spelling.stack_backwards if collected.backwards else self.spelling.stack
+        text = form.format(items=token, axis=axis)
         if not loop.static_trips:
             shape = [d if isinstance(d, int) else 0 for d in result.shape or ()]
             shape.insert(axis, 0)
             beside = next((self.token(v) for v in node.inputs if v and v.kind == "tensor"), "")
-            text = f"{text} if {token} else {self.empty(shape, out.dtype, beside)}"
+            filled = self.spelling.filled.format(items=token)
+            text = f"{text} if {filled} else {self.empty(shape, out.dtype, beside)}"
         own = Node("Stack", [items], [out], {}, node.name, node.scope)
         self.program.statements.append(self.parsed(text, own))
 

@@ -43,7 +43,7 @@ MADE_UP = re.compile(
 )
 # A single number is a parameter only where its name says so, or is the path of one: `blocks.0.shift`.
 NAMED_PARAMETER = re.compile(
-    r"(weight|bias|gamma|beta|scale|alpha|slope|slope_\d+|\.[wb]_\d+)$|^[a-z_]\w*(\.\w+)+$",
+    r"((weight|bias|gamma|beta|scale|alpha|slope)\d*|slope_\d+|\.[wb]_\d+)$|^[a-z_]\w*(\.\w+)+$",
     re.IGNORECASE,
 )
 

@@ -30,6 +30,7 @@ MINDSPORE = Framework(
         tensor="ms.Tensor({items}, {dtype})",
         dtypes=DTYPES,
         stack="ops.stack({items}, {axis})",
+        stack_backwards="ops.stack({items}[::-1], {axis})",
         unstack="ops.unbind({x}, {axis})",
         empty="ops.zeros({shape}, {dtype})",
         from_numpy="ms.Tensor({x})",

@@ -506,8 +506,9 @@ def pad_by_index(x: paddle.Tensor, sides: list[int], mode: str) -> paddle.Tensor
         elif mode == "wrap":
             places = places % size
         else:
-            places = places % max(2 * size - 2, 1)
-            places = paddle.minimum(places, 2 * size - 2 - places)
+            period = paddle.full_like(places, 2 * size - 2)
+            places = places % period.clip(min=1)
+            places = paddle.minimum(places, period - places)
         x = paddle.index_select(x, places + first, axis)
     return x
 
@@ -832,7 +833,7 @@ def along(x: paddle.Tensor, values: paddle.Tensor, axis: int, block: int = 0) ->
         size = x.shape[axis]
         wide = paddle.repeat_interleave(values, block, axis)
         return paddle.slice(wide, [axis % x.ndim], [0], [size])
-    if values.numel() == 1:
+    if math.prod(values.shape) == 1:
         return values.reshape([])
     return values.reshape([-1] + [1] * (x.ndim - axis % x.ndim - 1))
 
@@ -867,7 +868,9 @@ def dequantize(
 def dynamic_quantize(x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     """uint8 with the scale and zero point that the range of x, zero included, asks for."""
     low, high = x.min().clip(max=0), x.max().clip(min=0)
-    scale = paddle.where(low == high, paddle.ones_like(low), (high - low) / 255)
+    # By a number, a saved program would multiply with its reciprocal.
+    scale = (high - low) / paddle.full_like(low, 255)
+    scale = paddle.where(low == high, paddle.ones_like(low), scale)
     zero = (-low / scale).clip(0, 255).round()
     return ((x / scale).round() + zero).clip(0, 255).cast("uint8"), scale, zero.cast("uint8")
 

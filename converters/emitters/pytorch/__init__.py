@@ -23,6 +23,7 @@ PYTORCH = Framework(
         dtypes=DTYPES,
         device=DEVICE,
         stack="torch.stack({items}, dim={axis})",
+        stack_backwards="torch.stack({items}[::-1], dim={axis})",
         unstack="torch.unbind({x}, dim={axis})",
         empty="torch.zeros({shape}, dtype={dtype}{device})",
         from_numpy="torch.from_numpy({x})",
