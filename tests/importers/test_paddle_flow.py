@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.importers.paddle_flow import NETS
 HERE = Path(__file__).parent
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 # Nets that are converted into every framework: choices, loops, lists, and these in each other.
-EMITTED = ["for_attention", "while_with_if"]
+EMITTED = ["for_attention", "for_list", "while_with_if"]
 
 needs_paddle = pytest.mark.skipif(
     importlib.util.find_spec("paddle") is None, reason="PaddlePaddle is not installed"
@@ -84,6 +85,7 @@ def test_every_branch_is_emitted(saved, tmp_path, name):
     convert(saved / f"{name}.json", frameworks, tmp_path / "out")
     for framework in frameworks:
         source = (tmp_path / "out" / framework / "model.py").read_text()
+        assert not re.search(r"_v\d+_", source)
         assert "while " in source or "for " in source or "if " in source
         for given, wanted in _runs(saved, name):
             np.savez(tmp_path / "in.npz", **given)

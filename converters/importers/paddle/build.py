@@ -41,6 +41,17 @@ class Tensors(Value):
 
 
 @dataclass(frozen=True)
+class Stacked(Tensors):
+    """A list that a loop has made, an element in each round: one tensor in ONNX, with its rounds first.
+
+    Attributes:
+        elements: How many dimensions each has.
+    """
+
+    elements: int = 0
+
+
+@dataclass(frozen=True)
 class Length(Value):
     """How many tensors a list has.
 
@@ -49,6 +60,19 @@ class Length(Value):
     """
 
     of: str = ""
+
+
+@dataclass(frozen=True)
+class Counting(Value):
+    """Numbers at the same distance, as loops count.
+
+    Attributes:
+        start: The first one, without dimensions.
+        step: How far the next one is, where that is known.
+    """
+
+    start: str = ""
+    step: int | None = None
 
 
 class Call(Step):

@@ -11,6 +11,7 @@ python/paddle/static/nn/control_flow.py of PaddlePaddle 3.3 (what `cond` and `wh
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from onnx import TensorProto, helper
 from converters.dtypes import BY_NAME
 from converters.errors import UnsafeInput, Unsupported, UnsupportedOperators
 from converters.importers.graph import INT64, Graph, Refusal, Value, needed_for
-from converters.importers.paddle.build import Call, Tensors
+from converters.importers.paddle.build import Call, Stacked, Tensors
 from converters.importers.paddle.ops import TABLE
 from converters.importers.paddle.program import Body, Operator, Program
 from converters.importers.paddle.ragged import Lengths, refusal
@@ -52,6 +53,12 @@ class Operators:
         self.sometimes: dict[str, Branch] = {}
         # What has been known of ONNX values, those within bodies too.
         self.known: dict[str, Value] = {}
+        # Operators that read a variable, and those that are at work, the innermost last.
+        self.readers: dict[str, list[Operator]] = defaultdict(list)
+        for operator in _every(program.operators):
+            for name in {name for names in operator.inputs.values() for name in names}:
+                self.readers[name].append(operator)
+        self.running: list[Sequence[Operator]] = []
 
     def whole(self) -> dict[str, str]:
         """All operators of the program.
@@ -92,6 +99,7 @@ class Operators:
             operators: All of the program, or of a body.
             final: Names that variables get from the operator at a place.
         """
+        self.running.append(operators)
         place = 0
         while place < len(operators):
             operator = operators[place]
@@ -108,6 +116,7 @@ class Operators:
                 self.attempt(operator, partial(self.control, operator, names), names)
             else:
                 self.operator(operator, names)
+        self.running.pop()
 
     def operator(self, operator: Operator, kept: Mapping[str, str]) -> None:
         """Add what an operator of the table is."""
@@ -218,6 +227,8 @@ class Operators:
         if not body.inputs:
             # Older programs name what is read and written; the names are those within.
             given, outputs = (), ()
+        lists = [name for name in self.changed([body]) if self.is_collected(name, body)]
+        body, items = self.collecting(body, lists)
         changed = self.changed([body])
         inner, ends = [*body.inputs, *changed], [*body.outputs[1:], *changed]
         if not (len(given) == len(outputs) == len(body.inputs) == len(body.outputs) - 1):
@@ -237,22 +248,66 @@ class Operators:
         with self.graph.within() as nodes:
             nodes += side.nodes
             goes_on = self.flag(side.values[body.outputs[0]])
-            made = [self.copied(one) for one in (goes_on, *last)]
+            elements = [side.values[name] for name in items]
+            made = [self.copied(one) for one in (goes_on, *last, *elements)]
             inputs = [
                 helper.make_tensor_value_info(self.graph.fresh("round"), INT64.onnx, []),
                 helper.make_tensor_value_info(self.graph.fresh("more"), TensorProto.BOOL, []),
                 *map(_info, held),
             ]
             round_ = self.subgraph(nodes, inputs, made)
-        after = [*outputs, *changed]
+        after = [*outputs, *changed, *lists]
         if not after:
             raise Refusal("a loop that changes nothing")
         results = [names.get(name) or self.graph.fresh(name) for name in after]
         self.graph.node(
             "Loop", ["", begins.name, *(one.name for one in first)], results, body=round_
         )
-        for variable, name, one in zip(after, results, held, strict=True):
-            self.graph.values[variable] = replace(one, name=name)
+        for variable, name, one in zip(after, results, [*held, *elements], strict=True):
+            made_list = Stacked(name, one.kind, None, elements=len(one.dims or ()))
+            self.graph.values[variable] = (
+                made_list if variable in lists else replace(one, name=name)
+            )
+
+    def is_collected(self, name: str, body: Body) -> bool:
+        """Whether a round appends to an empty list once, which is stacked then and nothing else."""
+        found = self.graph.values[name]
+        if not isinstance(found, Tensors) or found.count != 0 or not self.running:
+            return False
+        if not any(name in one.writes() for one in self.running[-1] if one.type == "create_array"):
+            return False
+        writers = [one for one in body.operators if name in one.writes()]
+        if [one.type for one in writers] != ["write_to_array"]:
+            return False
+        within = {id(one) for one in body.operators}
+        for reader in self.readers[name]:
+            counts = reader.type == "lod_array_length"
+            if reader is writers[0] or (counts and id(reader) not in within):
+                continue
+            if counts and all(
+                one is writers[0] for out in reader.writes() for one in self.readers[out]
+            ):
+                continue
+            stacks = reader.type == "tensor_array_to_tensor" and reader.attributes.get("use_stack")
+            if not stacks or id(reader) in within:
+                return False
+        declared = self.declared.get(writers[0].inputs.get("X", ("",))[0], (None, None))
+        return declared[0] == found.kind and declared[1] is not None
+
+    def collecting(self, body: Body, lists: Sequence[str]) -> tuple[Body, list[str]]:
+        """A body that gives what it would append to lists, and the variables that have it."""
+        kept, items = [], {}
+        for operator in body.operators:
+            appended = [name for name in operator.writes() if name in lists]
+            counted = [one for one in operator.reads() if one in lists]
+            if appended:
+                (x,) = operator.inputs["X"]
+                item = items[appended[0]] = f"{appended[0]}/item"
+                self.declared[item] = self.declared[x]
+                kept.append(Operator("assign", {"X": (x,)}, {"Out": (item,)}))
+            elif not counted:
+                kept.append(operator)
+        return replace(body, operators=tuple(kept)), [items[name] for name in lists]
 
     def sometime(self, operator: Operator, body: Body, names: Mapping[str, str]) -> None:
         """`conditional_block`: an If, where what it writes was there before; else `select_input` makes one."""
@@ -403,6 +458,13 @@ class Operators:
 def _goes_with(first: Operator, other: Operator) -> bool:
     """Whether a `select_input` follows another that looks at the same mask."""
     return other.type == first.type and other.inputs.get("Mask") == first.inputs.get("Mask")
+
+
+def _every(operators: Iterable[Operator]) -> Iterator[Operator]:
+    for operator in operators:
+        yield operator
+        for body in operator.bodies:
+            yield from _every(body.operators)
 
 
 def _unique(branches: Iterable[Branch]) -> list[Branch]:

@@ -29,7 +29,7 @@ from converters.importers.graph import (
     Value,
 )
 from converters.importers.paddle.arithmetic import ARITHMETIC
-from converters.importers.paddle.build import Call, Length, Tensors
+from converters.importers.paddle.build import Call, Counting, Length, Stacked, Tensors
 from converters.importers.paddle.detection import DETECTION
 from converters.importers.paddle.indexing import INDEXING
 from converters.importers.paddle.quantised import QUANTISED
@@ -1298,6 +1298,9 @@ def _stack(call: Call) -> None:
             call.put_constant("Y", np.stack(arrays, axis))
             return
     place = call.vector([axis])
+    if len(values) == 1:
+        call.put("Y", "Unsqueeze", values[0].name, place)
+        return
     parts = [call.node("Unsqueeze", value.name, place) for value in values]
     call.put("Y", "Concat", *parts, axis=axis)
 
@@ -1347,7 +1350,26 @@ def _slice(call: Call) -> None:
             if not dropped or part.ndim == 0:
                 call.put_constant("Out", part)
                 return
+    elif len(axes) == 1 and axes == call.ints("decrease_axis"):
+        places = [
+            value for slot in ("StartsTensor", "StartsTensorList") for value in call.values(slot)
+        ]
+        if len(places) == 1:
+            _picked(call, x, call.lone(places[0], INT64), axes[0])
+            return
     _sliced(call, x, call.as_vector(starts), call.as_vector(ends), call.vector(axes))
+
+
+def _picked(call: Call, x: Value, place: str, axis: int) -> None:
+    """One place along a dimension, which goes."""
+    if isinstance(x, Counting) and x.step is not None:
+        far = place if x.step == 1 else call.node("Mul", place, call.scalar(x.step, INT64))
+        call.put("Out", "Add", x.start, far)
+        call.redeclare("Out", ())
+        return
+    call.put("Out", "Gather", x.name, place, axis=axis)
+    if x.rank == 1:
+        call.redeclare("Out", ())
 
 
 def _strided_slice(call: Call) -> None:
@@ -1666,7 +1688,14 @@ def _size(call: Call) -> None:
 def _range(call: Call) -> None:
     ends = [call.value(slot) for slot in ("Start", "End", "Step")]
     kind = call.kind("dtype") or ends[0].type
-    call.put("Out", "Range", *(call.lone(value, kind) for value in ends))
+    names = [call.lone(value, kind) for value in ends]
+    call.put("Out", "Range", *names)
+    made, step = call.graph.values[call.outputs("Out")[0]], ends[2].array
+    if kind == INT64 and step is not None:
+        counted = Counting(
+            made.name, kind, made.dims, start=names[0], step=int(step.reshape(-1)[0])
+        )
+        call.graph.values[call.outputs("Out")[0]] = counted
 
 
 def _linspace(call: Call) -> None:
@@ -1727,6 +1756,9 @@ def _write_list(call: Call) -> None:
 
 def _list_length(call: Call) -> None:
     found = call.list_of("X")
+    if isinstance(found, Stacked):
+        call.put("Out", "Shape", found.name, start=0, end=1)
+        return
     if found.count is not None:
         call.put_constant("Out", np.array([found.count], np.int64))
         return
@@ -1741,10 +1773,17 @@ def _read_list(call: Call) -> None:
 
 
 def _join_list(call: Call) -> None:
+    found = call.list_of("X")
+    if isinstance(found, Stacked):
+        rank = found.elements + 1
+        axis = call.axis(call.integer("axis", 0), rank)
+        order = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
+        call.put("Out", "Transpose", found.name, perm=order)
+        return
     call.put(
         "Out",
         "ConcatFromSequence",
-        call.list_of("X").name,
+        found.name,
         axis=call.integer("axis", 0),
         new_axis=int(call.flag("use_stack")),
     )
