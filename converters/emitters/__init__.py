@@ -15,7 +15,6 @@ from typing import Any
 
 from converters.emitters.framework import Framework
 from converters.emitters.lower import lower
-from converters.emitters.outline import outline
 from converters.emitters.signature import name_dimensions, signature
 from converters.emitters.write import format_source, write
 from converters.errors import UsageError
@@ -79,7 +78,7 @@ def emit(
     )
     name_dimensions(graph)
     program = lower(graph, target.table, target.spelling, key)
-    written = write(program, outline(program), target, _header(name or model.stem, target, graph))
+    written = write(program, target, _header(name or model.stem, target, graph))
     specs = signature(graph)
     out.mkdir(parents=True)
     (out / "model.py").write_text(written.text, encoding="utf-8")

@@ -50,7 +50,7 @@ class Step:
 
     Attributes:
         hint: What to call the value; used where no dead variable can be reused, or always if `strong`.
-        loop: For a loop over repeated modules: the attribute that holds them.
+        loop: For a loop over repeated modules what holds them, and for one module called again and again a range.
         bodies: For an `if`, whose condition is the expression: what either branch does.
         rounds: For a loop, which goes over the expression.
     """
@@ -450,7 +450,9 @@ class _Writer:
         return ast.unparse(_Substitution(self.tokens, by).visit(copy.deepcopy(expression)))
 
     def loop(self, step: Step, reads: list[Value], dying: list[Value], forward: Forward) -> None:
-        """`for block in self.blocks: x = block(x, mask)`; the first value read is carried."""
+        """`for block in self.blocks: x = block(x, mask)`, `for _ in range(3): x = self.block(x, mask)`; the first value
+        read is carried.
+        """
         carried, output = reads[0], step.outputs[0]
         assert output is not None  # noqa: S101 - the caller's promise
         name = self.names[carried]
@@ -458,11 +460,12 @@ class _Writer:
             name = self.fresh("x")
             forward.add(f"{name} = {self.names[carried]}")
         item = "block" if "block" not in self.names.values() else "layer"
+        item = "_" if step.loop.startswith("range(") else item
         others = {v: ast.Name(self.names[v]) for v in reads}
         others[carried] = ast.Name(name)
         self.release(dying)
         self.names[output] = name
-        forward.add(f"for {item} in self.{step.loop}:")
+        forward.add(f"for {item} in {step.loop}:")
         call = self.text(step.expression, others).replace("_item_", item, 1)
         forward.add(f"    {name} = {call}", self.comment(step))
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import ast
 import re
 from collections import ChainMap, Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from converters.emitters import text as texts
+from converters.emitters.names import parameter_path
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
 from converters.graph.contrib import refusal
@@ -106,6 +107,8 @@ class Statement:
             computes it goes through.
         choice: For an `if`, whose condition is the expression: what either branch does.
         rounds: For a loop.
+        again: Whether others apply the same weights in the same way, and nothing else reads these.
+        first: In a module that is called more than once, the same statement of its first call.
     """
 
     outputs: tuple[Value | None, ...]
@@ -119,6 +122,8 @@ class Statement:
     head: tuple[Value, ...] = ()
     choice: tuple[Program, ...] = ()
     rounds: Rounds | None = None
+    again: bool = False
+    first: Statement | None = None
 
     @property
     def direct(self) -> tuple[Value, ...]:
@@ -262,6 +267,30 @@ def lower(graph: Graph, table: Table, spelling: Spelling, framework: str) -> Pro
 TEXT = Table.of(texts)
 
 
+# What calls of one layer have in common: operator, attributes, constants and ranks by their place.
+_Call: TypeAlias = tuple[object, ...]
+
+
+def _called_again(graph: Graph, readers: Mapping[Value, int]) -> dict[Node, _Call]:
+    """Nodes that apply the same weights as others in the same way, where nothing else reads these."""
+    calls: dict[_Call, list[Node]] = {}
+    for node in graph.nodes:
+        constants = [v for v in node.inputs if v is not None and v.const is not None]
+        if any(v.trainable and parameter_path(v) for v in constants):
+            inputs = [v if v is None or v.const is not None else v.rank for v in node.inputs]
+            key = (node.key, repr(sorted(node.attributes.items())), *inputs)
+            calls.setdefault(key, []).append(node)
+    return {
+        node: key
+        for key, nodes in calls.items()
+        for node in nodes
+        if len(nodes) > 1
+        and all(
+            readers[v] == len(nodes) for v in node.inputs if v is not None and v.const is not None
+        )
+    }
+
+
 class _Lowering:
     """Lowers one graph; a sub-graph gets a lowering of its own that shares what the outer one knows."""
 
@@ -275,6 +304,9 @@ class _Lowering:
             for value in node.inputs
             if value is not None
         )
+        # Layers that are called more than once: the same weights in the same operator.
+        self.called = _called_again(graph, self.readers)
+        self.layers: dict[_Call, Layer] = {}
         self.numbers = count()
         self.tokens: dict[Value, str] = {}
         self.program = Program(graph, [])
@@ -493,8 +525,13 @@ class _Lowering:
         ]
         attributes = {k: self.attribute(v) for k, v in node.attributes.items()}
         written = self.table.write(node.key, inputs, attributes, Use(node))
-        text = written.call if isinstance(written, Layer) else written
-        return self.parsed(text, node, written if isinstance(written, Layer) else None)
+        if not isinstance(written, Layer):
+            return self.parsed(written, node)
+        if node in self.called:
+            first = self.layers.setdefault(self.called[node], written)
+            if first.constructor == written.constructor:
+                written = replace(written, weights=first.weights)
+        return self.parsed(written.call, node, written)
 
     def on_text(self, node: Node) -> list[Statement]:
         """A statement for each output of an operator on texts, which numpy computes."""
@@ -537,8 +574,9 @@ class _Lowering:
             for n in ast.walk(expression)
             if isinstance(n, ast.Name) and n.id in self.program.tokens
         )
+        again = node in self.called
         return Statement(
-            tuple(node.outputs), expression, node, reads, layer, node.scope, head=reads
+            tuple(node.outputs), expression, node, reads, layer, node.scope, head=reads, again=again
         )
 
     def attribute(self, value: Any) -> Any:
@@ -558,7 +596,7 @@ class _Lowering:
             value = self.materialise(value)
         elif _is_empty(value):
             value = self.materialise(value)
-        exclusive = value.const is not None and self.readers[value] == 1
+        exclusive = value.const is not None and (self.readers[value] == 1 or node in self.called)
         number = self.number(value, node)
         if value.const is not None and not number:
             self.spelling.dtype(value.dtype)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from converters.emitters.calls import split_calls
 from converters.emitters.flow import place_by_flow
 from converters.emitters.lower import Program, Statement
 from converters.emitters.names import Path, parameter_path, shared
@@ -29,11 +30,13 @@ class Region:
 
     Attributes:
         home: Names of the modules between the one that calls it and itself, which only hold others.
+        first: The first call of the same module, if this is another one.
     """
 
     name: str
     items: list[Statement | Region] = field(default_factory=list)
     home: Path = ()
+    first: Region | None = None
 
     def items_outside(self) -> Iterable[Statement]:
         """Every statement in it, inner regions included, but nothing within control flow."""
@@ -58,8 +61,14 @@ class Region:
         return any(s.layer or any(v.const is not None for v in s.reads) for s in self.statements())
 
 
-def outline(program: Program, around: Path = ()) -> Region:
-    """The tree of modules of a program; `around` are the modules that it stands in."""
+def outline(program: Program, around: Path = (), *, apart: bool = True) -> Region:
+    """The tree of modules of a program.
+
+    Args:
+        program: The program.
+        around: The modules that it stands in.
+        apart: Whether each call of a module is a region of its own.
+    """
     statements = program.statements
     _name_layers(statements)
     for s in statements:
@@ -67,7 +76,7 @@ def outline(program: Program, around: Path = ()) -> Region:
             s.scope = s.scope[len(around) :]
     if not any(s.scope or s.leaf for s in statements):
         name_repeats(program)
-    root = _group("", (), [(s, s.scope) for s in statements])
+    root = _Grouping(program, apart).group("", (), [(s, s.scope) for s in statements])
     _dissolve_trivial(root)
     return root
 
@@ -80,7 +89,11 @@ def _name_layers(statements: Sequence[Statement]) -> None:
             if path:
                 s.scope, s.leaf = path[:-1], path[-1]
     paths = {s: (*s.scope, s.leaf) for s in statements if s.leaf.isdigit()}
-    claims = Counter(paths.values())
+    # However often a layer is called, it claims its name once.
+    layers = {
+        (path, id(s.layer.weights if s.layer is not None else s)) for s, path in paths.items()
+    }
+    claims = Counter(path for path, _ in layers)
     for s, path in paths.items():
         # A cell in a list has two weights for one name; there is one module with a number.
         if claims[path] > 1:
@@ -111,7 +124,8 @@ def _named_by_parameters(statements: Sequence[Statement]) -> set[Statement]:
     readers = Counter(v for s in statements for v in set(s.reads))
     named = {s for s in statements if s.layer is not None and (s.scope or s.leaf)}
     for s in statements:
-        paths = [parameter_path(v) for v in s.reads if v.const is not None and readers[v] == 1]
+        alone = [v for v in s.reads if v.const is not None and (readers[v] == 1 or s.again)]
+        paths = [parameter_path(v) for v in alone]
         if s.layer is None and any(paths):
             s.scope = next(path for path in paths if path)[:-1]
             named.add(s)
@@ -143,54 +157,99 @@ Placed: TypeAlias = "tuple[Statement, Path]"
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Statements of one module, with what remains of their paths; or one statement, without a name."""
+    """Statements of one call of a module, with what remains of their paths; or one statement, without a name.
+
+    Attributes:
+        calls: All calls of the module, if there are several.
+    """
 
     home: Path
     name: str
     members: list[Placed]
+    calls: list[_Part] = field(default_factory=list)
 
 
-def _group(name: str, home: Path, placed: Sequence[Placed]) -> Region:
-    """Make a region of statements whose remaining paths are given."""
-    parts = _parts((), placed)
-    while True:
-        order, cycle = _order([[s for s, _ in part.members] for part in parts])
-        if not cycle:
-            break
-        parts = _dissolve(parts, cycle)
-    region = Region(name, home=home)
-    for part in (parts[position] for position in order):
-        statement, _ = part.members[0]
-        region.items.append(_group(part.name, part.home, part.members) if part.name else statement)
-    return region
+class _Grouping:
+    """Makes regions of the statements of a program."""
 
+    def __init__(self, program: Program, apart: bool) -> None:
+        self.apart = apart
+        for s in program.statements:
+            s.first = None
+        self.given = set(program.graph.outputs)
+        self.readers: dict[Value, set[Statement]] = {}
+        for s in program.statements:
+            for value in s.reads:
+                self.readers.setdefault(value, set()).add(s)
 
-def _parts(home: Path, placed: Sequence[Placed]) -> list[_Part]:
-    """Statements by the first name of their paths."""
-    parts: list[_Part] = []
-    index: dict[str, list[Placed]] = {}
-    for statement, path in placed:
-        if not path:
-            statement.home = home
-            parts.append(_Part(home, "", [(statement, ())]))
-        elif path[0] in index:
-            index[path[0]].append((statement, path[1:]))
-        else:
-            index[path[0]] = [(statement, path[1:])]
-            parts.append(_Part(home, path[0], index[path[0]]))
-    return parts
+    def group(self, name: str, home: Path, placed: Sequence[Placed]) -> Region:
+        """Make a region of statements whose remaining paths are given."""
+        parts = self.parts((), placed)
+        while True:
+            order, cycle = _order([[s for s, _ in part.members] for part in parts])
+            if not cycle:
+                break
+            parts = self.dissolve(parts, cycle)
+        region = Region(name, home=home)
+        firsts: dict[int, Region] = {}
+        for part in (parts[position] for position in order):
+            if part.name:
+                inner = self.group(part.name, part.home, part.members)
+                inner.first = firsts.setdefault(id(part.calls), inner) if part.calls else None
+                inner.first = None if inner.first is inner else inner.first
+                region.items.append(inner)
+            else:
+                region.items.append(part.members[0][0])
+        return region
 
+    def parts(self, home: Path, placed: Sequence[Placed]) -> list[_Part]:
+        """Statements by the first name of their paths, and by the calls of what has that name."""
+        parts: list[_Part] = []
+        index: dict[str, list[Placed]] = {}
+        for statement, path in placed:
+            if not path:
+                statement.home = home
+                parts.append(_Part(home, "", [(statement, ())]))
+            elif path[0] in index:
+                index[path[0]].append((statement, path[1:]))
+            else:
+                index[path[0]] = [(statement, path[1:])]
+                parts.append(_Part(home, path[0], index[path[0]]))
+        return [call for part in parts for call in self.calls(part)] if self.apart else parts
 
-def _dissolve(parts: list[_Part], cycle: set[int]) -> list[_Part]:
-    """Split the parts that wait for each other one level further down."""
-    split: list[_Part] = []
-    for position, part in enumerate(parts):
-        if position in cycle and part.name:
-            split += _parts((*part.home, part.name), part.members)
-        else:
-            split.append(part)
-    first = {id(s): k for k, s in enumerate(s for part in parts for s, _ in part.members)}
-    return sorted(split, key=lambda part: min(first[id(s)] for s, _ in part.members))
+    def calls(self, part: _Part) -> list[_Part]:
+        """The calls of a module."""
+        statements = [s for s, _ in part.members]
+        calls = split_calls(statements, self.readers, self.given)
+        for later in calls[1:]:
+            for first, statement in zip(calls[0], later, strict=True):
+                statement.first = first
+        rest = dict(part.members)
+        found: list[_Part] = []
+        several = found if len(calls) > 1 else []
+        found += [_Part(part.home, part.name, [(s, rest[s]) for s in c], several) for c in calls]
+        return found
+
+    def dissolve(self, parts: list[_Part], cycle: set[int]) -> list[_Part]:
+        """Split the parts that wait for each other one level further down; calls that do are one part again."""
+        torn = [parts[k].calls for k in cycle if parts[k].calls]
+        if torn:
+            whole = []
+            for part in parts:
+                if not any(part.calls is calls for calls in torn):
+                    whole.append(part)
+                elif part is part.calls[0]:
+                    members = [placed for call in part.calls for placed in call.members]
+                    whole.append(replace(part, members=members, calls=[]))
+            return whole
+        split: list[_Part] = []
+        for position, part in enumerate(parts):
+            if position in cycle and part.name:
+                split += self.parts((*part.home, part.name), part.members)
+            else:
+                split.append(part)
+        first = {id(s): k for k, s in enumerate(s for part in parts for s, _ in part.members)}
+        return sorted(split, key=lambda part: min(first[id(s)] for s, _ in part.members))
 
 
 def _order(parts: list[list[Statement]]) -> tuple[list[int], set[int]]:

@@ -33,6 +33,7 @@ from converters.emitters.framework import Framework
 from converters.emitters.lower import Program, Statement
 from converters.emitters.names import Path, parameter_path
 from converters.emitters.outline import Region, outline
+from converters.emitters.table import Layer
 from converters.emitters.text import is_text
 from converters.graph.model import Value
 
@@ -169,11 +170,16 @@ class Module:
         return found
 
 
-def write(program: Program, tree: Region, framework: Framework, header: str) -> Source:
+class _CallsDiffer(Exception):
+    """Calls of one module that cannot be written as calls of one class."""
+
+
+def write(program: Program, framework: Framework, header: str) -> Source:
     """Write a program as a module of a framework."""
-    writer = _Writer(program, framework)
-    writer.open_lists(tree)
-    root = writer.module(tree, ROOT, (), is_root=True)
+    try:
+        root = _Writer(program, framework, True).root()
+    except _CallsDiffer:
+        root = _Writer(program, framework, False).root()
     classes = _Classes(framework).define(root)
     body = "\n\n\n".join(classes)
     parts = [f'"""{header}"""', "from __future__ import annotations"]
@@ -197,13 +203,18 @@ def format_source(text: str) -> str:
 
 
 class _Writer:
-    def __init__(self, program: Program, framework: Framework) -> None:
-        self.program, self.framework = program, framework
+    """Writes modules; `apart` says whether the calls of one module are calls of one class."""
+
+    def __init__(self, program: Program, framework: Framework, apart: bool) -> None:
+        self.program, self.framework, self.apart = program, framework, apart
+        self.tree = outline(program, apart=apart)
         self.token_of = {value: token for token, value in program.tokens.items()}
         self.readers: dict[Value, set[Statement]] = {}
         for s in program.every_statement():
             for value in (*s.direct, *s.results()):
-                self.readers.setdefault(value, set()).add(s)
+                # What the calls of one module read of its constants, one of them reads.
+                reader = s.first if s.first is not None and value.const is not None else s
+                self.readers.setdefault(value, set()).add(reader)
         named = {*BUILTINS, *framework.imports, *_defined(framework.folder)}
         names = {v: identifier(v.name) for v in program.graph.inputs}
         self.inputs = {v: f"{name}_" if name in named else name for v, name in names.items()}
@@ -213,8 +224,17 @@ class _Writer:
             for s in program.statements
             for length in range(len(s.scope) + 2)
         }
+        # What modules hold already, each with its attribute: a further call makes no other.
+        self.layers: dict[tuple[Module, int], str] = {}
+        self.chains_made: dict[Region, tuple[str, Chain]] = {}
+        self.modules: dict[Region, tuple[str, list[Module]]] = {}
         # The regions that hold the lists which `items` makes, by the list's identity.
         self.lists: dict[int, Region] = {}
+
+    def root(self) -> Module:
+        """The module of the whole model."""
+        self.open_lists(self.tree)
+        return self.module(self.tree, ROOT, (), is_root=True)
 
     def module(self, region: Region, title: str, path: Path, *, is_root: bool = False) -> Module:
         """Write one region, inner ones included; classes are named later."""
@@ -229,7 +249,7 @@ class _Writer:
     def reads(self, region: Region, path: Path) -> list[Value]:
         """What a region reads from outside: values, and constants that others read or have."""
         written = region.written()
-        mine = set(region.statements())
+        mine = {first for s in region.statements() for first in (s, s.first) if first is not None}
         found: dict[Value, None] = {}
         for s in region.statements():
             reads = (*s.direct, *s.results())
@@ -269,7 +289,10 @@ class _Writer:
     def steps_of(self, region: Region, making: _Making) -> list[Step]:
         steps: list[Step] = []
         making.note(region)
+        before: Module | None = None
+        turns = 1
         for item in self.items(region):
+            last, before = before, None
             if isinstance(item, Statement):
                 for value in item.direct:
                     self.hold_if_needed(value, item, making)
@@ -283,8 +306,7 @@ class _Writer:
                 holder, access = making.holder(item.home)
                 chain = self.sequential(item)
                 if chain is not None:
-                    attribute = holder.names.named(item.name)
-                    holder.members.append(chain.member(attribute))
+                    attribute = self.chain(chain, item, holder)
                     steps.append(self.chained(chain, _joined(access, attribute)))
                     steps += [self.statement(s, making) for s in chain.rest]
                     continue
@@ -293,14 +315,55 @@ class _Writer:
                 inner = self.module(item, title, (*holder.path, item.name))
                 inner.listed = in_list
                 inners = [inner]
-                attribute = holder.settle(item.name, inner)
+                attribute = self.settle(inners, item, holder, listed=False)
                 steps.append(self.call(inner, f"self.{_joined(access, attribute)}"))
             else:
                 inners, calls = self.repeated(item, making)
                 steps.extend(calls)
             for value in (value for inner in inners for value in inner.inputs):
                 self.hold_if_needed(value, None, making)
+            (before,) = inners if len(inners) == 1 else (None,)
+            turns = turns + 1 if self.goes_on(last, before, steps) else 1
+            if turns > 1:
+                *steps, first, again = steps
+                steps.append(replace(first, outputs=again.outputs, loop=f"range({turns})"))
         return steps
+
+    def goes_on(self, last: Module | None, module: Module | None, steps: Sequence[Step]) -> bool:
+        """Whether the last step calls a module with what the step before it made of it, and all else as before."""
+        if last is None or module is None or not _feeds(last, module):
+            return False
+        a, b = (step.expression for step in steps[-2:])
+        if not isinstance(a, ast.Call) or not isinstance(b, ast.Call):
+            return False
+        return ast.unparse(a.func) == ast.unparse(b.func) and self.is_private(last, module)
+
+    def chain(self, chain: Chain, region: Region, holder: Module) -> str:
+        """Keep a chain in a module, unless it was called before; returns its attribute."""
+        if region.first is None:
+            attribute = holder.names.named(region.name)
+            holder.members.append(chain.member(attribute))
+            self.chains_made[region] = attribute, chain
+            return attribute
+        attribute, first = self.chains_made.get(region.first, ("", None))
+        if first is None or (chain.text, chain.weights) != (first.text, first.weights):
+            raise _CallsDiffer
+        return attribute
+
+    def settle(self, inners: list[Module], region: Region, holder: Module, *, listed: bool) -> str:
+        """Keep inner modules in a module, unless they were called before; returns their attribute."""
+        if region.first is None:
+            if listed:
+                attribute = holder.names.named(region.name)
+                holder.members.append(Member(attribute, modules=inners, listed=True))
+            else:
+                attribute = holder.settle(region.name, inners[0])
+            self.modules[region] = attribute, inners
+            return attribute
+        attribute, first = self.modules.get(region.first, ("", []))
+        if len(first) != len(inners) or not all(map(_alike, first, inners)):
+            raise _CallsDiffer
+        return attribute
 
     def control(self, statement: Statement, making: _Making) -> Step:
         """Control flow, whose layers belong to the module that it stands in."""
@@ -329,7 +392,7 @@ class _Writer:
     def body(
         self, block: Program, results: Sequence[Value], statement: Statement, making: _Making
     ) -> Body:
-        region = outline(block, statement.scope)
+        region = outline(block, statement.scope, apart=self.apart)
         self.open_lists(region)
         steps = self.steps_of(region, making)
         for value in results:
@@ -357,8 +420,10 @@ class _Writer:
                 self.open_lists(item)
                 numbers = [i for i in item.items if _name_in(i).isdigit()]
                 if numbers and self.sequential(item) is None and not _is_plain_list(item):
-                    for inner in item.items:
+                    for position, inner in enumerate(item.items):
                         inner.home = (*item.home, item.name, *inner.home)
+                        if isinstance(inner, Region) and item.first is not None:
+                            inner.first = _first(item.first.items[position])
                     items += item.items
                     continue
             items.append(item)
@@ -474,8 +539,7 @@ class _Writer:
         inners = [self.module(region, around.name, (*path, region.name)) for region in regions]
         for inner in inners:
             inner.listed = True
-        attribute = holder.names.named(around.name)
-        holder.members.append(Member(attribute, modules=inners, listed=True))
+        attribute = self.settle(inners, around, holder, listed=True)
         name = _joined(access, attribute)
         return inners, [
             step for run in self.chains(inners) for step in self.calls(name, inners, run)
@@ -509,7 +573,8 @@ class _Writer:
         stop = "" if run.stop == len(modules) else run.stop
         part = "" if whole else f"[{start}:{stop}]"
         outputs = tuple(modules[run.stop - 1].outputs)
-        return [Step(outputs, first.expression, comment=first.comment, loop=f"{attribute}{part}")]
+        loop = f"self.{attribute}{part}"
+        return [Step(outputs, first.expression, comment=first.comment, loop=loop)]
 
     def call(self, module: Module, function: str) -> Step:
         args: list[ast.expr] = []
@@ -529,12 +594,8 @@ class _Writer:
         hint = HINTS.get(node.key, "")
         expression = statement.expression
         if statement.layer is not None:
-            layer = statement.layer
             holder, access = making.holder(statement.home)
-            attribute = holder.names.layer(statement)
-            made = _assignment(attribute, layer.constructor)
-            weights = {k: v for k, v in layer.weights.items() if v is not None}
-            holder.members.append(Member(attribute, made, weights=weights))
+            attribute = self.layer(statement.layer, statement, holder)
             expression = _LayerName(f"self.{_joined(access, attribute)}").visit(expression)
             if statement.leaf and re.fullmatch(r"[A-Za-z_]+", attribute):
                 hint = attribute
@@ -543,6 +604,16 @@ class _Writer:
         role = self.attention_role(node.output)
         shown = node.key in RESHAPING and changed
         return Step(statement.outputs, expression, role or hint, shown, strong=bool(role))
+
+    def layer(self, layer: Layer, statement: Statement, holder: Module) -> str:
+        """Keep a layer in a module, unless it was called before; returns its attribute."""
+        key = (holder, id(layer.weights))
+        if key not in self.layers:
+            attribute = self.layers[key] = holder.names.layer(statement)
+            weights = {k: v for k, v in layer.weights.items() if v is not None}
+            made = _assignment(attribute, layer.constructor)
+            holder.members.append(Member(attribute, made, weights=weights))
+        return self.layers[key]
 
     def attention_role(self, value: Value) -> str:
         """`q`, `k` or `v` for what only an attention reads."""
@@ -675,6 +746,11 @@ def _is_plain_list(region: Region) -> bool:
     return bool(numbers) and numbers == [str(k) for k in range(len(region.items))]
 
 
+def _first(item: Statement | Region) -> Region | None:
+    """The first call of a module."""
+    return (item.first or item) if isinstance(item, Region) else None
+
+
 class _LayerName(ast.NodeTransformer):
     def __init__(self, name: str) -> None:
         self.name = name
@@ -683,6 +759,25 @@ class _LayerName(ast.NodeTransformer):
         if node.id != "layer":
             return node
         return ast.copy_location(ast.Name(self.name, ast.Load()), node)
+
+
+def _alike(a: Module, b: Module) -> bool:
+    """Whether two modules are the same one, called twice."""
+    if a is b:
+        return True
+    forms = [
+        (
+            module.forward and module.forward.parameters,
+            module.forward and module.forward.lines,
+            [
+                (m.attribute, m.listed, m.weights, m.made and ast.unparse(m.made))
+                for m in module.members
+            ],
+        )
+        for module in (a, b)
+    ]
+    inner = [[m for member in module.members for m in member.modules] for module in (a, b)]
+    return forms[0] == forms[1] and len(inner[0]) == len(inner[1]) and all(map(_alike, *inner))
 
 
 def _feeds(a: Module, b: Module) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from converters.graph.contrib import expand_contrib
-from converters.graph.lift import lift, mark_parameters, share_biases
+from converters.graph.lift import lift, mark_parameters, share_weights
 from converters.graph.load import load
 from converters.graph.model import Graph
 from converters.graph.narrow import widen
@@ -60,6 +60,6 @@ def read_graph(
     lift(graph, native=native)
     drop_positions(graph)
     simplify(graph)
-    share_biases(graph)
+    share_weights(graph)
     mark_parameters(graph)
     return graph

@@ -471,22 +471,32 @@ WEIGHTS: dict[str, tuple[int, ...]] = {
 }
 
 
-def share_biases(graph: Graph) -> None:
-    """Make one value of biases that are one parameter, in place.
+def share_weights(graph: Graph) -> None:
+    """Make one value of constants that are one parameter, in place.
 
-    Of a parameter that several convolutions add, each has made its own by now, in the shape of a bias.
+    Of a parameter that several nodes read, each has made its own by now: turned around as its layer wants it, or a
+    bias in the shape of a bias.
     """
-    convolutions = [
-        node
-        for inner in every_graph(graph)
-        for node in inner.nodes
-        if node.key in ("Conv", "ConvTranspose") and len(node.inputs) == 3
-    ]
-    found: dict[tuple[str, bytes], Value] = {}
-    for node in convolutions:
-        bias = node.inputs[2]
-        if bias is not None and bias.const is not None:
-            node.inputs[2] = found.setdefault((bias.name, bias.const.tobytes()), bias)
+    nodes = [node for inner in every_graph(graph) for node in inner.nodes]
+    named: dict[str, list[Value]] = {}
+    for value in dict.fromkeys(v for node in nodes for v in node.inputs if v is not None):
+        if value.const is not None and value.name:
+            named.setdefault(value.name, []).append(value)
+    first: dict[Value, Value] = {}
+    for values in named.values():
+        for k, value in enumerate(values):
+            first[value] = next((v for v in values[:k] if _is_same(v, value)), value)
+    for node in nodes:
+        node.inputs = [None if value is None else first.get(value, value) for value in node.inputs]
+
+
+def _is_same(a: Value, b: Value) -> bool:
+    """Whether two constants are equal in every bit."""
+    x, y = a.const, b.const
+    assert x is not None  # noqa: S101 - the caller has looked
+    assert y is not None  # noqa: S101
+    alike = (x.dtype, x.shape, a.trainable) == (y.dtype, y.shape, b.trainable)
+    return alike and x.tobytes() == y.tobytes()
 
 
 def mark_parameters(graph: Graph) -> None:

@@ -128,8 +128,51 @@ def numbered_twice(net: Net) -> str:
     return net.conv(x, "cells.norm")
 
 
+def block(net: Net, x: str, name: str, end: str = "Tanh") -> str:
+    """A block with a shortcut and a scale of its own."""
+    y = net.op("Relu", net.norm(net.conv(x, f"{name}.conv1"), f"{name}.bn"))
+    y = net.times(net.conv(y, f"{name}.conv2"), f"{name}.scale")
+    return net.op(end, net.op("Add", y, x))
+
+
+def called_again(net: Net) -> str:
+    """A block for all depths, in a list of one; a tower for two images; a chain, called twice."""
+    x = net.conv("x", "stem.first")
+    for _ in range(4):
+        x = block(net, x, "body.blocks.0")
+    y = net.op("Add", block(net, x, "tower.one"), block(net, net.op("Neg", x), "tower.one"))
+    for _ in range(2):
+        y = net.conv(net.op("Relu", net.conv(y, "chain.0")), "chain.2")
+    return net.op("Add", y, net.conv(net.op("Exp", net.conv(x, "head")), "head"))
+
+
+def called_otherwise(net: Net) -> str:
+    """Modules whose calls differ: in an activation, in what is read of them, in what goes first."""
+    x = block(net, block(net, "x", "body.one"), "body.one", end="Sin")
+    a, b = net.conv(x, "tower.a"), net.conv("x", "tower.a")
+    x = net.op("Add", net.conv(a, "tower.b"), net.conv(b, "tower.b"))
+    y = net.conv(x, "pair.a")
+    z = net.conv(net.conv(y, "pair.b"), "pair.a")
+    # A list with gaps of blocks and layers; calls that wait for what stands between them.
+    for _ in range(2):
+        x = block(net, net.conv(x, "parts.0"), "parts.3")
+        x = net.op("Sin", net.norm(block(net, x, "cross.one"), "other.norm"))
+        x = net.conv(x, "cross.two")
+    return net.op("Add", net.op("Add", net.conv(z, "pair.b"), y), net.conv(x, "once.c"))
+
+
 NETS: dict[str, Callable[[Net], str]] = {
-    net.__name__: net for net in (gaps, nested, alternating, bare, tied, numbered_twice)
+    net.__name__: net
+    for net in (
+        gaps,
+        nested,
+        alternating,
+        bare,
+        tied,
+        numbered_twice,
+        called_again,
+        called_otherwise,
+    )
 }
 # Names that no module can have, or that two layers claim.
 RENAMED = {
@@ -217,3 +260,11 @@ def test_modules_that_only_hold_others_compute_the_same(
         session = onnxruntime.InferenceSession(str(emitted / f"{name}.onnx"))
         (expected,) = session.run(None, dict(given))
         np.testing.assert_allclose(got["y"], expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("framework", NATIVE)
+def test_what_is_called_again_is_one_module(framework: str, emitted: Path) -> None:
+    text = (emitted / framework / "called_again" / "model.py").read_text()
+    assert "for _ in range(4):" in text
+    assert text.count("self.head(") == 2
+    assert text.count("self.chain(") == 2
