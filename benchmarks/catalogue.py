@@ -84,7 +84,7 @@ def fill(registry: Registry, count: int) -> None:
                 rows[Form] += [{**form, "model_id": number} for form in forms]
                 repository = {
                     "id": number, "name": model["name"], "created_at": begin,
-                    "updated_at": model["updated_at"], "changed": number, "card": "{}",
+                    "updated_at": model["updated_at"], "changed": number, "published": True, "card": "{}",
                     "tags": tags.labels,
                 }  # fmt: skip
                 rows[Repository].append(repository)

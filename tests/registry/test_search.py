@@ -271,6 +271,8 @@ def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_pat
         database.execute("VACUUM INTO ?", (str(copy),))
     with sqlite3.connect(copy) as database:
         for statement in (
+            "DROP INDEX ix_repository_published",
+            "ALTER TABLE repository DROP COLUMN published",
             "DROP TABLE waiting",
             "ALTER TABLE repository ADD COLUMN committed_at DATETIME",
             "CREATE INDEX ix_repository_committed_at ON repository (committed_at)",
@@ -292,6 +294,13 @@ def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_pat
     assert migrated.repositories.search(LOCAL, words="kept")[0][0].name == "org/kept"
     for asked in ASKED:
         assert names(migrated, **asked) == names(zoo, **asked)
+    for unpublished in (True, False):
+        before, after = (
+            {found.name for found in one.repositories.search(LOCAL, unpublished=unpublished)[0]}
+            for one in (zoo, migrated)
+        )
+        assert before == after
+        assert "org/kept" in before
     # What it says of a model can be changed, so it is what publishing would have written.
     publish(migrated, models[0]["name"], "9.0", summary="plugh", task="detection")
     assert names(migrated, q="plugh") == [models[0]["name"]]

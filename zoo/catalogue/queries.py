@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, func, update
 from sqlmodel import Session, col, select
 
 from zoo.access import LOCAL, Identity, log, unknown_model
@@ -13,7 +13,7 @@ from zoo.catalogue.engine import reading, writing
 from zoo.catalogue.listing import INDEX, document, summary
 from zoo.catalogue.records import ModelDetail, Publication, VersionDetail, VersionSummary
 from zoo.catalogue.search import folded
-from zoo.catalogue.tables import Artifact, File, Form, Model, Version
+from zoo.catalogue.tables import Artifact, File, Form, Model, Repository, Version
 from zoo.errors import Conflict, NotFound
 from zoo.manifest import Manifest
 from zoo.reference import LATEST, latest_version, print_digest, shown, version_order
@@ -170,6 +170,8 @@ def _add(session: Session, model: Model | None, manifest: Manifest, when: dateti
     if model is None:
         session.add(row)
         session.flush()
+        uploaded = update(Repository).where(col(Repository.name) == manifest.name)
+        session.exec(uploaded.values(published=True))
         _show(session, row, manifest)
     else:
         known = session.exec(select(Version.version).where(Version.model_id == model.id))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,16 +111,24 @@ class Index:
 
     def add(self, connection: Connection, number: int, document: Document) -> None:
         """Put a row's document in."""
+        self.add_all(connection, {number: document})
+
+    def add_all(self, connection: Connection, documents: Mapping[int, Document]) -> None:
+        """Put the documents of some rows in, by number."""
+        if not documents:
+            return
         if _embedded(connection):
             statement = (
                 f"INSERT INTO {self.name} (rowid, name, labels, text, facets) "  # noqa: S608
                 "VALUES (:id, :name, :labels, :text, :facets)"
             )
-            connection.execute(text(statement), {"id": number, **_columns(document)})
+            rows = [{"id": number, **_columns(each)} for number, each in documents.items()]
+            connection.execute(text(statement), rows)
             return
         statement = f"INSERT INTO {self.name} (id, tokens) VALUES (:id, :tokens)"  # noqa: S608
-        tokens = bindparam("tokens", sorted(_tokens(document)), type_=ARRAY(Text))
-        connection.execute(text(statement).bindparams(tokens), {"id": number})
+        tokens = bindparam("tokens", type_=ARRAY(Text))
+        found = [{"id": n, "tokens": sorted(_tokens(each))} for n, each in documents.items()]
+        connection.execute(text(statement).bindparams(tokens), found)
 
     def remove(self, connection: Connection, number: int, document: Document) -> None:
         """Take a row's document out.

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     DateTime,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     literal,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -232,7 +234,10 @@ class Repository(Table, table=True):
     """What hub clients see under a model's name: every published model, and what they made themselves."""
 
     __tablename__ = "repository"
-    __table_args__ = (UniqueConstraint("name"),)
+    __table_args__ = (
+        UniqueConstraint("name"),
+        Index(None, "published", "changed"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(sa_column=_name(193))
@@ -240,6 +245,10 @@ class Repository(Table, table=True):
     updated_at: datetime = Field(sa_column=Column(DateTime, nullable=False))  # UTC
     changed: int = Field(  # grows with every change of any repository
         default=0, sa_column=Column(BigInteger, nullable=False, index=True, server_default="0")
+    )
+    # Whether the model of this name has a version.
+    published: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
     )
     card: str = Field(
         sa_column=Column(Text, nullable=False)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, exists, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from sqlmodel import Session, col
 
 from zoo.access import Identity, visible
 from zoo.catalogue.engine import reading
 from zoo.catalogue.paging import Listed, Order, ordered, ranked, read_cursor, write_cursor
 from zoo.catalogue.search import Document, Index, Query, words_of
-from zoo.catalogue.tables import Model, PrivateModel, Repository, Waiting, caseless
+from zoo.catalogue.tables import PrivateModel, Repository, Waiting
 from zoo.hub import card
 from zoo.hub.records import RepositoryInfo
 
@@ -65,7 +65,7 @@ class Filter:
         lines = [f"\n{card.folded(tag)}\n" for tag in self.tags]
         found += [col(Repository.tags).contains(line, autoescape=True) for line in lines]
         if self.unpublished:
-            found.append(~exists().where(caseless(col(Model.name)) == Repository.name))
+            found.append(col(Repository.published).is_(False))
         if self.state is not None:
             uploads = select(col(Waiting.repository_id)).where(
                 col(Waiting.problem).is_(None)
@@ -96,7 +96,7 @@ def search(
         if by == RELEVANCE:
             found = ranked(session, LISTED, query, conditions, place, limit + 1)
         else:
-            order = _order(by, place)
+            order = _order(by, place, wanted)
             found = ordered(session, order, query, conditions, limit + 1, offset)
         names = [row.name for row, _ in found[:limit]]
         private = set(
@@ -121,10 +121,13 @@ def _permitted(wanted: Filter, who: Identity) -> list[ColumnElement[bool]]:
     return wanted.conditions + ([] if permitted is None else [permitted])
 
 
-def _order(by: str, place: list[Any] | None) -> Order:
+def _order(by: str, place: list[Any] | None, wanted: Filter) -> Order:
     columns: dict[str, Any] = {"name": Repository.name, MODIFIED: Repository.changed}
     key = col(columns.get(by, Repository.id))
     rows, keys = select(Repository, key), select(key)
+    if wanted.unpublished:
+        # Of which there are few: the next ones are found without looking at the others.
+        keys = keys.where(col(Repository.published).is_(False))
     return Order(LISTED, rows, keys, key, by != "name", place and place[0])
 
 

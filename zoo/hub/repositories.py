@@ -254,7 +254,10 @@ class Repositories:
                 raise Conflict(
                     f"{name} is there already", fix="choose another name, or use that one"
                 )
-            row = Repository(name=name, created_at=now, updated_at=now, card="{}", tags="\n")
+            row = Repository(
+                name=name, created_at=now, updated_at=now, published=_is_published(session, name),
+                card="{}", tags="\n",
+            )  # fmt: skip
             listing.touch(session, row, now)
             listing.add(session, row)
             mark_private(session, name, private)
@@ -298,7 +301,7 @@ class Repositories:
             mark_private(session, row.name, False)
             session.flush()
             listing.remove(session, row)
-            row.name = to
+            row.name, row.published = to, _is_published(session, to)
             listing.add(session, row)
             mark_private(session, to, private)
             log(session, by, "repository.move", name, to=to)
@@ -539,8 +542,9 @@ class Repositories:
                 if row is None:
                     at = version.published_at
                     row = Repository(
-                        name=model.name, created_at=at, updated_at=at, card="{}", tags="\n"
-                    )
+                        name=model.name, created_at=at, updated_at=at, published=True,
+                        card="{}", tags="\n",
+                    )  # fmt: skip
                     listing.add(session, row)
                 self._add_version(
                     session, row, Manifest.model_validate_json(version.manifest), version
@@ -677,6 +681,10 @@ def _find(session: Session, name: str) -> Repository | None:
         select(Repository).where(Repository.name == name)
     ).first()
     return found
+
+
+def _is_published(session: Session, name: str) -> bool:
+    return session.exec(select(Model.id).where(Model.name == name)).first() is not None
 
 
 def _repository(session: Session, name: str) -> Repository:
