@@ -94,17 +94,25 @@ def _name_layers(statements: Sequence[Statement]) -> None:
         (path, id(s.layer.weights if s.layer is not None else s)) for s, path in paths.items()
     }
     claims = Counter(path for path, _ in layers)
+    modules = {s.scope[:length] for s in statements for length in range(len(s.scope) + 1)}
     for s, path in paths.items():
-        # A cell in a list has two weights for one name; there is one module with a number.
-        if claims[path] > 1:
+        # A cell in a list has two weights for one name, or a name is a layer's and a module's: there is one module
+        # with a number.
+        if claims[path] > 1 or path in modules:
             s.scope, s.leaf = path, ""
     at_scope: dict[Path, int] = {}
     for s in statements:
         if not s.leaf:
             at_scope[s.scope] = at_scope.get(s.scope, 0) + 1
+    held = {
+        (*s.scope, s.leaf)[:length]
+        for s in statements
+        for length in range(len(s.scope) + bool(s.leaf))
+    }
     for s in statements:
-        # The only statement of a scope is the module of that name itself.
-        if s.layer is not None and not s.leaf and s.scope and at_scope[s.scope] == 1:
+        # The only statement of a scope, in which no module is, is the module of that name itself.
+        alone = s.scope not in held and at_scope.get(s.scope) == 1
+        if s.layer is not None and not s.leaf and s.scope and alone:
             s.scope, s.leaf = s.scope[:-1], s.scope[-1]
     if any(s.node.scope for s in statements):
         _fill_scopes(statements)

@@ -125,6 +125,8 @@ def numbered_twice(net: Net) -> str:
         z = net.op("Conv", "x", net.weight(f"gates.{k}.weight_hh", 4, 4, 1, 1))
         x = net.op("Tanh", net.op("Add", y, z))
         x = net.times(x, f"gates.{k}.type.scale")
+        # A layer and a module of one name, as MindSpore has them where lists have none.
+        x = net.conv(net.conv(x, f"both.{k}"), f"both.{k}.inner")
     return net.conv(x, "cells.norm")
 
 
@@ -178,6 +180,7 @@ NETS: dict[str, Callable[[Net], str]] = {
 RENAMED = {
     "weight_ih": "conv1.weight",
     "weight_hh": "conv2.weight",
+    **{f"both.{k}.{leaf}": f"both.{k}.conv.{leaf}" for k in (0, 1) for leaf in ("weight", "bias")},
     "type.": "type_.",
     "cells.": "cells_.",
 }
