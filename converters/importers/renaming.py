@@ -48,7 +48,7 @@ def rename(path: Path, signature: Mapping[str, Any]) -> None:
     # What has one of these names inside gives way.
     taken = set(new.values()) - new.keys()
     new |= {name: f"{name}.inner" for name in taken}
-    for graph in _graphs(model.graph):
+    for graph in every_graph(model.graph):
         # An exporter that does not know a type writes none, which runtimes refuse where they could infer it.
         for value in graph.output:
             if value.type.HasField("tensor_type") and not value.type.tensor_type.elem_type:
@@ -61,9 +61,10 @@ def rename(path: Path, signature: Mapping[str, Any]) -> None:
     onnx.save(model, path)
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def every_graph(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all that lie within it."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
+                yield from every_graph(attribute.g)

@@ -30,6 +30,7 @@ from converters.errors import (
 from converters.importers import job as framework_job
 from converters.importers import replay_job
 from converters.importers.imported import Attempt, Imported, Reference
+from converters.importers.products import use_integers
 from converters.importers.reading import read
 from converters.importers.renaming import rename
 from converters.runtimes import Limits, Runtime
@@ -213,6 +214,7 @@ def _attempt(runtime: Runtime, job: Mapping[str, Any], route: str, dynamic: str)
             return Attempt(route, dynamic, short(reason))
         if "program" in said:
             read(Path(said["program"]), job["framework"], scratch / "model.onnx")
+        use_integers(scratch / "model.onnx")
         rename(scratch / "model.onnx", _signature(job["facts"], dynamic))
         reason, worst = _checked(job["facts"], scratch, dynamic)
     except ConversionError as error:

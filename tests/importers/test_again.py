@@ -65,6 +65,25 @@ STEPS = """
     }
 """
 
+# Products of bytes, which PyTorch computes in float64 and ONNX Runtime does not.
+CODES = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    codes (float[N, 2, 9, W] x) => (float[N, 5] y)
+        <uint8[4, 2, 3, 3] filters, uint8 filters_zero, uint8[4, 5] matrix, uint8 matrix_zero>
+    {
+        xs, x_scale, x_zero = DynamicQuantizeLinear (x)
+        c = ConvInteger <pads = [1, 1, 1, 1]> (xs, filters, x_zero, filters_zero)
+        sums = Cast <to = 1> (c)
+        image = Mul (sums, x_scale)
+        mean = GlobalAveragePool (image)
+        h = Flatten (mean)
+        hs, h_scale, h_zero = DynamicQuantizeLinear (h)
+        m = MatMulInteger (hs, matrix, h_zero, matrix_zero)
+        product = Cast <to = 1> (m)
+        y = Mul (product, h_scale)
+    }
+"""
+
 
 def again(text: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A graph in PyTorch, and that in PyTorch once more: what their manifests say."""
@@ -112,3 +131,11 @@ def test_loops_along_sizes_that_vary_stay_loops(tmp_path: Path) -> None:
     _, second = again(STEPS, tmp_path)
     assert routes(second)[-1] == "scripted"
     assert (tmp_path / "again/pytorch/model.py").read_text().count("        for ") == 2
+
+
+def test_products_of_bytes_stay_exact(tmp_path: Path) -> None:
+    again(CODES, tmp_path)
+    nodes = onnx.load(tmp_path / "again/onnx/model.onnx").graph.node
+    found = [node.op_type for node in nodes]
+    assert {"ConvInteger", "MatMulInteger"} <= set(found)
+    assert not {"Conv", "MatMul"} & set(found)
