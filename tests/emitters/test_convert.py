@@ -75,6 +75,28 @@ def test_integers_are_tried_with_every_row_that_they_can_look_up(tmp_path: Path)
     assert all(case["plain"][1] < 100 for case in tried)
 
 
+def test_rows_of_a_view_are_those_of_the_view(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    agraph (float[N, 4, 5] x, int64[K] places) => (float[4, K, 5] y, float[N, 3, K, 5] z) {
+      turned = Transpose <perm = [1, 0, 2]> (x)
+      one = Shape <start = 0, end = 1> (x)
+      inside = Mod (places, one)
+      y = Gather <axis = 1> (turned, inside)
+      wide = Unsqueeze (x, axis)
+      part = Slice (wide, first, last, axis)
+      both = Concat <axis = 1> (wide, wide, part)
+      z = Gather <axis = 2> (both, inside)
+    }
+    """
+    model = onnx.parser.parse_model(text)
+    for name, number in {"axis": 1, "first": 0, "last": 1}.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array([number]), name))
+    onnx.save(model, tmp_path / "model.onnx")
+    for result in convert(tmp_path / "model.onnx", TARGETS, tmp_path / "out").results:
+        assert result.report is None or result.report.passed
+
+
 def test_a_scale_is_never_close_to_zero(tmp_path: Path) -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 17]>

@@ -736,6 +736,8 @@ def ranks(x: ms.Tensor) -> ms.Tensor:
 
 def top_k(x: ms.Tensor, k: int, axis: int, largest: bool) -> tuple[ms.Tensor, ms.Tensor]:
     """The k largest or smallest along an axis, sorted; of equal ones the first."""
+    if x.shape[axis] == 0:
+        return x, x.astype(ms.int64)
     x = x.swapaxes(axis, -1)
     size = x.shape[-1]
     # -x - 1 turns the order of whole numbers around without overflow.

@@ -316,11 +316,11 @@ def from_start(indices: paddle.Tensor, size: int | paddle.Tensor) -> paddle.Tens
 
 
 def gather(x: paddle.Tensor, indices: paddle.Tensor, axis: int) -> paddle.Tensor:
-    """Slices along an axis, perhaps none: indexing by no indices forgets the axes before it."""
+    """Slices along an axis. Brackets read views of other tensors wrongly; of no indices, they forget the axes before."""
     if indices.size == 0:
         shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]
         return paddle.zeros(shape, dtype=x.dtype)
-    return x[(slice(None),) * axis + (indices,)]
+    return x.contiguous()[(slice(None),) * axis + (indices,)]
 
 
 def gather_elements(x: paddle.Tensor, indices: paddle.Tensor, axis: int) -> paddle.Tensor:
@@ -477,7 +477,8 @@ def non_max_suppression(
             sides = paddle.minimum(high[n, best], high[n, order])
             sides = (sides - paddle.maximum(low[n, best], low[n, order])).clip(min=0)
             shared = sides.prod(axis=-1)
-            order = order[shared / (area[n, best] + area[n, order] - shared) <= overlap]
+            # Of boxes without area, this is no number.
+            order = order[~(shared / (area[n, best] + area[n, order] - shared) > overlap)]
     return paddle.to_tensor(kept, dtype="int64").reshape([-1, 3])
 
 

@@ -981,6 +981,10 @@ def SpaceToDepth(x: Operand, *, blocksize: int) -> str:
 # ***** indexing *****
 
 
+# Types that `index_select` takes on a CPU too.
+SELECTED = {"bool", "int32", "int64", "bfloat16", "float32", "float64"}
+
+
 def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
     axis = axis % data.ranked()
     before = ":, " * axis
@@ -996,9 +1000,12 @@ def Gather(data: Operand, indices: Operand, *, axis: int) -> str:
             return f"{data}[{before}{index}]" if plain else f"{data}.unbind({axis})[{index}]"
         stop = "" if index == -1 else index + 1
         return f"{data}[{before}{index}:{stop}]"
-    if axis > 0 and any(size in (None, 0) for size in indices.shape or (None,)):
-        return f"gather({data}, {indices}, {axis})"
-    return f"{data}[{before}{indices}]"
+    if axis == 0:
+        return f"{data}[{indices}]"
+    # Behind the first axis, brackets read what is a view of another tensor wrongly (PaddlePaddle 3.3).
+    if indices.shape is not None and len(indices.shape) == 1 and data.typed().name in SELECTED:
+        return f"{data}.index_select({indices}, {axis})"
+    return f"gather({data}, {indices}, {axis})"
 
 
 def GatherElements(data: Operand, indices: Operand, *, axis: int) -> str:

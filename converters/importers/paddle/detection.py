@@ -90,6 +90,12 @@ def _candidates(call: Call, scores: Value, background: int, most: int) -> str:
     return name
 
 
+def _image_of(call: Call, chosen: str) -> str:
+    """The image of each row [image, class, box]."""
+    column = call.node("Slice", chosen, *map(call.vector, ([0], [1], [1])))
+    return call.node("Squeeze", column, call.vector([1]))
+
+
 def _best_of_each_image(
     call: Call, chosen: str, values: str, most: int, scores: Value
 ) -> tuple[str, str]:
@@ -99,12 +105,17 @@ def _best_of_each_image(
         kept = call.nodes("TopK", values, count, outputs=2, axis=0)[1]
     else:
         order = call.nodes("TopK", values, call.dims(values), outputs=2, axis=0)[1]
-        owners = call.node("Slice", chosen, *map(call.vector, ([0], [1], [1])))
-        hot = _images(call, call.node("Gather", owners, order, axis=0), scores.name)
-        hot = call.node("Cast", hot, to=INT64.onnx)
-        rank = call.node("Mul", call.node("CumSum", hot, call.scalar(0, INT64)), hot)
-        rank = call.node("ReduceSum", rank, call.vector([1]), keepdims=0)
-        few = call.node("LessOrEqual", rank, call.scalar(most, INT64))
+        images = call.node("Gather", _image_of(call, chosen), order, axis=0)
+        owners, places = call.nodes("TopK", images, call.dims(images), outputs=2, axis=0, largest=0)
+        order = call.node("Gather", order, places, axis=0)
+        # Image after image, the best first: how many of its image stand before each row.
+        own = call.node("Unsqueeze", owners, call.vector([1]))
+        hot = call.node("Cast", _images(call, own, scores.name), to=INT64.onnx)
+        counts = call.node("ReduceSum", hot, call.vector([0]), keepdims=0)
+        starts = call.node("Sub", call.node("CumSum", counts, call.scalar(0, INT64)), counts)
+        before = call.node("Gather", starts, owners, axis=0)
+        rank = call.node("Sub", upto(call, size(call, owners, 0)), before)
+        few = call.node("Less", rank, call.scalar(most, INT64))
         kept = call.node("Compress", order, few, axis=0)
     kept = ascending(call, kept)
     return call.node("Gather", chosen, kept, axis=0), call.node("Gather", values, kept, axis=0)
@@ -262,11 +273,8 @@ def _matrix_nms(call: Call) -> None:
     order = call.nodes("TopK", values, call.dims(values), outputs=2, axis=0)[1]
     chosen, values = (call.node("Gather", one, order, axis=0) for one in (chosen, values))
     if scores.size(0) != 1:
-        images = call.node("Slice", chosen, *map(call.vector, ([0], [1], [1])))
-        images = call.node("Squeeze", images, call.vector([1]))
-        total = call.node("Mul", images, call.dims(images))
-        order = call.node("Add", total, upto(call, size(call, images, 0)))
-        order = call.nodes("TopK", order, call.dims(order), outputs=2, axis=0, largest=0)[1]
+        images = _image_of(call, chosen)
+        order = call.nodes("TopK", images, call.dims(images), outputs=2, axis=0, largest=0)[1]
         chosen, values = (call.node("Gather", one, order, axis=0) for one in (chosen, values))
     _put_rows(call, chosen, values, boxes, scores)
 
