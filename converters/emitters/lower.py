@@ -494,8 +494,8 @@ class _Lowering:
         if not loop.static_trips:
             shape = [d if isinstance(d, int) else 0 for d in result.shape or ()]
             shape.insert(axis, 0)
-            tensors = (v for v in node.inputs if v and v.kind == "tensor" and v not in self.hosts)
-            beside = next(map(self.token, tensors), "")
+            tensors = [v for v in node.inputs if v and v.kind == "tensor" and v not in self.hosts]
+            beside = next((self.token(v) for v in tensors if v.const is None), "")
             filled = self.spelling.filled.format(items=token)
             text = f"{text} if {filled} else {self.empty(shape, out.dtype, beside)}"
         own = Node("Stack", [items], [out], {}, node.name, node.scope)

@@ -5,6 +5,7 @@ fold        every input known                 -> the result, known
 identity    Identity, Dropout, Cast to its own type, Mul by 1, Transpose to the same order ... -> gone
 branch      If with a known condition         -> the branch taken
 carried     what no round of a loop changes   -> read from outside
+counted     a loop that counts up to a number -> so many rounds, numbered
 host        Shape arithmetic on known sizes   -> the numbers, known
 filled      Expand of one number              -> ConstantOfShape
 dead        nodes and outputs that nothing reads -> gone
@@ -29,6 +30,7 @@ from converters.graph.model import (
     Graph,
     Node,
     Value,
+    constant,
     every_graph,
     node_reads,
     subgraphs,
@@ -70,6 +72,7 @@ def simplify(graph: Graph) -> None:
                     _narrow_choice(node)
                 elif node.key in LOOPS:
                     _narrow_loop(node, inner)
+                    _count_rounds(node, inner)
             _fill_expanded(inner)
         _number_known_sizes(graph)
         _drop_dead(graph)
@@ -245,11 +248,20 @@ def _neutral(node: Node) -> Value | None:
     for x, other in pairs:
         if x is None or other is None or other.const is None or other.trainable:
             continue
-        rank_kept = other.const.ndim == 0 or (x.rank is not None and other.const.ndim <= x.rank)
-        if x.const is None and other.const.size == 1 and rank_kept:
-            if other.const.ravel()[0] == NEUTRAL[node.key] and _kind(x) == _kind(other):
+        if x.const is None and other.const.size and _keeps_shape(x, other.const.shape):
+            if np.all(other.const == NEUTRAL[node.key]) and _kind(x) == _kind(other):
                 return x
     return None
+
+
+def _keeps_shape(x: Value, shape: tuple[int, ...]) -> bool:
+    """Whether a value broadcast against a shape is of its own shape still."""
+    if not shape:
+        return True
+    if x.shape is None or len(shape) > len(x.shape):
+        return False
+    behind = x.shape[len(x.shape) - len(shape) :]
+    return all(size in (1, own) for size, own in zip(shape, behind, strict=True))
 
 
 def _take_known_branches(graph: Graph) -> None:
@@ -320,6 +332,60 @@ def _narrow_choice(node: Node) -> None:
     node.outputs = [node.outputs[k] for k in kept]
     for branch in subgraphs(node):
         branch.outputs = [branch.outputs[k] for k in kept]
+
+
+def _count_rounds(node: Node, graph: Graph) -> None:
+    """Say how many rounds there are where a loop counts them itself.
+
+    Before: Loop("", 0 < n, 0) with a body (_, c, i) -> (i + 1 < n, i + 1).
+    After:  Loop(n, "") with a body (i, c) -> (true).
+    """
+    loop = loop_of(node)
+    body, goes_on, first = loop.body, loop.goes_on, loop.condition
+    if node.key != "Loop" or loop.trips is not None or goes_on is None or first is None:
+        return
+    makers = body.producers()
+    less, before = makers.get(goes_on), graph.producers().get(first)
+    if less is None or before is None or less.key != "Less" or before.key != "Less":
+        return
+    (counted, most), (zero, same) = less.inputs, before.inputs
+    if most is None or most is not same or most in makers or most in body.inputs:
+        return
+    if most.dtype != np.int64 or not _is_number(zero, 0):
+        return
+    read = {value for other in graph.nodes for value in node_reads(other)} | {*graph.outputs}
+    for k, carried in enumerate(loop.carried):
+        if carried.initial.shape != () or not _is_number(carried.initial, 0):
+            continue
+        if carried.output is not None and carried.output in read:
+            continue
+        steps = [makers.get(value) for value in (carried.result, counted) if value is not None]
+        if len(steps) < 2 or not all(_is_next(step, carried.inner) for step in steps):
+            continue
+        index = body.inputs[0]
+        place = 2 + k
+        inner = body.inputs[place]
+        del node.inputs[place], body.inputs[place], node.outputs[k], body.outputs[place - 1]
+        body.replace(inner, index)
+        true = constant(f"{node.name}/true", np.array(True))
+        node.inputs[:2], body.outputs[0] = [most, None], true
+        return
+
+
+def _is_number(value: Value | None, number: int) -> bool:
+    """Whether a value is this one number."""
+    data = None if value is None else value.const
+    return data is not None and data.size == 1 and data.ravel()[0] == number
+
+
+def _is_next(node: Node | None, value: Value) -> bool:
+    """Whether a node adds one to a value, and changes nothing else of it."""
+    if node is None or node.key != "Add":
+        return False
+    return any(
+        one is value and _is_number(other, 1) and other is not None and not other.shape
+        for one, other in (node.inputs, node.inputs[::-1])
+    )
 
 
 def _narrow_loop(node: Node, graph: Graph) -> None:

@@ -31,7 +31,8 @@ Bring: TypeAlias = Callable[[Path, Path, Path | None], Imported]
 WAYS: Mapping[str, tuple[str, ...]] = {
     # What depends on numbers, and steps along sizes that vary, only a script keeps.
     "pytorch": ("save", "script"),
-    "paddle": ("save",),
+    # Static programs know every rank; where it depends on a size, that must be known.
+    "paddle": ("save", "save_as_taken"),
     "mindspore": ("save",),
 }
 # How many draws of inputs its framework may choose from, to save it with.

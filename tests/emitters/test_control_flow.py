@@ -271,6 +271,36 @@ def test_sub_graphs_within_each_other_without_end_are_refused(tmp_path: Path) ->
         read_graph(path)
 
 
+COUNTED = """
+agraph (float[N] x, int64[M] m) => (float[N] y)
+<int64 zero = {0}, int64 one = {1}>
+{
+    n = Size (m)
+    some = Less (FIRST, n)
+    i, y = Loop <body = round (int64 r, bool c, int64 k, float[N] v) => (bool more, int64 next, float[N] w) {
+        next = Add (k, one)
+        more = Less (next, LIMIT)
+        f = Cast <to = 1> (k)
+        w = Add (v, f)
+    }> (nothing, some, FIRST, x)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "limit", "counted"), [("zero", "n", True), ("one", "n", False), ("zero", "r", False)]
+)
+def test_a_loop_that_counts_is_a_for(first: str, limit: str, counted: bool, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = Model(COUNTED.replace("FIRST", first).replace("LIMIT", limit), ()).proto()
+    # The text form has no way to leave out the first input.
+    model.graph.node[-1].input[0] = ""
+    onnx.save(model, path)
+    (loop,) = [node for node in read_graph(path).nodes if node.key == "Loop"]
+    assert (loop.inputs[0] is not None) == counted
+    assert len(loop.inputs) == (3 if counted else 4)
+
+
 def test_a_loop_that_nothing_ends_is_refused(tmp_path: Path) -> None:
     text = LOOP.replace("(n, , x)", "(absent, , x)")
     with pytest.raises(UnsupportedOperators, match="nothing ends it"):

@@ -320,6 +320,63 @@ def save(name, folder):
         np.savez(folder / f"{name}.{run}.npz", **given, **found)
 
 
+def negated(x, name=None, out=None):
+    """`logical_not` as programs of the older form have it: PaddlePaddle 3 adds only the new one."""
+    import paddle
+
+    block = paddle.static.default_main_program().current_block()
+    made = block.create_var(dtype="bool", shape=x.shape)
+    block.append_op(type="logical_not", inputs={"X": [x]}, outputs={"Out": [made]})
+    return made
+
+
+def chosen(x):
+    """Two values that a condition chooses."""
+    import paddle
+    from paddle.nn.functional import softmax
+
+    positive = paddle.mean(x) > paddle.full([], 0.0)
+    return paddle.static.nn.cond(
+        positive, lambda: (x * 2.0, softmax(x)), lambda: (paddle.scale(x, -1.0), x)
+    )
+
+
+def repeated(x):
+    """A value that five rounds change."""
+    import paddle
+    from paddle.nn.functional import softmax
+
+    counts = [paddle.full([1], number, "int64") for number in (0, 5)]
+    states = [counts[0], x]
+    rounds = paddle.static.nn.while_loop(
+        lambda i, _: i < counts[1], lambda i, y: [i + 1, softmax(y * 1.5)], states
+    )
+    return [rounds[1] + 1.0]
+
+
+OLD = {"chosen": chosen, "repeated": repeated}
+
+
+def save_old(name, folder):
+    """Save and run a program of the older form, for which FLAGS_enable_pir_api must be 0."""
+    import paddle
+
+    paddle.enable_static()
+    paddle.logical_not = negated
+    program = paddle.static.Program()
+    with paddle.static.program_guard(program, paddle.static.Program()):
+        x = paddle.static.data("x", [None, 4], "float32")
+        outputs = [*OLD[name](x)]
+        executor = paddle.static.Executor(paddle.CPUPlace())
+        path = str(folder / name)
+        paddle.static.save_inference_model(path, [x], outputs, executor, program=program)
+        program, _, outputs = paddle.static.load_inference_model(path, executor)
+        for run, (array,) in enumerate(BOTH):
+            found = executor.run(program, feed={"x": array}, fetch_list=outputs)
+            made = {f"out:{one.name}": value for one, value in zip(outputs, found, strict=True)}
+            np.savez(folder / f"{name}.{run}.npz", **{"in:x": array}, **made)
+
+
 def main():
     """Each net in turn; what ends the process is named by NAME.begun without NAME.0.npz."""
     folder = Path(sys.argv[1])
@@ -328,7 +385,7 @@ def main():
             continue
         (folder / f"{name}.begun").touch()
         try:
-            save(name, folder)
+            (save_old if name in OLD else save)(name, folder)
         except Exception as error:
             (folder / f"{name}.failed").write_text(f"{type(error).__name__}: {error}"[-2000:])
 

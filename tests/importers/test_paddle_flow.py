@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from converters.convert import convert
 from converters.errors import UnsafeInput, UnsupportedError, UnsupportedOperators
 from converters.importers.paddle import read, to_onnx
-from tests.importers.paddle_flow import NETS
+from tests.importers.paddle_flow import NETS, OLD
 
 HERE = Path(__file__).parent
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
@@ -50,6 +51,20 @@ def _runs(folder, name):
             )
 
 
+@pytest.fixture(scope="session")
+def older(tmp_path_factory):
+    """The folder with programs of the older form."""
+    folder = tmp_path_factory.mktemp("older")
+    for name in OLD:
+        subprocess.run(
+            [sys.executable, HERE / "paddle_flow.py", folder, name],
+            env={**os.environ, "FLAGS_enable_pir_api": "0"},
+            check=True,
+            timeout=200,
+        )
+    return folder
+
+
 def _kinds(graph):
     for node in graph.node:
         yield node.op_type
@@ -60,14 +75,25 @@ def _kinds(graph):
 @needs_paddle
 @pytest.mark.parametrize("name", NETS)
 def test_the_numbers_of_paddle_in_every_branch(saved, name):
-    model = to_onnx(saved / f"{name}.json")
+    _same(saved / f"{name}.json", len(NETS[name].runs))
+
+
+@needs_paddle
+@pytest.mark.parametrize("name", OLD)
+def test_the_older_form_is_read_too(older, name):
+    _same(older / f"{name}.pdmodel", 2)
+
+
+def _same(path, count):
+    """Every run has Paddle's numbers."""
+    model = to_onnx(path)
     onnx.checker.check_model(model, full_check=True)
     # What the shapes of inputs or a constant decide may be decided; nothing is unrolled.
     assert {"If", "Loop"} & {*_kinds(model.graph)}
     session = onnxruntime.InferenceSession(model.SerializeToString())
     names = [one.name for one in session.get_outputs()]
-    runs = [*_runs(saved, name)]
-    assert len(runs) == len(NETS[name].runs)
+    runs = [*_runs(path.parent, path.stem)]
+    assert len(runs) == count
     for given, wanted in runs:
         found = dict(zip(names, session.run(None, given), strict=True))
         assert set(found) == set(wanted)
@@ -86,7 +112,7 @@ def test_every_branch_is_emitted(saved, tmp_path, name):
     for framework in frameworks:
         source = (tmp_path / "out" / framework / "model.py").read_text()
         assert not re.search(r"_v\d+_", source)
-        assert "while " in source or "for " in source or "if " in source
+        assert {"for_list": "for i in range("}.get(name, "while ") in source
         for given, wanted in _runs(saved, name):
             np.savez(tmp_path / "in.npz", **given)
             command = ["infer.py", "--inputs", tmp_path / "in.npz", "--outputs", "out.npz"]

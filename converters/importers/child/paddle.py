@@ -62,6 +62,15 @@ def save(model: Any, inputs: Sequence[Mapping[str, Any]], _: Mapping[str, Any], 
     return next(path for path in paths if os.path.isfile(path))
 
 
+def save_as_taken(
+    model: Any, inputs: Sequence[Mapping[str, Any]], sizes: Mapping[str, Sequence[int]], out: str
+) -> str:
+    """As `save`, with every size of which only one is known to be taken: a rank may depend on it."""
+    one = {name: known[0] for name, known in sizes.items() if len(known) == 1}
+    fixed = [{**spec, "shape": [one.get(size, size) for size in spec["shape"]]} for spec in inputs]
+    return save(model, fixed, sizes, out)
+
+
 def _net(job: Mapping[str, Any]) -> Any:
     net = made(job, paddle.nn.Layer, "nn.Layer")
     weights = paddle.load(job["weights"])

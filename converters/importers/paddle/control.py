@@ -222,7 +222,7 @@ class Operators:
 
     def repeat(self, operator: Operator, body: Body, names: Mapping[str, str]) -> None:
         """`while`: what is carried is what it gives to the body, and what the body changes around itself."""
-        condition = self.only(operator, "Cond")
+        condition = self.only(operator, "Cond" if "Cond" in operator.inputs else "Condition")
         given, outputs = operator.inputs.get("X", ()), operator.outputs.get("Out", ())
         if not body.inputs:
             # Older programs name what is read and written; the names are those within.
