@@ -109,8 +109,9 @@ def ordered(
     if not conditions:
         return fetch(order.within(rows, order.key))
     if offset or session.connection().dialect.name != "sqlite":
-        fits = index.matching(session, query)
-        return fetch(order.within(rows.where(number.in_(fits)), order.key))
+        if query != Query():
+            rows = rows.where(number.in_(index.matching(session, query)))
+        return fetch(order.within(rows, order.key))
     until = session.scalar(order.within(order.keys, order.key).offset(LOOK).limit(1))
     found = fetch(order.within(rows, order.key, until))
     if until is None or len(found) == count:

@@ -22,7 +22,7 @@ def upgrade() -> None:
     """Bring the schema to this revision."""
     connection = op.get_bind()
     op.execute(f"DROP TABLE {INDEX.name}")
-    INDEX.create(connection)
+    INDEX.begin(connection)
     last = 0
     while models := _next(connection, "model", "id", "id, name, task, licence, words", last):
         first, last = last, models[-1]["id"]
@@ -34,6 +34,7 @@ def upgrade() -> None:
             connection,
             {row["id"]: document(Model(**row), forms.get(row["id"], [])) for row in models},
         )
+    INDEX.finish(connection)
 
 
 def _next(
