@@ -153,6 +153,12 @@ def test_all_unknown_operators_are_refused_at_once():
         ("pad", {"paddings": (0, 0, 1, 1), "mode": "strange"}, "mode = strange"),
         ("p_norm", {"porder": 0.0}, "porder = 0.0"),
         ("thresholded_relu", {"value": 1.0}, "value = 1.0"),
+        ("fake_quantize_abs_max", {"bit_length": 32}, "bit_length = 32"),
+        ("fake_quantize_abs_max", {"round_type": 2}, "round_type = 2"),
+        ("fill_diagonal", {"wrap": True}, "wrap = true"),
+        ("lrn", {"n": 4}, "n = 4"),
+        ("unique", {"axis": (0, 1)}, "axis = [0, 1]"),
+        ("unique_consecutive", {"axis": (0,)}, "axis = [0]"),
     ],
 )
 def test_a_refusal_names_the_attribute(kind, attributes, reason):
@@ -228,6 +234,15 @@ BAD = [
     ("assign_value", {"shape": (1,), "fp32_values": (1.0,)}),
     ("group_norm", {"groups": -1}),
     ("maxout", {"groups": 0}),
+    ("crop_tensor", {"offsets": (-1, 0), "shape": (1, 1)}),
+    ("diag_embed", {"dim1": 1, "dim2": 1}),
+    ("frame", {"frame_length": "text", "hop_length": 1}),
+    ("kthvalue", {"k": 0}),
+    ("repeat_interleave", {"Repeats": -1}),
+    ("set_value", {"axes": (0,), "starts": (0, 1), "ends": (1,), "steps": (1,)}),
+    ("set_value", {"axes": (), "values": (1.0,), "shape": (1 << 50,)}),
+    ("set_value", {"axes": (), "values": (1.0,), "shape": (1,), "none_axes": (0,) * 99}),
+    ("unfold", {"kernel_sizes": (0, 0)}),
     ("relu", None),
 ]
 
@@ -269,6 +284,43 @@ def test_no_operator_fails_on_what_it_is_given(kind, count):
         "Grid",
         "Updates",
         "Shape",
+        # Of detection, indexing, arithmetic and quantised programs.
+        *[
+            "BBoxes",
+            "Scores",
+            "Boxes",
+            "ROIs",
+            "RoisNum",
+            "ImgSize",
+            "Image",
+            "PriorBox",
+            "TargetBox",
+            "Anchors",
+            "Variances",
+        ],
+        *[
+            "BboxDeltas",
+            "ImShape",
+            "FpnRois",
+            "Offset",
+            "X1",
+            "X2",
+            "Operands",
+            "Indices",
+            "AddValue",
+            "SortedSequence",
+        ],
+        *[
+            "Values",
+            "ValueTensor",
+            "Other",
+            "Weight",
+            "InScale",
+            "Scales",
+            "PriorDist",
+            "Weights",
+            "Offsets",
+        ],
     ]
     inputs = dict.fromkeys(slots, ("x",) * count)
     outputs = dict.fromkeys(("Out", "Y", "Output", "Result"), ("y",))
