@@ -125,10 +125,11 @@ def _brought(path: Path, said: Mapping[str, Any], folder: Path, bring: Bring) ->
         part = folder / how
         part.mkdir(parents=True)
         try:
-            program = _saved(path, said, how, part)
+            program, keeps = _saved(path, said, how, part)
             given = program.with_suffix(".npz")
             imported = bring(program, part / "import", given if given.is_file() else None)
-            found.append((_fixed(imported.model, said["signature"]), imported))
+            # What is wrong at other sizes is worse than what has fixed them.
+            found.append((_fixed(imported.model, said["signature"]) + 100 * (not keeps), imported))
         except ConversionError as error:
             errors.append(error)
             continue
@@ -178,17 +179,21 @@ def ranges(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _saved(path: Path, said: Mapping[str, Any], how: str, folder: Path) -> Path:
-    """The program that its framework makes of it; where that has no inputs of its own, they lie beside it."""
+def _saved(path: Path, said: Mapping[str, Any], how: str, folder: Path) -> tuple[Path, bool]:
+    """The program that its framework makes of it, and whether it gives the same at all sizes that were verified.
+
+    Where a program has no inputs of its own, they lie beside it.
+    """
     specs = said["signature"]["inputs"]
     wanted = [TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in specs]
     verified = sizes(path)
-    case = generate_cases(wanted, sizes=verified, ranges=ranges(path))[-1]
+    *others, case = generate_cases(wanted, sizes=verified, ranges=ranges(path))
     # The one that the program is saved with comes last.
     taken = {n: [*(s for s in verified.get(n, ()) if s != d), d] for n, d in case.dims.items()}
     draws = [case, case.made_again(highest=LOWEST_HIGHEST), *islice(case.drawn_again(), DRAWS)]
-    for place, draw in enumerate(draws):
-        np.savez(folder / f"draw{place}.npz", **draw.inputs)
+    files = [folder.resolve() / f"case{place}.npz" for place in range(len(draws) + len(others))]
+    for file, draw in zip(files, (*draws, *others), strict=True):
+        np.savez(file, **draw.inputs)
     job = {
         "framework": said["framework"],
         "step": "save",
@@ -196,7 +201,8 @@ def _saved(path: Path, said: Mapping[str, Any], how: str, folder: Path) -> Path:
         "artifact": str(path.resolve()),
         "inputs": specs,
         "sizes": taken,
-        "draws": [str((folder / f"draw{place}.npz").resolve()) for place in range(len(draws))],
+        "draws": [str(file) for file in files[: len(draws)]],
+        "others": [str(file) for file in files[len(draws) :]],
         "folder": str(folder.resolve()),
     }
     try:
@@ -211,4 +217,4 @@ def _saved(path: Path, said: Mapping[str, Any], how: str, folder: Path) -> Path:
             f" {short(reason)}",
             fix="convert what it was made from",
         )
-    return Path(answer["program"])
+    return Path(answer["program"]), answer["keeps"]

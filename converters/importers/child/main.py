@@ -13,6 +13,9 @@ import numpy as np
 from .cases import References, references
 from .classes import Refused
 
+# A program that took other steps is further off than this.
+RELATIVE, ABSOLUTE = 1e-2, 1e-2
+
 
 def main(job_path: str, answer_path: str) -> None:
     """Do the step that a job names and write the answer."""
@@ -56,7 +59,29 @@ def _save(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         cause = _cause(error)
         return {"failed": f"{type(cause).__name__}: {cause}"}
-    return {"program": path}
+    taken = {name: array.shape for name, array in given.items()}
+    others = [_arrays(path) for path in job["others"]]
+    cases = [case for case in others if {n: a.shape for n, a in case.items()} != taken]
+    return {"program": path, "keeps": all(_keeps(framework, path, infer, model, c) for c in cases)}
+
+
+def _keeps(framework: Any, path: str, infer: Any, model: Any, inputs: dict[str, Any]) -> bool:
+    """Whether a program gives what its model gives at other sizes, as far as that can be asked here."""
+    if not hasattr(framework, "run_saved"):
+        return True
+    try:
+        wanted = list(infer.run(model, inputs).values())
+    except Exception:
+        # Sizes that the model itself does not take.
+        return True
+    try:
+        found = framework.run_saved(path, [inputs[name] for name in infer.INPUTS])
+    except Exception:
+        return False
+    return len(found) == len(wanted) and all(
+        one.shape == other.shape and np.allclose(one, other, RELATIVE, ABSOLUTE, equal_nan=True)
+        for one, other in zip(found, wanted, strict=True)
+    )
 
 
 def _taken(infer: Any, model: Any, draws: list[str]) -> dict[str, Any]:

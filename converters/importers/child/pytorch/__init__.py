@@ -72,6 +72,14 @@ def save(
     return f"{out}.pt2"
 
 
+def run_saved(path: str, arrays: Sequence[Any]) -> list[Any]:
+    """Outputs of a program that `save` or `script` wrote, in order; it may refuse sizes."""
+    exported = path.endswith(".pt2")
+    program = torch.export.load(path).module() if exported else torch.jit.load(path)
+    found = program(*map(torch.from_numpy, arrays))
+    return [one.numpy() for one in (found if isinstance(found, tuple) else (found,))]
+
+
 def script(
     model: Any, inputs: Sequence[Mapping[str, Any]], sizes: Mapping[str, Any], out: str
 ) -> str:
