@@ -437,6 +437,13 @@ CASES = {
     "tile_more": Case("ops.tile(x, (2, 1, 2, 1))", SEQUENCE),
     "repeat": Case("x.repeat_interleave(2, 1)", SEQUENCE),
     "repeat_elements": Case("ops.repeat_elements(x, 2, axis=1)", SERIES),
+    "broadcast_to_any": Case(
+        "ops.broadcast_to(self.w, (x.shape[0], -1, -1))",
+        made="self.w = Parameter(rand(1, 4, 5), name='w')",
+    ),
+    "in_place": Case("ops.relu(y)", SEQUENCE, body="y = ops.exp(x)\ny += x\ny *= x\ny -= 1.5"),
+    "in_place_read": Case("y * w", ROWS, body="y = x * 2\nw = ops.exp(y)\ny += x"),
+    "in_place_view": Case("z", ROWS, body="y = x * 2\nz = y.reshape((-1,))\ny.mul_(x)"),
     "broadcast_to": Case("ops.broadcast_to(x, (-1, 4, 5))", (("x", (None, 1, 5), "float32"),)),
     "expand": Case("x.expand_as(y)", (("x", (4, 1), "float32"), ("y", (None, 4, 5), "float32"))),
     "flip": Case("(ops.flip(x, (1,)), ops.ReverseV2(axis=[0, 2])(x))", SEQUENCE),

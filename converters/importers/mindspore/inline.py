@@ -38,6 +38,7 @@ from converters.importers.mindspore.build import (
     Refused,
     Scalar,
 )
+from converters.importers.mindspore.in_place import IN_PLACE
 from converters.importers.mindspore.program import (
     Constant,
     Form,
@@ -101,11 +102,21 @@ class Inliner:
         frame: Frame = {
             key: value for (key, _), value in zip(function.inputs, arguments, strict=True)
         }
+        given = set(frame)
+        same: dict[str, set[str]] = {}
         self.depth += 1
         for node in function.nodes:
             if node.output in frame:
                 raise self.malformed(f"{node.output[:200]!r} is computed twice")
             frame[node.output] = self.node(frame, node, head)
+            kind = self.kind(node)
+            if kind in IN_PLACE:
+                changed = same.setdefault(node.inputs[0], {node.inputs[0]})
+                changed.add(node.output)
+                same[node.output] = changed
+                if not changed <= frame.keys() - given:
+                    self.refuse(kind, "it changes what is given from outside", node)
+                frame.update(dict.fromkeys(changed, frame[node.output]))
         results = [self.find(frame, name) for name in function.outputs]
         self.depth -= 1
         return results[0] if len(results) == 1 else tuple(results)
@@ -125,6 +136,12 @@ class Inliner:
         if head and isinstance(found, Choice) and not given:
             return found
         return self.follow(found, given, node)
+
+    def kind(self, node: Node) -> str:
+        """The operator of a node; nothing where it calls something else."""
+        called = node.called
+        primitive = called if isinstance(called, Primitive) else self.program.primitives.get(called)
+        return "" if primitive is None else primitive.type
 
     def spend(self, given: tuple[Any, ...]) -> None:
         """Count what is given to an operator."""
@@ -204,7 +221,7 @@ class Inliner:
         special = _SPECIAL.get(primitive.type)
         if special is not None:
             return special(self, given, node)
-        rule = self.table.get(primitive.type)
+        rule = self.table.get(IN_PLACE.get(primitive.type, primitive.type))
         reason = ""
         if rule is not None:
             call = Call(self.graph, primitive, node.form, _scope(node.scope))
@@ -572,6 +589,7 @@ _SPECIAL: Mapping[str, Callable[[Inliner, tuple[Any, ...], Node], Any]] = {
     "RealTupleGetItem": _item,
     "Switch": _switch,
     "TensorDump": _nothing,
+    "TensorMove": _load,
     "TupleGetItem": _item,
     "UpdateState": _nothing,
     "raise": _raise,

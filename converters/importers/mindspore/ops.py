@@ -2147,13 +2147,16 @@ def _repeat(
 
 def _broadcast(call: Call, x: Given, shape: Given) -> str:
     x = call.tensor(x)
-    wanted = call.integers(shape, "shape")
-    if isinstance(wanted, str):
-        return call.node("Expand", x.name, wanted)
-    if len(wanted) > LARGEST_RANK or min(wanted, default=0) < -1:
-        call.malformed(f"shape = {wanted[:20]}")
     # A size of one, broadcast, is the size that is there: what -1 means.
-    return call.node("Expand", x.name, call.vector([1 if one == -1 else one for one in wanted]))
+    parts = shape if isinstance(shape, tuple) else (shape,)
+    wanted = call.integers(tuple(1 if one == -1 else one for one in parts), "shape")
+    if isinstance(wanted, str):
+        kept = call.node("Abs", wanted) if isinstance(shape, Value) else wanted
+        return call.node("Expand", x.name, kept)
+    wanted = [1 if one == -1 else one for one in wanted]
+    if len(wanted) > LARGEST_RANK or min(wanted, default=0) < 0:
+        call.malformed(f"shape = {wanted[:20]}")
+    return call.node("Expand", x.name, call.vector(wanted))
 
 
 def _expand_as(call: Call, x: Given, other: Given) -> str:
