@@ -792,7 +792,7 @@ def _feeds(a: Module, b: Module) -> bool:
 
 # What parameters without a name are called by what reads them; a model that is converted once more has such names.
 ROLES = {"Mul": "scale", "Add": "shift", "Gather": "table", "MatMul": "matrix"}
-GIVEN = re.compile(rf"({'|'.join([*ROLES.values(), 'weight'])})\d+")
+GIVEN = re.compile(rf"({'|'.join([*ROLES.values(), 'weight', 'constant'])})\d*")
 
 
 class _Names:
@@ -810,6 +810,8 @@ class _Names:
         self.numbered = False
         self.attributes: dict[str, str] = {}
         own = [s for i in region.items if isinstance(i, Statement) for s in i.every()]
+        constants = (value for s in own for value in s.reads if value.const is not None)
+        self.given |= {value.name for value in constants if GIVEN.fullmatch(value.name)}
         self.roles = Counter(s.layer.role for s in own if s.layer is not None and not s.leaf)
         self.numbers: Counter[str] = Counter()
 
@@ -844,7 +846,9 @@ class _Names:
 
     def constant(self, value: Value, key: str) -> str:
         last = re.split(r"[./:]", value.name.rstrip("_"))[-1]
-        plain = re.fullmatch(r"[A-Za-z][A-Za-z_]*[A-Za-z]", last) or GIVEN.fullmatch(last)
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z_]*[A-Za-z]", last)
+        if GIVEN.fullmatch(value.name):
+            return self.take(value.name, given=True)
         if plain and value.trainable and not last.startswith("onnx"):
             return self.take(last)
         kind = ROLES.get(key)

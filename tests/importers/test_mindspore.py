@@ -22,6 +22,7 @@ from onnx import helper
 
 from converters.checkpoints import write_mindspore_ckpt
 from converters.checkpoints.wire import message, number, string
+from converters.emitters import emit
 from converters.errors import (
     ConversionError,
     UnsafeInput,
@@ -272,6 +273,93 @@ def test_weights_of_a_loop_are_no_state(exported):
         one for one in to_onnx(exported / "loop_counter.mindir").graph.node if one.op_type == "Loop"
     ]
     assert not [one for one in loop.input if one.startswith("f.")]
+
+
+# ***** Models that were converted to MindSpore, converted once more *****
+
+
+def _once_more(model, folder):
+    """What MindSpore saves of a model that was converted to it, as ONNX again; and its source."""
+    onnx.save(model, folder / "model.onnx")
+    emit(folder / "model.onnx", "mindspore", folder / "ms", source={"format": "onnx"})
+    made = bring(recognise(folder / "ms"), folder / "made")
+    return onnx.load(made.model), (folder / "ms" / "model.py").read_text(encoding="utf-8")
+
+
+@needs_mindspore
+@pytest.mark.parametrize("backwards", [0, 1])
+def test_a_loop_over_any_number_of_steps_stays_one(backwards, tmp_path):
+    info = helper.make_tensor_value_info
+    random = np.random.default_rng(0)
+    weights = {
+        "cell.dense.weight": random.standard_normal((4, 4)).astype(np.float32),
+        "cell.start": random.standard_normal((1, 4)).astype(np.float32),
+    }
+    step = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["h", "cell.dense.weight"], ["p"], "/cell/dense/MatMul"),
+            helper.make_node("Add", ["x", "p"], ["s"], "/cell/Add"),
+            helper.make_node("Tanh", ["s"], ["h2"], "/cell/Tanh"),
+            helper.make_node("Identity", ["h2"], ["y"], "/cell/Identity"),
+        ],
+        "step",
+        [info("h", 1, [1, 4]), info("x", 1, [1, 4])],
+        [info("h2", 1, [1, 4]), info("y", 1, [1, 4])],
+    )
+    scan = helper.make_node(
+        "Scan", ["cell.start", "xs"], ["last", "rows"], "/cell/Scan", body=step,
+        num_scan_inputs=1, scan_input_directions=[backwards], scan_output_directions=[backwards],
+    )  # fmt: skip
+    # Sizes of what rounds gave are asked for: none may be what it began with.
+    nodes = [scan, helper.make_node("Flatten", ["rows"], ["ys"], "/Flatten")]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [info("xs", 1, ["T", 1, 4])],
+        [info("last", 1, [1, 4]), info("ys", 1, ["T", 4])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 9
+    found, source = _once_more(model, tmp_path)
+    assert "ops.unbind(xs, 0)" in source
+    loops = [node for node in found.graph.node if node.op_type == "Loop"]
+    assert [len(node.output) for node in loops] == [2]
+    assert {*weights} <= {one.name for one in found.graph.initializer}
+    for length in (1, 5, 8):
+        xs = random.standard_normal((length, 1, 4)).astype(np.float32)
+        for one, wanted in zip(_computed(found, xs), _computed(model, xs), strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-6)
+
+
+@needs_mindspore
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_convolution_of_integers_stays_one(group, tmp_path):
+    info = helper.make_tensor_value_info
+    random = np.random.default_rng(0)
+    tensors = {
+        "w": random.integers(0, 256, (6, 4 // group, 3, 2)).astype(np.uint8),
+        "x_zero": np.array(7, np.uint8),
+        "w_zero": np.array(131, np.uint8),
+    }
+    node = helper.make_node(
+        "ConvInteger", ["x", *tensors], ["y"], "/ConvInteger",
+        group=group, strides=[2, 1], pads=[1, 0, 2, 1],
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [node],
+        "net",
+        [info("x", onnx.TensorProto.UINT8, ["N", 4, "H", 9])],
+        [info("y", onnx.TensorProto.INT32, None)],
+        [onnx.numpy_helper.from_array(array, name) for name, array in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 9
+    found, _ = _once_more(model, tmp_path)
+    assert [node.op_type for node in found.graph.node if "Conv" in node.op_type] == ["ConvInteger"]
+    for rows in (5, 8):
+        x = random.integers(0, 256, (2, 4, rows, 9)).astype(np.uint8)
+        np.testing.assert_array_equal(_computed(found, x)[0], _computed(model, x)[0])
 
 
 # ***** Files *****

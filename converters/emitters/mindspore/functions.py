@@ -191,7 +191,9 @@ def pad_spatial(x: ms.Tensor, pads: tuple[int, ...], value: float = 0.0) -> ms.T
     n = len(pads) // 2
     if not any(pads):
         return x
-    sides = tuple(side for k in reversed(range(n)) for side in (pads[k], pads[k + n]))
+    sides = ()
+    for k in reversed(range(n)):
+        sides += (pads[k], pads[k + n])
     return ops.pad(x, sides, value=value)
 
 
@@ -217,7 +219,7 @@ def windows(
     value: float,
     behind: float,
 ) -> list[ms.Tensor]:
-    """Every window's first elements, every window's second elements ...: slices of the padded input.
+    """Every window's first elements, every window's second elements ...: cut out of the padded input, axis by axis.
 
     Args:
         pads: Before each spatial axis, then after each; or `upper` or `lower` for ceil(size / stride).
@@ -238,17 +240,15 @@ def windows(
         counts.append(count)
         rest.append(-(-room // stride[k]) * stride[k] - room if ceil_mode else 0)
     x = pad_spatial(pad_spatial(x, pads, value), (0,) * n + tuple(rest), behind)
-    found = []
-    for offset in itertools.product(*(range(k) for k in kernel)):
-        taken = [
-            slice(o * d, o * d + (count - 1) * s + 1)
-            for o, d, count, s in zip(offset, dilation, counts, stride)
-        ]
-        part = x[(slice(None), slice(None), *taken)]
-        for k in range(n):
-            part = every(part, k + 2, stride[k])
-        found.append(part)
-    return found
+    parts = [x]
+    for k in range(n):
+        cut = []
+        for part in parts:
+            for first in range(0, kernel[k] * dilation[k], dilation[k]):
+                last = first + (counts[k] - 1) * stride[k]
+                cut.append(ops.gather(part, ops.arange(first, last + 1, stride[k]), k + 2))
+        parts = cut
+    return parts
 
 
 LOWEST = {
@@ -345,7 +345,8 @@ def convolve(
     """Convolution as a product of matrices, for element types that have no kernel."""
     parts = windows(x, weight.shape[2:], stride, dilation, pads, False, 0, 0)
     n, sizes, out = x.shape[0], parts[0].shape[2:], weight.shape[0]
-    columns = ops.stack(parts, 2).reshape(n, group, -1, math.prod(sizes))
+    rows = x.shape[1] // group * len(parts)
+    columns = ops.stack(parts, 2).reshape(n, group, rows, -1)
     y = ops.matmul(weight.reshape(1, group, out // group, -1), columns)
     return y.reshape((n, out) + tuple(sizes))
 

@@ -53,6 +53,8 @@ def _save(framework: Any, job: dict[str, Any]) -> dict[str, Any]:
     model = infer.load("cpu")
     given = _taken(infer, model, job["draws"])
     inputs = [{**spec, "example": given[spec["name"]]} for spec in job["inputs"]]
+    if hasattr(framework, "readable"):
+        model = framework.readable(job["artifact"], job["folder"])
     try:
         save = getattr(framework, job["how"])
         path = save(model, inputs, job["sizes"], os.path.join(job["folder"], "net"))

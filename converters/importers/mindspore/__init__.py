@@ -4,6 +4,7 @@
     build.py      values of a program, and what an operator's function sees
     inline.py     graphs that call each other -> one graph, with If and Loop
     ops.py        ONE table: primitive -> nodes
+    rounds.py     loops that count and gather -> loops as ONNX has them
     biases.py     biases, which MindSpore adds behind a convolution -> inputs of it
     one_axis.py   layers along one axis, which MindSpore makes of layers of images -> such layers
     scopes.py     which cell a node belongs to
@@ -39,6 +40,7 @@ from converters.importers.mindspore.program import (
     is_mindir,
     read_program,
 )
+from converters.importers.mindspore.rounds import with_rounds
 from converters.importers.mindspore.scopes import name_scopes
 
 
@@ -75,7 +77,9 @@ def convert(program: Program) -> onnx.ModelProto:
     result = inliner.run(program.main.name, arguments)
     inliner.report()
     outputs = [*_outputs(inliner, program, result)]
-    nodes, initialisers = graph.pruned([output.name for output in outputs])
+    wanted = [output.name for output in outputs]
+    graph.nodes = with_rounds(graph, graph.pruned(wanted)[0], wanted)
+    nodes, initialisers = graph.pruned(wanted)
     nodes = _with_layers(nodes, {one.name: one for one in initialisers}, Counter(names_read(nodes)))
     read = {*names_read(nodes)}
     initialisers = [one for one in initialisers if one.name in read]
@@ -144,7 +148,8 @@ def _argument(
         )
     shape = symbols(form.dims, len(inputs))
     inputs.append(helper.make_tensor_value_info(name, form.kind.onnx, shape))
-    return Value(name, form.kind, form.dims)
+    graph.values[name] = Value(name, form.kind, form.dims)
+    return graph.values[name]
 
 
 def _outputs(inliner: Inliner, program: Program, result: Any) -> Iterator[onnx.ValueInfoProto]:

@@ -193,7 +193,8 @@ class Inliner:
         made.dims.extend(tensor.shape)
         made.raw_data = np.ascontiguousarray(tensor.array()).tobytes()
         self.graph.initialisers[name] = made
-        return Value(name, tensor.kind, tensor.shape)
+        self.graph.values[name] = Value(name, tensor.kind, tensor.shape)
+        return self.graph.values[name]
 
     def follow(self, called: Any, given: tuple[Any, ...], node: Node) -> Any:
         """What a value returns when it is called."""
@@ -255,7 +256,8 @@ class Inliner:
             call.refuse("a result of an element type that ONNX does not have")
         if form.number:
             return Scalar(made, form.kind)
-        return Value(made, form.kind, form.dims)
+        self.graph.values[made] = Value(made, form.kind, form.dims)
+        return self.graph.values[made]
 
     def declared(self, form: Forms) -> Any:
         """A value of this form, which nothing computes: what follows a refusal is looked at too."""
@@ -369,7 +371,8 @@ class Inliner:
             *(_declared(one) for one in inner),
         ]
         body = _branch(nodes, outputs, [BOOL, *kinds], inputs)
-        final = [self.graph.fresh("/Loop") for _ in states]
+        scope = _scope(next((n.scope for n in self.program.functions[name].nodes if n.scope), ""))
+        final = [self.graph.fresh(f"{scope}/Loop") for _ in states]
         given = ["", first.condition, *(one.name for _, one in begin)]
         self.graph.node("Loop", given, final, body=body)
         last = [replace(one, name=end) for one, end in zip(inner, final, strict=True)]

@@ -11,16 +11,25 @@ MindSpore 2.10 compute (tests/importers); the ONNX operator specification, opset
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from onnx import numpy_helper
 
 from converters.dtypes import BY_NAME, ElementType
 from converters.importers.cells import adaptive_average, adaptive_max
-from converters.importers.graph import INT64, INT_LIMIT, LARGEST_CONSTANT, LARGEST_RANK, Value
+from converters.importers.graph import (
+    INT64,
+    INT_LIMIT,
+    LARGEST_CONSTANT,
+    LARGEST_RANK,
+    Refusal,
+    Value,
+)
 from converters.importers.mindspore.build import BOOL, Call, Scalar
 
 Rule: TypeAlias = Callable[..., Any]
@@ -29,6 +38,7 @@ Given: TypeAlias = Any
 INT32 = BY_NAME["int32"]
 FLOAT = BY_NAME["float32"]
 DOUBLE = BY_NAME["float64"]
+BYTES = (BY_NAME["int8"], BY_NAME["uint8"])
 MOST_PARTS = 4096
 # `PadMode`, `CoordinateTransformMode` and `Format` of mindapi/base/types.h and format.h.
 PAD_MODES = {0: "pad", 1: "same", 2: "valid"}
@@ -636,6 +646,9 @@ def _matmul(
     first, second = call.tensor(x, kind), call.tensor(mat2, kind)
     for flag in (transpose_a, transpose_b):
         call.only("transpose", flag, True, False)
+    if kind == INT32 and not transpose_a and not transpose_b:
+        with contextlib.suppress(Refusal):
+            return call.node("MatMulInteger", *_less_zero_points(call, first, second, True))
     weight = second.name in call.graph.initialisers
     if transpose_b and not transpose_a and weight and first.rank == second.rank == 2:
         # The weight of a layer keeps its layout.
@@ -807,9 +820,12 @@ def _conv(
     if len(shape) != axes or min(shape) < 1:
         call.malformed(f"a filter of shape {list(kernel.shape)}")
     group = call.whole(said.get("group", said.get("groups", 1)), "group")
-    inputs = [value.name, kernel.name] + ([] if bias is None else [call.name(bias)])
+    kind, inputs = "Conv", [value.name, kernel.name]
+    if value.type.numpy.kind in "iu":
+        kind, inputs = "ConvInteger", _less_zero_points(call, value, kernel)
+    inputs += [] if bias is None else [call.name(bias)]
     name = call.node(
-        "Conv",
+        kind,
         *inputs,
         strides=strides,
         dilations=dilations,
@@ -818,6 +834,51 @@ def _conv(
         **_padding(call, mode, pads, sizes, strides, shape, dilations),
     )
     return call.of_rank(name, (-1, kernel.shape[0], *(-1,) * axes))
+
+
+def _less_zero_points(call: Call, x: Value, weight: Value, columns: bool = False) -> list[str]:
+    """Of integers of 32 bits those of 8 that they are, and the zero points that were taken from them.
+
+    Args:
+        x: Has one zero point at most.
+        weight: May have one for each filter, `[-1, 1, 1, 1]`.
+        columns: It may have one for each of its columns instead.
+    """
+    if call.out_kind() != INT32:
+        call.refuse(f"integers of type {x.type.name}")
+    made = {output: node for node in call.graph.nodes for output in node.output}
+
+    def bytes_of(name: str, rank: int | None = None) -> str:
+        node = made.get(name)
+        source = node.input[0] if node is not None and node.op_type == "Cast" else ""
+        known = call.graph.values.get(source)
+        if known is None or known.kind not in BYTES:
+            call.refuse("integers that are none of eight bits")
+        if rank is not None and known.rank > rank:
+            call.refuse(f"zero points of {known.rank} dimensions")
+        return source
+
+    found, zeros = [], []
+    for value in (x, weight):
+        node = made.get(value.name)
+        if node is None or node.op_type != "Sub":
+            found.append(bytes_of(value.name))
+            zeros.append("")
+            continue
+        found.append(bytes_of(node.input[0]))
+        shaped = made.get(node.input[1])
+        if shaped is None or shaped.op_type != "Reshape":
+            zeros.append(bytes_of(node.input[1], int(columns and value is weight)))
+            continue
+        shape = call.graph.initialisers.get(shaped.input[1])
+        sizes = [-1, -1] if shape is None else numpy_helper.to_array(shape).tolist()
+        filters = value is weight and len(sizes) == value.rank and not columns
+        if any(size != 1 for size in sizes[1:]) or (sizes and not filters):
+            call.refuse(f"zero points of the shape {sizes}")
+        zeros.append(call.node("Reshape", bytes_of(shaped.input[0]), call.vector(sizes and [-1])))
+    if zeros[1] and not zeros[0]:
+        call.refuse("zero points of the weights alone")
+    return [*found, *(one for one in zeros if one)]
 
 
 def _conv_ext(
@@ -2870,7 +2931,8 @@ def _sequence_slice(call: Call, x: Given, start: Given, stop: Given, step: Given
     return call.items(x)[ends[0] : ends[1] : ends[2]]
 
 
-def _make_range(call: Call, start: Given, stop: Given, step: Given = 1) -> Given:
+def _make_range(call: Call, start: Given, stop: Given = None, step: Given = 1) -> Given:
+    start, stop = (0, start) if stop is None else (start, stop)
     ends = [call.whole(one, "an end") for one in (start, stop, step)]
     if not ends[2] or len(range(*ends)) > MOST_PARTS:
         call.refuse(f"a range of {ends}")

@@ -6,8 +6,8 @@ others of them need, is in it. Of nodes at its edge MindSpore's word is taken if
 neighbour's cell of the same class; else it is in the cell that it follows, unless that has by then more of its operator
 than any other cell of its class beside it: cells of one class are alike, so what is behind the last of them is outside.
 
-Nodes in branches and bodies of loops are placed like all others; the node around them is in no cell that one of them is
-outside of.
+Nodes in branches and bodies of loops are placed like all others; the node around them is in no cell that a parameter in
+one of them is outside of.
 """
 
 from __future__ import annotations
@@ -153,8 +153,10 @@ class _Cells:
                 break
         self.leave()
         for one in self.nodes:
-            if one.within:
-                one.cell = _shared([one.cell or (), *(inner.cell or () for inner in one.within)])
+            fixed = [inner.own for inner in one.within if inner.own]
+            one.cell = _shared([one.cell or (), *fixed]) if one.within else one.cell
+            for inner in one.within:
+                inner.cell = inner.cell if _begins(inner.cell or (), one.cell or ()) else one.cell
         return [one.cell or () for one in self.nodes]
 
     def leave(self) -> None:
