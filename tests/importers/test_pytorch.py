@@ -77,7 +77,7 @@ def shapes(result: Imported) -> dict[str, list[int | str]]:
 def require_good(result: Imported, cases: int) -> None:
     assert result.route.reason == ""
     assert result.tried[-1] is result.route
-    assert len(result.route.max_abs) == len(result.cases) == cases
+    assert len(result.route.max_abs) == len(result.cases) >= cases
     assert max(result.route.max_abs) < TOLERANCE
     onnx.checker.check_model(str(result.model), full_check=True)
     for case in result.cases:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -75,7 +75,7 @@ class References:
         outputs: Names of outputs in order.
         classes: Axes that may vary, one row for those that vary together: name and axes; batch first.
         cases: Pairs of .npz files. The first has the inputs that were given, the second another batch, the
-            last other sizes of everything that may vary.
+            last other sizes of everything that may vary; between them all but the batch has one more size.
         same: Two pairs of the sizes that were given.
         constants: Arguments that are numbers.
         findings: What a user should know.
@@ -122,11 +122,12 @@ class References:
 
 @dataclass(frozen=True)
 class Varying:
-    """Axes that vary together, and another size of them that the module takes."""
+    """Axes that vary together, another size of them that the module takes, and one more, if it was looked for."""
 
     name: str
     axes: Axes
     size: int
+    more: int = 0
 
 
 def references(source: Called, folder: str) -> References:
@@ -141,6 +142,12 @@ def references(source: Called, folder: str) -> References:
         sign = -1.0 if len(cases) == 1 and _is_finite(source, given, chosen, first) else 1.0
         inputs = _resized(given, chosen, sign)
         cases.append(_save(folder, len(cases), source, inputs, source.run(inputs)))
+    # A number of steps that follows from a size by rounding is the same for two sizes that are close.
+    steps = [one for one in found if one.more and any(axis for _, axis in one.axes)]
+    more = [replace(one, size=one.more) for one in steps]
+    if more and _runs(source, given, more):
+        inputs = _resized(given, more)
+        cases.insert(-1, _save(folder, len(cases), source, inputs, source.run(inputs)))
     again = cases[1]
     if found:
         inputs = _resized(given, [], -1.0 if _is_finite(source, given, [], first) else 1.0)
@@ -191,7 +198,9 @@ def _varying(source: Called, given: Sequence[Array]) -> list[Varying]:
         accepted = list(islice((one for one in tried if _runs(source, given, [one])), wanted))
         if len(accepted) == wanted:
             together = (one for one in accepted if _runs(source, given, [*found, one]))
-            found += list(islice(together, 1))
+            for one in islice(together, 1):
+                others = [other.size for other in accepted if other is not one]
+                found.append(replace(one, more=max(others, default=0)))
     # The batch first: it is what is kept when not everything can be kept.
     return sorted(found, key=lambda one: min(axis for _, axis in one.axes))
 
