@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
-# Operators whose results are codes of few bits.
+# Operators whose results are codes of few bits, or products of such.
 ROUNDING = (
-    "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
     "com.microsoft::DynamicQuantizeLSTM", "com.microsoft::DynamicQuantizeMatMul",
 )  # fmt: skip
 # A dimension: its size, the name of a size that is not known, or None where nothing is known.

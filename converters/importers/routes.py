@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from converters.checkpoint_conversion import Options, convert_checkpoint
 from converters.errors import (
     ConversionError,
@@ -27,12 +29,13 @@ from converters.errors import (
     UsageError,
     raised,
 )
+from converters.graph.model import ROUNDING
 from converters.importers import job as framework_job
 from converters.importers import replay_job
 from converters.importers.imported import Attempt, Imported, Reference
 from converters.importers.products import use_integers
 from converters.importers.reading import read
-from converters.importers.renaming import rename
+from converters.importers.renaming import every_graph, rename
 from converters.runtimes import Limits, Runtime
 from converters.runtimes.process import REFUSED
 from converters.verify import Tolerance, compare, read_case, tolerance
@@ -260,7 +263,10 @@ def _checked(
         return said["failed"], ()
     if said["outputs"] != facts["outputs"]:
         return f"the graph has the outputs {said['outputs']}, not {facts['outputs']}", ()
-    limit = tolerance({PRECISION_OF.get(name, "fp32") for name in facts["precisions"]})
+    graph = onnx.load(model, load_external_data=False).graph
+    rounds = any(n.op_type in ROUNDING for inner in every_graph(graph) for n in inner.node)
+    precisions = {PRECISION_OF.get(name, "fp32") for name in facts["precisions"]}
+    limit = tolerance(precisions | ({"int8"} if rounds else set()))
     reasons: list[str] = []
     worst: list[float] = []
     for (_, wanted), (inputs, got) in zip(cases, pairs, strict=True):
