@@ -33,11 +33,11 @@ from converters.importers.graph import (
     Value,
     symbols,
 )
-from converters.importers.integers import exact_products
 from converters.importers.paddle.build import unsupported_type
 from converters.importers.paddle.control import Operators
 from converters.importers.paddle.live import without_dead
 from converters.importers.paddle.pir import read_pir
+from converters.importers.paddle.products import exact_products
 from converters.importers.paddle.program import Program, Variable, read_description
 from converters.importers.paddle.ragged import LENGTHS, SEQUENCES, Lengths, groups
 from converters.importers.paddle.sequences import lengths_of, put_padded
