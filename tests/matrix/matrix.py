@@ -3,7 +3,7 @@
 A model starts in the framework that its publisher uses. `zoo convert` makes all four forms of it; each form is
 then converted again into all four, for which its framework saves it as a program of its own (`torch.export`,
 `paddle.jit.save`, `mindspore.export`). So every pair is tried on numbers of the source framework itself, and every way
-back: parameters must have the names that they had after the first conversion. Exits with 1 if a cell is red.
+back: weights must have the names that they had after the first conversion. Exits with 1 if a cell is red.
 
 One call makes all four forms; only where it fails, each target gets a call of its own, so that a red cell hides
 no other.
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.checkpoints.formats import open_checkpoint
 from zoo.errors import ZooError
 from zoo.settings import Settings
 from zoo.sources import fetch
@@ -330,7 +331,7 @@ class Cell:
     @property
     def why(self) -> str:
         """What makes it red; empty where nothing does."""
-        return self.reason or ("" if self.names in ("", "kept") else "names of parameters changed")
+        return self.reason or ("names of weights changed" if "differ" in self.names else "")
 
 
 def laid(model: Model, folder: Path) -> tuple[Path, list[str]]:
@@ -431,15 +432,29 @@ def _green(
     ]
 
 
+# What indices and sizes are of: a saving may add a table of them or drop one, which is no weight.
+COUNTING = {"int32", "int64", "bool"}
+
+
 def _names(before: Path, after: Path) -> str:
-    """Whether parameters have the names that they had before."""
+    """Whether weights have the names that they had before, and how many constants of integers came or went."""
     if not (before / "manifest.json").is_file():
         return ""
-    old, new = (
-        set(json.loads((folder / "manifest.json").read_text())["parameters"])
-        for folder in (before, after)
-    )
-    return "kept" if old == new else f"{len(old ^ new)} differ"
+    old, new = map(_kinds, (before, after))
+    changed = old.keys() ^ new.keys()
+    weights = [name for name in changed if {**old, **new}[name] not in COUNTING]
+    if weights:
+        return f"{len(weights)} differ"
+    return f"kept, {len(changed)} of integers apart" if changed else "kept"
+
+
+def _kinds(folder: Path) -> dict[str, str]:
+    """Element types of parameters, by their names."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if not manifest["parameters"]:
+        return {}
+    tensors = open_checkpoint(folder / manifest["entry"]).tensors
+    return {name: tensors[name].kind.name for name in manifest["parameters"]}
 
 
 def tried(name: str, model: Model, folder: Path, frameworks: Sequence[str] = ALL) -> list[Cell]:
@@ -480,9 +495,10 @@ def page(lines: Sequence[str]) -> str:
         "",
         "Written by `make matrix`. Published models, fetched by digest, from each framework to each; the error is the",
         "largest absolute difference from the source framework's own numbers, at two sizes where sizes vary.",
-        "`again`: the first conversion's result, saved by its own framework and converted once more; parameters must",
-        "keep their names on the way. One call makes all four forms, so that the seconds are a quarter of its time;",
-        "where it fails, each cell has a call of its own.",
+        "`again`: the first conversion's result, saved by its own framework and converted once more; weights must",
+        "keep their names on the way, and constants of indices and sizes that came or went are counted. One call",
+        "makes all four forms, so that the seconds are a quarter of its time; where it fails, each cell has a call of",
+        "its own.",
         "",
         f"{green} of {len(lines)} cells are verified.",
         "",
