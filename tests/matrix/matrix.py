@@ -440,21 +440,26 @@ def _names(before: Path, after: Path) -> str:
     """Whether weights have the names that they had before, and how many constants of integers came or went."""
     if not (before / "manifest.json").is_file():
         return ""
-    old, new = map(_kinds, (before, after))
+    old, new = map(_weights, (before, after))
     changed = old.keys() ^ new.keys()
-    weights = [name for name in changed if {**old, **new}[name] not in COUNTING]
-    if weights:
-        return f"{len(weights)} differ"
+    lost = [name for name in changed if {**old, **new}[name]]
+    if lost:
+        return f"{len(lost)} differ"
     return f"kept, {len(changed)} of integers apart" if changed else "kept"
 
 
-def _kinds(folder: Path) -> dict[str, str]:
-    """Element types of parameters, by their names."""
+def _weights(folder: Path) -> dict[str, bool]:
+    """Parameters by name, and whether they are weights; indices, sizes and single integers are not."""
     manifest = json.loads((folder / "manifest.json").read_text())
     if not manifest["parameters"]:
         return {}
     tensors = open_checkpoint(folder / manifest["entry"]).tensors
-    return {name: tensors[name].kind.name for name in manifest["parameters"]}
+    found = {name: tensors[name] for name in manifest["parameters"]}
+    return {
+        name: tensor.kind.name not in COUNTING
+        and ("int" not in tensor.kind.name or tensor.size > 1)
+        for name, tensor in found.items()
+    }
 
 
 def tried(name: str, model: Model, folder: Path, frameworks: Sequence[str] = ALL) -> list[Cell]:
