@@ -55,7 +55,7 @@ def exported(tmp_path_factory):
         done = subprocess.run(
             [sys.executable, HERE / "mindspore_cases.py", folder],
             capture_output=True,
-            timeout=500,
+            timeout=1500,
         )
         if not done.returncode:
             return folder

@@ -3,7 +3,7 @@
     program.py    a `.mindir` -> small records
     build.py      values of a program, and what an operator's function sees
     inline.py     graphs that call each other -> one graph, with If and Loop
-    ops.py        ONE table: primitive -> nodes
+    ops/          ONE table: primitive -> nodes
     rounds.py     loops that count and gather -> loops as ONNX has them
     biases.py     biases, which MindSpore adds behind a convolution -> inputs of it
     one_axis.py   layers along one axis, which MindSpore makes of layers of images -> such layers

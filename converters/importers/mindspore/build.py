@@ -7,7 +7,7 @@ values, a graph to call (`Closure`, `Choice`), or what no tensor is made of (`Op
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -27,6 +27,8 @@ from converters.importers.graph import (
 from converters.importers.mindspore.program import Form, Forms, Opaque, Primitive
 
 BOOL = BY_NAME["bool"]
+# Tuples and lists of more are refused.
+MOST_PARTS = 4096
 FLOAT = BY_NAME["float32"]
 # Marks of side effects: `UMONAD`, `IOMONAD` of `AttributeProto.AttributeType`.
 MONADS = (23, 24)
@@ -107,6 +109,9 @@ class Raised:
 Anything: TypeAlias = Any
 # What an operator's function returns: names of ONNX values are taken as what the program declares.
 Result: TypeAlias = Any
+# What an operator's function is, and one of its arguments: a value, a number, a string or a tuple.
+Rule: TypeAlias = Callable[..., Any]
+Given: TypeAlias = Any
 
 
 class Making(Graph):

@@ -5,7 +5,7 @@
     live.py       without what no output needs
     control.py    operators one after the other; branches and rounds -> If and Loop
     build.py      what an operator's function sees of the program
-    ops.py        ONE table: operator -> nodes
+    ops/          ONE table: operator -> nodes
 
 Parameters keep Paddle's names; inputs and outputs have the names of feeds and fetches. Source: those files say.
 """
@@ -36,11 +36,11 @@ from converters.importers.graph import (
 from converters.importers.paddle.build import unsupported_type
 from converters.importers.paddle.control import Operators
 from converters.importers.paddle.live import without_dead
+from converters.importers.paddle.ops.sequences import lengths_of, put_padded
 from converters.importers.paddle.pir import read_pir
 from converters.importers.paddle.products import exact_products
 from converters.importers.paddle.program import Program, Variable, read_description
 from converters.importers.paddle.ragged import LENGTHS, SEQUENCES, Lengths, groups
-from converters.importers.paddle.sequences import lengths_of, put_padded
 
 
 def to_onnx(path: Path) -> onnx.ModelProto:

@@ -6,9 +6,9 @@ A `Graph` knows which ONNX value a variable has at the moment: programs may writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -164,6 +164,13 @@ class Call(Step):
         if not -INT_LIMIT < said < INT_LIMIT:
             # Paddle says "to the end" with the largest numbers.
             said = INT_LIMIT if said > 0 else -INT_LIMIT
+        return said
+
+    def positive(self, name: str, default: int | None = None) -> int:
+        """An integer of at least 1; without a default it must be there."""
+        said = self.integer(name, default)
+        if said < 1:
+            self.malformed(f"{name} = {said}")
         return said
 
     def real(self, name: str, default: float | None = None) -> float:
@@ -410,3 +417,7 @@ def unsupported_type(where: str, name: str) -> UnsupportedError:
         f"{where}: {name[:200]!r} has an element type that ONNX does not have",
         fix="save the model in float32",
     )
+
+
+# What an operator of the table is.
+Rule: TypeAlias = Callable[[Call], None]

@@ -27,3 +27,8 @@ class Row:
 def row(type: str, inputs: str = "X", outputs: str = "Out", **renamed: str) -> Row:  # noqa: A002
     """A row, its slots in a line."""
     return Row(type, tuple(inputs.split()), tuple(outputs.split()), MappingProxyType(renamed))
+
+
+def same(*names: str) -> dict[str, Row]:
+    """Rows of operators that are called alike in both forms: one operand, one result."""
+    return {name: row(name) for name in names}

@@ -11,7 +11,7 @@ cpu/crf_decoding_kernel.cc, funcs/sequence_pooling.cc of PaddlePaddle 3.3; the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from onnx import helper
 
 from converters.dtypes import BY_NAME, ElementType
 from converters.importers.graph import INT64, Graph, Step, Value
-from converters.importers.paddle.build import Call
+from converters.importers.paddle.build import Call, Rule
 from converters.importers.paddle.ragged import LENGTHS, Lengths
 
 BOOL = BY_NAME["bool"]
@@ -340,7 +340,7 @@ def _sequence_pool(call: Call) -> None:
     call.put("Out", "Div", total, number if form == "AVERAGE" else call.node("Sqrt", number))
 
 
-SEQUENCES = {
+TABLE: Mapping[str, Rule] = {
     "crf_decoding": _crf_decoding,
     "gru": _gru,
     "lod_reset": _lod_reset,

@@ -10,7 +10,7 @@ searchsorted}_kernel_impl.h of PaddlePaddle 3.3; the numbers of its kernels (tes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,16 +24,97 @@ from converters.importers.graph import (
     Integers,
     Value,
 )
-from converters.importers.paddle.build import Call
-from converters.importers.paddle.places import repeated, size, upto
+from converters.importers.paddle.build import Call, Rule
+from converters.importers.paddle.ops.places import repeated, size, upto
 from converters.importers.paddle.rows import Row, row
 
 BOOL = BY_NAME["bool"]
+FLOAT = BY_NAME["float32"]
 INT32 = BY_NAME["int32"]
 
 
 def _flat(call: Call, name: str) -> str:
     return call.node("Reshape", name, call.vector([-1]))
+
+
+# ***** Taken by place *****
+
+
+def _gather(call: Call) -> None:
+    x, index = call.value(), call.value("Index")
+    axis = call.axis(call.number("axis", "Axis", 0), x.rank)
+    name = index.name
+    if index.rank > 1:
+        name = call.node("Reshape", name, call.vector([-1]))
+    call.put("Out", "Gather", x.name, name, axis=axis)
+
+
+def _index_select(call: Call) -> None:
+    x = call.value()
+    axis = call.axis(call.integer("dim", 0), x.rank)
+    call.put("Out", "Gather", x.name, call.value("Index").name, axis=axis)
+
+
+def _gather_nd(call: Call) -> None:
+    index = call.value("Index")
+    name = call.cast(index.name, index.type, INT64)
+    call.put("Out", "GatherND", call.value().name, name)
+
+
+def _index_sample(call: Call) -> None:
+    call.put("Out", "GatherElements", call.value().name, call.value("Index").name, axis=1)
+
+
+def _take_along(call: Call) -> None:
+    x = call.value("Input")
+    axis = call.axis(call.integer("Axis", 0), x.rank)
+    call.put("Result", "GatherElements", x.name, call.value("Index").name, axis=axis)
+
+
+def _scatter_nd_add(call: Call) -> None:
+    index = call.value("Index")
+    name = call.cast(index.name, index.type, INT64)
+    updates = call.value("Updates").name
+    call.put("Out", "ScatterND", call.value().name, name, updates, reduction="add")
+
+
+def _lookup(call: Call, squeezed: bool) -> None:
+    """Rows of a table; the row of `padding_idx` is zero, whatever the table says."""
+    ids, table = call.value("Ids"), call.value("W")
+    # Without servers, nothing is fetched from them.
+    call.only("epmap", ())
+    index = ids.name
+    if squeezed:
+        index = call.node("Squeeze", index, call.vector([-1]))
+    padding = call.integer("padding_idx", -1)
+    if padding == -1:
+        call.put("Out", "Gather", table.name, index, axis=0)
+        return
+    rows = call.node("Gather", table.name, index, axis=0)
+    padded = call.node("Equal", index, call.scalar(padding, ids.type))
+    padded = call.node("Unsqueeze", padded, call.vector([-1]))
+    call.put("Out", "Where", padded, call.scalar(0, table.type), rows)
+
+
+def _one_hot(call: Call, attribute: str, slot: str, squeezed: bool) -> None:
+    x = call.value()
+    given = call.maybe(slot)
+    if given is not None and given.array is None:
+        depth = call.lone(given, INT64)
+    else:
+        number = call.number(attribute, slot)
+        if number < 1:
+            call.malformed(f"depth = {number}")
+        depth = call.scalar(number, INT64)
+    to = call.kind("dtype") or FLOAT
+    values = call.graph.constant(np.array([0, 1]).astype(to.numpy))
+    index = call.node("Squeeze", x.name, call.vector([-1])) if squeezed else x.name
+    call.put("Out", "OneHot", index, depth, values, axis=-1)
+
+
+def _nonzero(call: Call) -> None:
+    found = call.node("NonZero", call.value("Condition").name)
+    call.put("Out", "Transpose", found, perm=[1, 0])
 
 
 # ***** Written by place *****
@@ -538,7 +619,18 @@ def _is_empty(call: Call) -> None:
     call.put("Out", "Equal", call.node("Size", call.value().name), call.scalar(0, INT64))
 
 
-INDEXING: Mapping[str, Callable[[Call], None]] = {
+TABLE: Mapping[str, Rule] = {
+    "gather": _gather,
+    "gather_nd": _gather_nd,
+    "index_sample": _index_sample,
+    "index_select": _index_select,
+    "lookup_table": partial(_lookup, squeezed=True),
+    "lookup_table_v2": partial(_lookup, squeezed=False),
+    "one_hot": partial(_one_hot, attribute="depth", slot="depth_tensor", squeezed=True),
+    "one_hot_v2": partial(_one_hot, attribute="depth", slot="depth_tensor", squeezed=False),
+    "scatter_nd_add": _scatter_nd_add,
+    "take_along_axis": _take_along,
+    "where_index": _nonzero,
     "bincount": _bin_count,
     "crop_tensor": _crop,
     "diag_embed": _diag_embed,
@@ -568,7 +660,15 @@ INDEXING: Mapping[str, Callable[[Call], None]] = {
 
 _SLICES = "StartsTensor EndsTensor StepsTensor"
 _PUT = {"axis": "Axis", "reduce": "Reduce", "include_self": "Include_self"}
-INDEXING_ROWS: Mapping[str, Row] = {
+ROWS: Mapping[str, Row] = {
+    "embedding": row("lookup_table_v2", "Ids W"),
+    "gather": row("gather", "X Index Axis"),
+    "gather_nd": row("gather_nd", "X Index"),
+    "index_select": row("index_select", "X Index", axis="dim"),
+    "nonzero": row("where_index", "Condition"),
+    "one_hot": row("one_hot_v2", "X depth_tensor"),
+    "scatter_nd_add": row("scatter_nd_add", "X Index Updates"),
+    "take_along_axis": row("take_along_axis", "Input Index", "Result", axis="Axis"),
     "bincount": row("bincount", "X Weights MinLength"),
     "crop": row("crop_tensor", "X Shape Offsets"),
     "diag": row("diag_v2"),

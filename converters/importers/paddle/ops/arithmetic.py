@@ -7,15 +7,15 @@ numbers of its kernels (tests/importers).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
 from converters.dtypes import BY_NAME, ElementType
 from converters.importers.graph import INT64, Value
-from converters.importers.paddle.build import Call
-from converters.importers.paddle.places import size, upto
+from converters.importers.paddle.build import Call, Rule
+from converters.importers.paddle.ops.places import size, upto
 from converters.importers.paddle.rows import Row, row
 
 BOOL = BY_NAME["bool"]
@@ -370,7 +370,7 @@ def _same(call: Call) -> None:
     call.put("Out", "Identity", call.value(slot).name)
 
 
-ARITHMETIC: Mapping[str, Callable[[Call], None]] = {
+TABLE: Mapping[str, Rule] = {
     "allclose": _all_close,
     "atan2": _atan2,
     "baddbmm": _batched_sum,
@@ -402,7 +402,7 @@ ARITHMETIC: Mapping[str, Callable[[Call], None]] = {
     "trunc": _trunc,
 }
 
-ARITHMETIC_ROWS: Mapping[str, Row] = {
+ROWS: Mapping[str, Row] = {
     "affine_channel": row("affine_channel", "X Scale Bias"),
     "allclose": row("allclose", "Input Other Rtol Atol"),
     "atan2": row("atan2", "X1 X2"),

@@ -12,7 +12,7 @@ the numbers of its kernels (tests/importers).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,8 @@ import numpy as np
 
 from converters.dtypes import BY_NAME, ElementType
 from converters.importers.graph import INT64, LARGEST_CONSTANT, Value
-from converters.importers.paddle.build import Call
-from converters.importers.paddle.places import ascending, repeated, size, upto
+from converters.importers.paddle.build import Call, Rule
+from converters.importers.paddle.ops.places import ascending, repeated, size, upto
 from converters.importers.paddle.rows import Row, row
 
 BOOL = BY_NAME["bool"]
@@ -733,7 +733,7 @@ def _deformable_conv(call: Call) -> None:
     )
 
 
-DETECTION: Mapping[str, Callable[[Call], None]] = {
+TABLE: Mapping[str, Rule] = {
     "anchor_generator": _anchors,
     "box_coder": _box_coder,
     "deformable_conv": _deformable_conv,
@@ -750,7 +750,7 @@ DETECTION: Mapping[str, Callable[[Call], None]] = {
     "yolo_box": _yolo_box,
 }
 
-DETECTION_ROWS: Mapping[str, Row] = {
+ROWS: Mapping[str, Row] = {
     "anchor_generator": row("anchor_generator", "Input", "Anchors Variances"),
     "box_coder": row("box_coder", "PriorBox PriorBoxVar TargetBox", "OutputBox"),
     "deformable_conv": row("deformable_conv", "Input Offset Filter Mask", "Output"),

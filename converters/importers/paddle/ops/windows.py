@@ -6,11 +6,11 @@ PaddlePaddle 3.3; the numbers of its kernels (tests/importers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from converters.importers.graph import INT64, INT_LIMIT
-from converters.importers.paddle.build import Call
-from converters.importers.paddle.places import size, upto
+from converters.importers.paddle.build import Call, Rule
+from converters.importers.paddle.ops.places import size, upto
 from converters.importers.paddle.rows import Row, row
 
 LARGEST_WINDOW = 4096
@@ -165,7 +165,7 @@ def _frame(call: Call) -> None:
     call.put("Out", "Gather", x.name, call.node("Add", within, begins), axis=x.rank - 1)
 
 
-WINDOWS: Mapping[str, Callable[[Call], None]] = {
+TABLE: Mapping[str, Rule] = {
     "fold": _fold,
     "frame": _frame,
     "lrn": _local_response,
@@ -174,7 +174,7 @@ WINDOWS: Mapping[str, Callable[[Call], None]] = {
     "unfold": _unfold,
 }
 
-WINDOWS_ROWS: Mapping[str, Row] = {
+ROWS: Mapping[str, Row] = {
     "fold": row("fold", "X", "Y"),
     "frame": row("frame"),
     "lrn": row("lrn"),

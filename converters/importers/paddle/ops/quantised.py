@@ -9,13 +9,13 @@ of PaddlePaddle 3.3; the numbers of its kernels (tests/importers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
 from converters.importers.graph import Value
-from converters.importers.paddle.build import Call
+from converters.importers.paddle.build import Call, Rule
 from converters.importers.paddle.rows import Row, row
 
 
@@ -147,7 +147,7 @@ def _fake_channels_back(call: Call) -> None:
     call.put("Out", "Div", name, call.scalar(most, x.type))
 
 
-QUANTISED: Mapping[str, Callable[[Call], None]] = {
+TABLE: Mapping[str, Rule] = {
     "dequantize_linear": _dequantise,
     "fake_channel_wise_dequantize_max_abs": _fake_channels_back,
     "fake_channel_wise_quantize_abs_max": partial(_fake_channels, back=False),
@@ -163,7 +163,7 @@ QUANTISED: Mapping[str, Callable[[Call], None]] = {
 
 _LINEAR = ("X Scale ZeroPoint InAccum InState", "Y OutState OutAccum OutScale")
 _MOVING = ("X InScale InAccum InState", "Out OutScale OutState OutAccum")
-QUANTISED_ROWS: Mapping[str, Row] = {
+ROWS: Mapping[str, Row] = {
     **{name: row(name, *_LINEAR) for name in ("quantize_linear", "dequantize_linear")},
     **{
         name: row(name, "X", "Out OutScale")
