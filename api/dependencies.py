@@ -1,4 +1,4 @@
-"""What routes are given: the registry, and the parts of an address.
+"""What routes are given: the registry, the parts of an address, and the places of a list.
 
 What asks no database is a coroutine: to wake a thread takes longer than all of it. Routes that are asked often
 take `Secret`, and find out in their own thread who it is.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Annotated, TypeVar
 
 from anyio import to_thread
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from zoo.access import Identity, Role
 from zoo.registry import Registry
@@ -34,6 +34,11 @@ VersionOrLatest = Annotated[
 ]
 FrameworkName = Annotated[
     str, Path(description="onnx, pytorch, paddle or mindspore.", examples=["pytorch"])
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=600, description="`next_cursor` of the page before, of the same question."),
 ]
 
 

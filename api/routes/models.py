@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.dependencies import Model, Org, Secret, Zoo, answered, permitted
+from api.dependencies import Cursor, Limit, Model, Org, Secret, Zoo, answered, permitted
 from api.problems import documented
 from zoo.access import Identity
 from zoo.catalogue.listing import Sort
@@ -66,13 +66,8 @@ async def list_models(
             "By default relevance where there are words, else name."
         ),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=600, description="`next_cursor` of the page before, of the same question."
-        ),
-    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """Models that fit, a page at a time; none is lost or comes twice while others publish."""
     asked = {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.dependencies import Who
+from api.dependencies import Cursor, Limit, Who
 from api.problems import documented
 from api.routes.jobs import TheJobs
 from zoo.catalogue.records import UnpublishedPage
@@ -36,13 +36,8 @@ def list_unpublished(
         State | None,
         Query(description="Only with an upload that waits to be looked at, or was refused."),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=600, description="`next_cursor` of the page before, of the same question."
-        ),
-    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> UnpublishedPage:
     """What changed last first; private models of others are left out."""
     return unpublished(jobs, who, q=q, org=org, state=state, limit=limit, cursor=cursor)
