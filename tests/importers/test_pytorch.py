@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 
+from converters.convert import convert
 from converters.errors import MissingRuntime, UnsafeInput, UnsupportedError, UsageError
 from converters.importers import Imported, bring, recognise
 from zoo.settings import Settings
@@ -232,6 +234,24 @@ def test_torchscript_branches_on_values_stay_branches(nets: Path, tmp_path: Path
     assert [attempt.route for attempt in result.tried] == ["dynamo", "scripted"]
     assert all(attempt.reason for attempt in result.tried[:-1])
     assert "If" in operators(result)
+
+
+@pytest.mark.parametrize(("source", "route"), [("Twins.pt", "traced"), ("Twins.jit", "scripted")])
+def test_equal_parameters_keep_their_names(
+    nets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, route: str
+) -> None:
+    monkeypatch.chdir(HERE)
+    model = "torch_nets:Twins" if source.endswith(".pt") else None
+    inputs = nets / "Twins.npz"
+    done = convert(nets / source, ["pytorch", "onnx"], tmp_path / "out", model=model, inputs=inputs)
+    assert done.source.route.route == route
+    operators = [node.op_type for node in onnx.load(tmp_path / "out/onnx/model.onnx").graph.node]
+    # In inference mode still: a BatchNorm that gives one output, and no Dropout.
+    assert "BatchNormalization" in operators
+    assert "Dropout" not in operators
+    manifest = json.loads((tmp_path / "out/pytorch/manifest.json").read_text())
+    layers = {f"{layer}.{part}" for layer in ("first", "second") for part in ("weight", "bias")}
+    assert {*layers, "constant1", "constant2"} <= set(manifest["parameters"])
 
 
 def test_random_modules_are_refused(imported: Callable[..., Imported]) -> None:

@@ -178,6 +178,27 @@ class DataDependent(nn.Module):
         return x - self.scale
 
 
+class Twins(nn.Module):
+    """Equal parameters, two of them under names as exporters make up; only for the exporter that reads TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.load_state_dict(self.first.state_dict())
+        self.constant1 = nn.Parameter(torch.full((4,), 0.5))
+        self.constant2 = nn.Parameter(torch.full((4,), 0.5))
+        self.norm, self.drop = nn.BatchNorm1d(4), nn.Dropout(0.5)
+
+    def forward(self, x):
+        if torch.jit.is_scripting():
+            if bool(x.sum() > 0):
+                x = x + 1.0
+        elif torch.compiler.is_exporting():
+            raise NotImplementedError
+        x = self.drop(self.norm(self.first(x * self.constant1)))
+        return self.second(x) + self.constant2
+
+
 class Random(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -268,9 +289,10 @@ INPUTS = {
     "Memory": {"x": (1, 4)},
     "DataDependent": {"x": (3, 4)},
     "Random": {"x": (3, 4)},
+    "Twins": {"x": (3, 4)},
 }
 NUMBERS = {"times": 3, "rate": 8000}
-SCRIPTED = ("Cnn", "Mtcnn", "Lstm", "Branch", "Memory", "DataDependent")
+SCRIPTED = ("Cnn", "Mtcnn", "Lstm", "Branch", "Memory", "DataDependent", "Twins")
 
 
 def write_sources(folder: Path) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -125,22 +125,40 @@ def _traced(module: Any, source: Source, found: References, dynamic: str, path: 
     for name, axes in found.varying(dynamic):
         for index, axis in axes:
             dynamic_axes.setdefault(found.inputs[index], {})[axis] = name
-    torch.onnx.export(
-        module,
-        tuple(_example(source, found, dynamic)),
-        path,
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=found.inputs,
-        output_names=found.outputs,
-        dynamic_axes=dynamic_axes,
-        do_constant_folding=False,
-        # Not EVAL: that folds BatchNorm into Conv. The module itself is in inference mode.
-        training=torch.onnx.TrainingMode.PRESERVE,
-        verbose=False,
-    )
+    with _equal_apart():
+        torch.onnx.export(
+            module,
+            tuple(_example(source, found, dynamic)),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=found.inputs,
+            output_names=found.outputs,
+            dynamic_axes=dynamic_axes,
+            do_constant_folding=False,
+            # Not EVAL: that folds BatchNorm into Conv. The module itself is in inference mode.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            verbose=False,
+        )
     if not os.path.isfile(path):
         raise RuntimeError("nothing was written")
+
+
+@contextlib.contextmanager
+def _equal_apart() -> Iterator[None]:
+    """Keep the exporter from merging parameters of equal numbers: one of two names would be lost.
+
+    It asks whether the module is in training, which would change Dropout and BatchNorm too; so this alone is told
+    that it is. What shares its memory is one parameter still.
+    """
+    merge = torch._C._jit_pass_onnx_deduplicate_initializers
+    torch._C._jit_pass_onnx_deduplicate_initializers = lambda graph, weights, _: merge(
+        graph, weights, True
+    )
+    try:
+        yield
+    finally:
+        torch._C._jit_pass_onnx_deduplicate_initializers = merge
 
 
 def _tidy(model: Any, found: References) -> None:
