@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import keyword
 import re
 from collections import Counter
@@ -267,6 +268,9 @@ class _Writer:
         self.names: dict[Value, str] = {}
         self.fixed: set[str] = set()
         self.meant: set[str] = set()
+        # What loops call the modules that they go over, in all lines so far; of those, what a branch cannot use.
+        self.modules: set[str] = set()
+        self.elsewhere: set[str] = set()
 
     def write(self, steps: Sequence[Step], inputs: Sequence[tuple[Value, str]]) -> Forward:
         self.meant = set(_meant(steps, self.tokens))
@@ -318,15 +322,17 @@ class _Writer:
         condition = self.text(step.expression, {v: ast.Name(n) for v, n in before.items()})
         targets = self.targets(step, self.release(dying))
         after = dict(self.names)
-        lines = []
+        lines, elsewhere = [], self.elsewhere
         for body in step.bodies:
             self.names = dict(before)
+            # Paddle's programs refuse a variable that is another module after one branch than after the other.
+            self.elsewhere = set(self.modules)
             inner = Forward([], [])
             *steps, last = body.steps
             self.block(steps, last, set(before) - set(dying), inner)
             self.assign(targets, self.parts(last, len(targets)), inner)
             lines.append(inner)
-        self.names = after
+        self.names, self.elsewhere = after, elsewhere
         yes, no = lines
         if not yes.lines:
             yes, no, condition = no, yes, _negated(condition)
@@ -459,8 +465,7 @@ class _Writer:
         if carried not in dying or name in self.fixed:
             name = self.fresh("x")
             forward.add(f"{name} = {self.names[carried]}")
-        item = "block" if "block" not in self.names.values() else "layer"
-        item = "_" if step.loop.startswith("range(") else item
+        item = "_" if step.loop.startswith("range(") else self.module()
         others = {v: ast.Name(self.names[v]) for v in reads}
         others[carried] = ast.Name(name)
         self.release(dying)
@@ -468,6 +473,14 @@ class _Writer:
         forward.add(f"for {item} in {step.loop}:")
         call = self.text(step.expression, others).replace("_item_", item, 1)
         forward.add(f"    {name} = {call}", self.comment(step))
+
+    def module(self) -> str:
+        """What a loop calls the module of a round."""
+        taken = {*self.names.values(), *self.elsewhere}
+        wanted = itertools.chain(("block", "layer"), (f"block{k}" for k in itertools.count(2)))
+        found = next(name for name in wanted if name not in taken)
+        self.modules.add(found)
+        return found
 
     def release(self, dying: Iterable[Value]) -> list[tuple[str, str]]:
         """Forget dead values; their names may be used again."""

@@ -8,6 +8,7 @@ The rooms in the order in which a graph passes through them::
     contrib   operators of ONNX Runtime       -> the standard's
     infer     types, shapes; integers that describe shapes -> Python integers (hosts)
     simplify  constants, identities, dead code removed
+    impossible branches after which nothing could be computed -> gone
     recurrent LSTM, GRU, RNN                  -> layers with the weights of the source
     lift      groups of primitive nodes       -> the composite operator that they spell out
     positions lookups at every position       -> what is looked up
@@ -21,6 +22,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from converters.graph.contrib import expand_contrib
+from converters.graph.impossible import drop_impossible
 from converters.graph.lift import lift, mark_parameters, share_weights
 from converters.graph.load import load
 from converters.graph.model import Graph
@@ -55,6 +57,7 @@ def read_graph(
     if lacking:
         widen(graph, lacking)
     simplify(graph)
+    drop_impossible(graph)
     settle(graph)
     lift_recurrent(graph, native=native)
     lift(graph, native=native)

@@ -269,8 +269,40 @@ def _more(said: Dim, inferred: Dim) -> Dim:
 Typed: TypeAlias = "tuple[np.dtype[Any] | None, tuple[Dim, ...] | None]"
 
 
+def forget_made_up(graph: Graph) -> None:
+    """Forget sizes that have a name of inference's own, in place, to infer them again now that more is known."""
+    for inner in every_graph(graph):
+        for value in (v for node in inner.nodes for v in node.outputs if v is not None):
+            shape = tuple(None if str(dim).startswith("?") else dim for dim in _dims(value))
+            if shape != _dims(value):
+                set_inner_shape(value, shape)
+
+
+def is_refused(node: Node, known: dict[Value, Host]) -> bool:
+    """Whether the standard's inference says that an operator cannot take its inputs, as far as their types are known."""
+    try:
+        _ask_standard(node, known)
+    except shape_inference.InferenceError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
 def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
-    """What the standard's inference says of each output."""
+    """What the standard's inference says of each output; nothing where it refuses."""
+    try:
+        return _ask_standard(node, known)
+    except Exception:
+        return []
+
+
+def _ask_standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
+    """The standard's inference of one node.
+
+    Raises:
+        Exception: It refuses, or the node cannot be written for it.
+    """
     if "::" in node.key or "@" in node.key or any(True for _ in subgraphs(node)):
         return []
     try:
@@ -295,16 +327,13 @@ def _standard(node: Node, known: dict[Value, Host]) -> list[Typed]:
         name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
         for name, value in node.attributes.items()
     }
-    try:
-        found = shape_inference.infer_node_outputs(
-            schema,
-            helper.make_node(key, inputs, outputs, **attributes),
-            types,
-            data,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
-    except Exception:
-        return []
+    found = shape_inference.infer_node_outputs(
+        schema,
+        helper.make_node(key, inputs, outputs, **attributes),
+        types,
+        data,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
     return [_read(found[name]) if name in found else (None, None) for name in outputs]
 
 

@@ -23,7 +23,7 @@ from onnx.reference import ReferenceEvaluator
 
 from converters.dtypes import element_type
 from converters.graph.control import CONTROL, LOOPS, branches_of, loop_of
-from converters.graph.infer import infer, is_whole
+from converters.graph.infer import forget_made_up, infer, is_whole
 from converters.graph.load import MADE_UP
 from converters.graph.model import (
     Array,
@@ -62,8 +62,11 @@ def simplify(graph: Graph) -> None:
     """Apply every rule until nothing changes, in place, in sub-graphs too."""
     before = None
     while before != (before := _size(graph)):
+        taken = [_take_known_branches(inner) for inner in list(every_graph(graph))]
+        if any(taken):
+            # Less is known of two branches than of the one that is taken.
+            forget_made_up(graph)
         for inner in list(every_graph(graph)):
-            _take_known_branches(inner)
             _name_types(inner)
             _fold(inner)
             _drop_identities(inner)
@@ -264,19 +267,23 @@ def _keeps_shape(x: Value, shape: tuple[int, ...]) -> bool:
     return all(size in (1, own) for size, own in zip(shape, behind, strict=True))
 
 
-def _take_known_branches(graph: Graph) -> None:
+def _take_known_branches(graph: Graph) -> bool:
+    """Write known branches where their If was; whether there were any."""
     nodes: list[Node] = []
+    taken = False
     for node in graph.nodes:
         condition = node.inputs[0] if node.key == "If" else None
         if condition is None or condition.const is None or condition.const.size != 1:
             nodes.append(node)
             continue
+        taken = True
         branch = branches_of(node)[0 if bool(condition.const.ravel()[0]) else 1]
         nodes.extend(branch.nodes)
         for outer, inner in zip(node.outputs, branch.outputs, strict=True):
             if outer is not None:
                 nodes.append(Node("Identity", [inner], [outer], {}, node.name, node.scope))
     graph.nodes = nodes
+    return taken
 
 
 def _fill_expanded(graph: Graph) -> None:

@@ -297,6 +297,32 @@ MODELS = {
         """,
         ({"x": normal(3, 1)}, {"x": normal(2, 4)}),
     ),
+    "rank_that_what_follows_asks_for": Model(
+        """
+        agraph (float[N,2,L] x) => (float[N,2] y)
+        <float[1,2,2] w = {1, 0.5, -1, 2}, float[1,2,2] r = {0.1, 0.2, 0.3, 0.4},
+         int64 one = {1}, int64 two = {2}, int64[1] first = {0}, int64[1] last = {-1}> {
+          shape = Shape (x)
+          length = Gather (shape, two)
+          single = Equal (length, one)
+          v = If (single) <
+            then_branch = yes () => (float[N,2] a) { a = Squeeze (x, last) },
+            else_branch = no () => (float[N,2,L] b) { b = Identity (x) }
+          >
+          sizes = Shape (v)
+          rank = Size (sizes)
+          more = Greater (rank, two)
+          u = If (more) <
+            then_branch = deep () => (float[1,N,2] c) { c = Unsqueeze (v, first) },
+            else_branch = flat () => (float[N,2] d) { d = Identity (v) }
+          >
+          steps = Unsqueeze (u, first)
+          all, h = RNN <hidden_size = 2> (steps, w, r)
+          y = Squeeze (h, first)
+        }
+        """,
+        ({"x": normal(3, 2, 1)}, {"x": normal(1, 2, 1)}),
+    ),
     "layers_in_branches": Model(
         """
         agraph (bool fine, float[N,2,H,W] x) => (float[N,3,H2,W2] y, float[3] c)

@@ -137,6 +137,18 @@ SILERO = "pypi:silero-vad==6.2.3!silero_vad/data/silero_vad.onnx"
 DIGEST = "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
 
 
+@pytest.mark.parametrize(
+    ("name", "choices"), [("rank_that_what_follows_asks_for", 0), ("rank_changes_in_branch", 1)]
+)
+def test_a_branch_after_which_nothing_could_be_computed_is_gone(
+    name: str, choices: int, tmp_path: Path
+) -> None:
+    onnx.save(MODELS[name].proto(), tmp_path / "model.onnx")
+    found = [node.key for node in read_graph(tmp_path / "model.onnx").nodes]
+    assert found.count("If") == choices
+    assert ("Squeeze" in found) is not bool(choices)
+
+
 @pytest.mark.real
 @pytest.mark.timeout(600)
 def test_a_real_model_equals_its_source_whichever_way_it_goes(tmp_path: Path) -> None:

@@ -127,6 +127,51 @@ def test_every_branch_is_emitted(saved, tmp_path, name):
                     np.testing.assert_allclose(found[key], array, **TOLERANCE)
 
 
+@needs_paddle
+def test_branches_that_go_over_layers_are_saved_as_programs(tmp_path):
+    """A variable that is another layer after one branch than after the other is in no program of Paddle's."""
+    random = np.random.default_rng(0)
+    weights, branches = [], []
+    for name, operator in (("wide", "Tanh"), ("narrow", "Sigmoid")):
+        nodes, x = [], "x"
+        for k in range(2):
+            weight = random.standard_normal((4, 4)).astype(np.float32)
+            weights.append(onnx.numpy_helper.from_array(weight, f"{name}.{k}.fc.weight"))
+            path = f"/{name}.{k}"
+            nodes += [
+                onnx.helper.make_node(
+                    "MatMul", [x, weights[-1].name], [f"{path}/out"], f"{path}/fc/MatMul"
+                ),
+                onnx.helper.make_node(
+                    operator, [f"{path}/out"], [f"{path}/y"], f"{path}/{operator}"
+                ),
+            ]
+            x = f"{path}/y"
+        given = onnx.helper.make_tensor_value_info(x, 1, ["N", 4])
+        branches.append(onnx.helper.make_graph(nodes, name, [], [given]))
+    nodes = [
+        onnx.helper.make_node("Equal", ["rate", "high"], ["is_high"]),
+        onnx.helper.make_node(
+            "If", ["is_high"], ["y"], then_branch=branches[0], else_branch=branches[1]
+        ),
+    ]
+    weights.append(onnx.numpy_helper.from_array(np.array(16000), "high"))
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "g", [info("x", 1, ["N", 4]), info("rate", 7, [])], [info("y", 1, ["N", 4])], weights
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset]), tmp_path / "net.onnx")
+    convert(tmp_path / "net.onnx", ["paddle"], tmp_path / "first")
+    source = (tmp_path / "first/paddle/model.py").read_text()
+    assert "for block in self.wide:" in source
+    assert "for layer in self.narrow:" in source
+    convert(tmp_path / "first/paddle", ["paddle"], tmp_path / "again")
+    assert "if bool(rate == 16000):" in (tmp_path / "again/paddle/model.py").read_text()
+    manifest = json.loads((tmp_path / "again/paddle/manifest.json").read_text())
+    assert len(manifest["verification"]["cases"]) == 2
+
+
 def _package(framework):
     return {"pytorch": "torch"}.get(framework, framework)
 
