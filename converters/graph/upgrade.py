@@ -116,6 +116,8 @@ def _reform(node: Node, opset: int) -> list[Node]:
         node.attributes.setdefault("num_outputs", len(node.outputs))
     elif node.key == "GroupNormalization" and opset < 21:
         return _per_group(node)
+    elif node.key == "DFT" and node.attributes.get("inverse") and node.attributes.get("onesided"):
+        return _mirrored(node)
     elif node.key == "Scan" and opset < 9:
         _batched(node)
     return [node]
@@ -207,6 +209,49 @@ def _per_group(node: Node) -> list[Node]:
             return [node]
     node.key = "GroupNormalization@18"
     return [node]
+
+
+def _mirrored(node: Node) -> list[Node]:
+    """The half of a spectrum that says it all -> real numbers, as ONNX Runtime and newer opsets have it.
+
+    Before: DFT(half, length, axis, inverse=1, onesided=1), real numbers, [..., 1].
+    After: the real part of DFT(Concat(half, Conjugate(Reverse(half))), length, axis, inverse=1).
+    """
+    half, length, axis = [*node.inputs, None, None][:3]
+    known = None if length is None else length.const
+    if length is not None and known is None:
+        raise UnsupportedError(
+            f"{node.name}: DFT of half a spectrum, to a length that is computed",
+            fix="export the model with a fixed length",
+        )
+    nodes: list[Node] = []
+
+    def step(key: str, *inputs: Value | None, **attributes: Any) -> Value:
+        made = Value(f"{node.name}.{len(nodes)}", half.dtype if half is not None else None)
+        nodes.append(Node(key, [*inputs], [made], attributes, made.name, node.scope))
+        return made
+
+    def numbers(*given: int) -> Value:
+        return constant(f"{node.name}.{'_'.join(map(str, given))}", np.array(given, np.int64))
+
+    along = numbers(-2)
+    if axis is not None:
+        along = step("Reshape", axis, numbers(1))
+        along.dtype = np.dtype(np.int64)
+    count = None if known is None else int(known.reshape(-1)[0])
+    # Without a length it is even: the last number of the half has no twin either.
+    ends = (numbers(-2), numbers(0)) if count is None else (numbers((count - 1) // 2), numbers(0))
+    if count is not None:
+        half = step("Slice", half, numbers(0), numbers(count // 2 + 1), along)
+    twins = step("Slice", half, *ends, along, numbers(-1))
+    sign = constant(f"{node.name}.sign", np.array([1, -1], np.float32))
+    twins = step("Mul", twins, step("CastLike", sign, twins))
+    place = -2 if axis is None or axis.const is None else int(axis.const.reshape(-1)[0])
+    whole = step("Concat", half, twins, axis=place)
+    made = step("DFT", whole, None, axis, **{**node.attributes, "onesided": 0})
+    inputs = [made, numbers(0), numbers(1), numbers(-1)]
+    nodes.append(Node("Slice", [*inputs], node.outputs, {}, f"{node.name}.real", node.scope))
+    return nodes
 
 
 def _batched(node: Node) -> None:
