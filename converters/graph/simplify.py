@@ -76,6 +76,8 @@ def simplify(graph: Graph) -> None:
                 elif node.key in LOOPS:
                     _narrow_loop(node, inner)
                     _count_rounds(node, inner)
+                elif node.key == "Concat":
+                    _drop_empty_parts(node)
             _fill_expanded(inner)
         _number_known_sizes(graph)
         _drop_dead(graph)
@@ -331,6 +333,13 @@ def _drop_dead(graph: Graph) -> None:
         # The parts of a Split are as many as its outputs, read or not.
         while len(node.outputs) > 1 and node.outputs[-1] is None and node.key != "Split":
             node.outputs.pop()
+
+
+def _drop_empty_parts(node: Node) -> None:
+    """Take away the parts of a Concat without elements, which ONNX Runtime takes whatever their other sizes are."""
+    axis = node.attributes["axis"]
+    kept = [x for x in node.inputs if x is None or x.const is None or x.const.shape[axis]]
+    node.inputs = kept or node.inputs
 
 
 def _narrow_choice(node: Node) -> None:

@@ -288,3 +288,14 @@ def test_a_slice_that_may_be_shorter_keeps_no_name_for_itself(
     assert y.shape == ("N", "T", 4)
     assert part.shape is not None
     assert part.shape[1] not in ("T", 9)
+
+
+def test_parts_without_elements_are_no_parts(make_model: Callable[..., Path]) -> None:
+    # ONNX Runtime takes them at any size of the other dimensions.
+    nodes = [helper.make_node("Concat", ["none", "x", "none"], ["y"], axis=1)]
+    path = make_model(
+        nodes, {"x": ["N", 3]}, {"y": ["N", 3]}, {"none": np.zeros((2, 0), np.float32)}, opset=17
+    )
+    graph = read_graph(path)
+    assert not graph.nodes
+    assert graph.outputs == graph.inputs
