@@ -77,7 +77,8 @@ def choose(value: Any, file: str, key: str | None = None) -> Chosen:
             f"{file}: {len(unreadable)} tensor(s) that cannot be read: {listed}{more}",
             fix="save them as plain tensors",
         )
-    if not tensors:
+    # The weights of a class without any are a dictionary without any.
+    if not tensors and value != {}:
         raise UnsupportedError(f"{file}: there are no tensors in it", fix="name another file")
     if isinstance(value, dict):
         metadata |= _plain_values(value)

@@ -172,6 +172,14 @@ def test_refusals(source, error, says, tmp_path, ask):
         open_checkpoint(tmp_path / "x.pt")
 
 
+def test_a_class_without_weights(tmp_path, ask):
+    ask(
+        f"{STATE}\ntorch.save(torch.nn.ReLU().state_dict(), sys.argv[1])\nanswer = 0",
+        tmp_path / "x.pt",
+    )
+    assert dict(open_checkpoint(tmp_path / "x.pt").tensors) == {}
+
+
 def test_a_key_chooses(tmp_path, ask):
     ask(
         f"{STATE}\ntorch.save({{'model': {{'a': x}}, 'ema': {{'a': x + 1}}}}, sys.argv[1])\nanswer = 0",
