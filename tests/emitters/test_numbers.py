@@ -286,7 +286,20 @@ def others(count: int, rng: np.random.Generator) -> Iterator[Trial]:
             yield Trial(helper.make_node(kind, ["x"], ["y"], bias=1.5, lambd=2.5), {"x": whole})
 
 
-TRIALS = (convolutions, others, pools, reductions, resizes, uniques)
+def regions(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Regions of images, some of them outside or turned round, pooled to one size."""
+    for _ in range(count):
+        x = rng.standard_normal((2, 3, *rng.integers(4, 12, 2))).astype(np.float32)
+        owners = rng.integers(0, 2, (4, 1))
+        rois = np.concatenate([owners, rng.uniform(-4, 26, (4, 4))], 1).astype(np.float32)
+        shape, scale = rng.integers(1, 5, 2).tolist(), float(rng.choice([0.25, 0.5, 1.0]))
+        node = helper.make_node(
+            "MaxRoiPool", ["x", "rois"], ["y"], pooled_shape=shape, spatial_scale=scale
+        )
+        yield Trial(node, {"x": x, "rois": rois})
+
+
+TRIALS = (convolutions, others, pools, reductions, regions, resizes, uniques)
 
 
 def wrong_numbers(framework: str, found: Mapping[str, Trial], folder: Path) -> list[str]:

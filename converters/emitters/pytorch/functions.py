@@ -205,6 +205,36 @@ def max_pool_with_indices(
     return y.to(x.dtype), where
 
 
+def max_roi_pool(
+    x: torch.Tensor, rois: torch.Tensor, size: tuple[int, int], scale: float
+) -> torch.Tensor:
+    """Max pool regions [image, x1, y1, x2, y2] to one size.
+
+    Source: Girshick, Fast R-CNN (2015), section 2.1.
+    """
+    pooled = []
+    for image, *corners in rois.tolist():
+        x1, y1, x2, y2 = (math.floor(corner * scale + 0.5) for corner in corners)
+        bounds = []
+        for begin, end, count, length in (
+            (y1, y2, size[0], x.shape[2]),
+            (x1, x2, size[1], x.shape[3]),
+        ):
+            step = max(end - begin + 1, 1) / count
+            places = [
+                (begin + math.floor(k * step), begin + math.ceil((k + 1) * step))
+                for k in range(count)
+            ]
+            bounds.append([(min(max(a, 0), length), min(max(b, 0), length)) for a, b in places])
+        for (top, bottom), (left, right) in itertools.product(*bounds):
+            if top >= bottom or left >= right:
+                pooled.append(x.new_zeros(x.shape[1]))
+            else:
+                pooled.append(x[int(image), :, top:bottom, left:right].amax((1, 2)))
+    y = torch.stack(pooled).reshape(rois.shape[0], *size, x.shape[1])
+    return y.permute(0, 3, 1, 2)
+
+
 def max_unpool(
     x: torch.Tensor,
     indices: torch.Tensor,

@@ -1297,6 +1297,12 @@ def RoiAlign(
     return f"roi_align({x}, {rois}, {batch}, ({output_height}, {output_width}){options})"
 
 
+def MaxRoiPool(
+    x: Operand, rois: Operand, *, pooled_shape: tuple[int, ...], spatial_scale: float
+) -> str:
+    return f"max_roi_pool({x}, {rois}, {tuple(pooled_shape)}, {spatial_scale})"
+
+
 def Col2Im(
     x: Operand, image: Numbers, block: Numbers, *, dilations: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None,
