@@ -135,6 +135,10 @@ DETECTION = {
         " 2, 5, 4, 224, False, n)",
         (("x", (7, 4), "float32"), ("n", (2,), "int32")),
     ),
+    "roi_pool": Case(
+        "paddle.vision.ops.roi_pool(x, b * b * 3 + paddle.to_tensor([0.0, 0, 3, 3]), n, (3, 2), 0.5)",
+        (("x", (2, 3, 9, 12), "float32"), ("b", (7, 4), "float32"), ("n", (2,), "int32")),
+    ),
     "deformable": Case(
         "self.f(x, o)",
         (("x", (None, 4, 9, 12), "float32"), ("o", (None, 18, 9, 12), "float32")),
@@ -178,6 +182,11 @@ ARITHMETIC = {
         "(paddle.std(x, axis=1), paddle.var(x), paddle.var(x, axis=[1, 2], unbiased=False, keepdim=True))",
         PAIR[:1],
     ),
+    "copysign": Case(
+        "(paddle.copysign(x, y), paddle.copysign(x, F.relu(y) * (x * 0 - 1.0)))", PAIR
+    ),
+    "multi_dot": Case("paddle.linalg.multi_dot([x, x.t(), x, x[0]])", ROWS),
+    "flags_multiplied": Case("((x > 0) * (x < 1)) + (x < -1)", ROWS),
     "dist": Case(
         "(paddle.dist(x, y), paddle.dist(x, y, 1), paddle.dist(x, y, float('inf')), paddle.dist(x, y, 3))",
         PAIR,
@@ -224,6 +233,10 @@ WINDOWS = {
     ),
     "temporal_shift": Case("F.temporal_shift(x, 4, 0.2)", (("x", (8, 10, 3, 5), "float32"),)),
     "response_norm": Case("F.local_response_norm(x, 3)", (("x", (2, 4, 9, 12), "float32"),)),
+    "overlap_add": Case(
+        "(paddle.signal.overlap_add(x, 3), paddle.signal.overlap_add(x[0], 4))",
+        (("x", (None, 4, None), "float32"),),
+    ),
     "frame": Case("paddle.signal.frame(x, 4, 3)", (("x", (None, 3, 16), "float32"),)),
 }
 # Statements in the middle of an expression: assignments to parts of a copy.
@@ -313,6 +326,12 @@ INDEXING = {
         PAIR[:1],
     ),
     "median_none": Case("paddle.median(x / F.relu(x), axis=1)", PAIR[:1]),
+    "nan_median": Case(
+        "(paddle.nanmedian(x / F.relu(x) * F.relu(x), 1), paddle.nanmedian(x), paddle.nanmedian(x, -1, True))",
+        PAIR[:1],
+    ),
+    "mode": Case("(paddle.mode(paddle.round(x), 1), paddle.mode(x, 0, True))", ROWS),
+    "mode_whole": Case("paddle.mode(x // 3)", WHOLE[:1]),
     "unique": Case("paddle.unique(i, True, True, True)", INDEXED[1:]),
     "unique_axis": Case("paddle.unique(i % 2, axis=1)", (("i", (None, None), "int64"),)),
     "unique_consecutive": Case("paddle.unique_consecutive(i // 3, True, True)", INDEXED[1:]),
@@ -321,6 +340,88 @@ INDEXING = {
         (("i", (None,), "int64"), ("x", (None,), "float32")),
     ),
     "is_empty": Case("paddle.is_empty(x)", ROWS),
+}
+_Z = "(lambda z: {})(paddle.complex(x, y))"
+_TWO = "self.w, self.b = self.create_parameter([6]), self.create_parameter([6])"
+_FUSED = "paddle.incubate.nn.functional.fused_{}(x, {}, 1e-6, begin_norm_axis=2{})"
+COMPLEX = {
+    "complex": Case(
+        _Z.format(
+            "(paddle.as_real(z * z + z / (z + 2.0) - paddle.conj(z)), paddle.real(z), paddle.imag(z),"
+            " paddle.abs(paddle.exp(z)), paddle.angle(z), paddle.angle(x))"
+        ),
+        PAIR,
+    ),
+    "complex_and_real": Case(
+        _Z.format(
+            "[paddle.as_real(one) for one in (z * x, x + z, x - z, z / x, x / z, x.astype('complex64'), z * 2.0 + 1.0)]"
+        ),
+        PAIR,
+    ),
+    "complex_shapes": Case(
+        _Z.format(
+            "[paddle.as_real(one) for one in (z.reshape([0, -1]).transpose([1, 0]), paddle.concat([z, z[:, 1:2]], 1),"
+            " z.unsqueeze(1).expand([-1, 3, -1, -1]), z.sum(1), z.mean(), paddle.complex(x[:, :1], y[0]))]"
+        ),
+        PAIR,
+    ),
+    "complex_matmul": Case(
+        _Z.format(
+            "[paddle.as_real(one) for one in (z @ z.transpose([0, 2, 1]), paddle.matmul(z, z, True), x.astype('complex64') @ z[0].t())]"
+        ),
+        PAIR,
+    ),
+    "fft": Case(
+        _Z.format(
+            "[paddle.as_real(one) for one in (paddle.fft.fft(z), paddle.fft.ifft(z, axis=1), paddle.fft.fft(x, 3),"
+            " paddle.fft.fft(x, 8, 0), paddle.fft.fftn(z, norm='forward'), paddle.fft.ifft2(z, norm='ortho'))]"
+        ),
+        PAIR,
+    ),
+    "fft_of_real": Case(
+        "[paddle.as_real(one) for one in (paddle.fft.rfft(x), paddle.fft.rfft(x, 8, 1, 'ortho'), paddle.fft.rfft2(x),"
+        " paddle.fft.ihfft(x), paddle.fft.fftshift(paddle.fft.fft(x)))]",
+        PAIR[:1],
+    ),
+    "fft_to_real": Case(
+        _Z.format(
+            "(paddle.fft.irfft(z), paddle.fft.irfft(z, 7), paddle.fft.irfft2(paddle.fft.rfft2(x) * 2.0, (4, 5)),"
+            " paddle.fft.hfft(z), paddle.fft.hfft(z, 7, norm='ortho'), paddle.fft.irfftn(z))"
+        ),
+        PAIR,
+    ),
+    "stft": Case(
+        "(lambda s: (paddle.abs(s), paddle.signal.istft(s, 16, 4)))(paddle.signal.stft(x, 16, 4))",
+        (("x", (None, 64), "float32"),),
+    ),
+    "rotary_complex": Case(
+        "paddle.as_real(paddle.as_complex(x.reshape([0, 0, 3, 2])) * paddle.complex(paddle.cos(self.a),"
+        " paddle.sin(self.a))).flatten(2)",
+        SEQUENCE,
+        "self.a = self.create_parameter([3])",
+    ),
+}
+FUSED_NORMS = {
+    "fused_rms_norm": Case(_FUSED.format("rms_norm", "self.w, self.b", "") + "[0]", SEQUENCE, _TWO),
+    "fused_rms_norm_added": Case(
+        _FUSED.format("rms_norm", "self.w, None", ", bias=self.b, residual=x * 2") + "[:2]",
+        SEQUENCE,
+        _TWO,
+    ),
+    "fused_layer_norm": Case(
+        _FUSED.format("layer_norm", "self.w, self.b", "") + "[0]", SEQUENCE, _TWO
+    ),
+    "fused_layer_norm_added": Case(
+        _FUSED.format(
+            "layer_norm", "self.w, self.b", ", bias=self.b, residual=x * 2, residual_alpha=0.5"
+        )
+        + "[:2]",
+        SEQUENCE,
+        _TWO,
+    ),
+    "fused_layer_norm_alone": Case(
+        _FUSED.format("layer_norm", "None, None", ", residual=x * 2") + "[0]", SEQUENCE
+    ),
 }
 CASES = {
     # Convolution
@@ -351,6 +452,15 @@ CASES = {
     "avg_pool_same": _layer("nn.AvgPool2D(3, 2, 'SAME')"),
     "avg_pool_last": Case("F.avg_pool2d(x, 2, data_format='NHWC')", LAST),
     "avg_pool_sides": _layer("nn.AvgPool2D(3, 2, [1, 0, 0, 1])"),
+    "max_pool_mask": Case("F.max_pool2d(x, 3, 2, 1, return_mask=True, ceil_mode=True)"),
+    "max_pool_mask1d": Case(
+        "F.max_pool1d(x, 2, return_mask=True)", (("x", (None, 5, None), "float32"),)
+    ),
+    "max_unpool": Case(
+        "F.max_unpool2d(*F.max_pool2d(x, 2, return_mask=True), 2)",
+        (("x", (None, 3, 8, 10), "float32"),),
+    ),
+    "lp_pool": Case("(F.lp_pool2d(x, 2, 2), F.lp_pool2d(x, 4, 3, 2, ceil_mode=True))"),
     "pool1d": _layer("nn.MaxPool1D(2)", (("x", (None, 5, None), "float32"),)),
     "pool3d": _layer("nn.AvgPool3D(2)", VOLUME),
     "adaptive_one": _layer("nn.AdaptiveAvgPool2D(1)"),
@@ -624,6 +734,8 @@ CASES = {
     "constant": Case("paddle.to_tensor([1.0, 2, 3, 4, 5, 6]) * x", ROWS),
     "numel": Case("x.numel() + paddle.shape(x)[0]", ROWS),
     **ARITHMETIC,
+    **COMPLEX,
+    **FUSED_NORMS,
     **INDEXING,
     **WINDOWS,
     # Detection

@@ -134,6 +134,47 @@ def _operator(kind, attributes=None, inputs=None, outputs=None):
     return Operator(kind, inputs or {"X": ("x",)}, outputs or {"Out": ("y",)}, attributes or {})
 
 
+def test_rms_norm_which_only_a_gpu_build_saves():
+    """The CPU build of PaddlePaddle 3.3 has no kernel for it, and saves no program with it."""
+    attributes = {"normalized_shape": (3,), "epsilon": 0.5}
+    inputs = {"x": ("x",), "norm_weight": ("w",)}
+    outputs = {"out": ("y",), "inv_var": ("v",)}
+    declared = {name: _variable(name) for name in "xyv"} | {"w": _variable("w", (3,))}
+    operator = _operator("rms_norm", attributes, inputs, outputs)
+    program = Program("p", declared, (operator,), ("x", "w"), (("y", "y"), ("v", "v")))
+    *x, w = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    x = np.stack(x)
+    y, v = _computed(convert(program, {}), {"x": x, "w": w}).values()
+    wanted = 1 / np.sqrt((x**2).mean(-1) + 0.5)
+    np.testing.assert_allclose(v, wanted, **TOLERANCE)
+    np.testing.assert_allclose(y, x * wanted[:, None] * w, **TOLERANCE)
+
+
+def test_an_output_that_no_rule_gives_is_refused():
+    operator = _operator("median", {"axis": (1,)}, outputs={"Out": ("y",), "Medians": ("m",)})
+    program = _program(operator, variables="xym", fetches=("y", "m"))
+    with pytest.raises(UnsupportedOperators) as caught:
+        convert(program, {})
+    assert [one.reason for one in caught.value.operators] == ["its output Medians"]
+
+
+@pytest.mark.parametrize("complex_one", ["x", "y"])
+def test_complex_inputs_and_outputs_are_refused(complex_one):
+    from dataclasses import replace
+
+    from converters.dtypes import BY_NAME
+
+    kinds = [("x", "complex64"), ("y", "complex64" if complex_one == "y" else "float32")]
+    declared = {name: replace(_variable(name), kind=BY_NAME[kind]) for name, kind in kinds}
+    operator = _operator("complex" if complex_one == "y" else "abs")
+    if complex_one == "y":
+        declared["x"] = _variable("x")
+        operator = _operator("complex", inputs={"X": ("x",), "Y": ("x",)})
+    program = Program("p", declared, (operator,), ("x",), (("y", "y"),))
+    with pytest.raises(UnsupportedError, match=f"'{complex_one}' is complex"):
+        convert(program, {})
+
+
 def test_all_unknown_operators_are_refused_at_once():
     first = _operator("nobody_knows", outputs={"Out": ("a",)})
     again = _operator("nobody_knows", inputs={"X": ("a",)}, outputs={"Out": ("b",)})

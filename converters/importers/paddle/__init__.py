@@ -33,9 +33,10 @@ from converters.importers.graph import (
     Value,
     symbols,
 )
-from converters.importers.paddle.build import unsupported_type
+from converters.importers.paddle.build import complex_type, unsupported_type
 from converters.importers.paddle.control import Operators
 from converters.importers.paddle.live import without_dead
+from converters.importers.paddle.ops.pairs import PARTS, is_complex
 from converters.importers.paddle.ops.sequences import lengths_of, put_padded
 from converters.importers.paddle.pir import read_pir
 from converters.importers.paddle.products import exact_products
@@ -126,6 +127,8 @@ def _inputs(
         variable = _variable(program, name)
         if variable.kind is None or variable.kind.onnx is None or variable.dims is None:
             raise unsupported_type(program.where, name)
+        if variable.kind.name in PARTS:
+            raise complex_type(program.where, name)
         if name in ragged:
             group = steps.index(ragged[name])
             yield _padded_input(graph, variable, variable.kind.onnx, group)
@@ -162,6 +165,8 @@ def _parameters(graph: Graph, program: Program, tensors: Mapping[str, Tensor]) -
             continue
         if name in graph.values:
             raise UnsafeInput(f"{program.where}: {name[:200]!r} is an input and a parameter")
+        if tensor.kind.name in PARTS:
+            raise complex_type(program.where, name)
         if tensor.kind.onnx is None:
             raise unsupported_type(program.where, name)
         made = onnx.TensorProto(name=graph.fresh(name), data_type=tensor.kind.onnx)
@@ -185,6 +190,8 @@ def _outputs(
         if variable not in graph.values:
             raise UnsafeInput(f"{program.where}: nothing computes the output {variable[:200]!r}")
         value = graph.values[variable]
+        if is_complex(value):
+            raise complex_type(program.where, name)
         if value.kind is None or value.kind.onnx is None or value.dims is None:
             raise unsupported_type(program.where, name)
         own = kept.pop(variable, None) or graph.fresh(name)

@@ -6,7 +6,7 @@ A `Graph` knows which ONNX value a variable has at the moment: programs may writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeAlias
 
@@ -85,6 +85,7 @@ class Call(Step):
         declared: Mapping[str, tuple[ElementType | None, tuple[int, ...] | None]],
         names: Mapping[str, str],
         lengths: Mapping[str, Lengths],
+        wanted: Container[str],
     ) -> None:
         """Prepare a call.
 
@@ -94,12 +95,28 @@ class Call(Step):
             declared: Element type and dimensions of variables, as the program says.
             names: ONNX names for the variables that this operator writes.
             lengths: Of variables that are rows of sequences.
+            wanted: Variables that something reads.
         """
         super().__init__(graph)
         self.operator = operator
         self._declared = declared
         self._names = names
         self._lengths = lengths
+        self._wanted = wanted
+
+    def of_parts(self, operator: Operator, parts: Mapping[str, ElementType]) -> Call:
+        """The call for one part of complex numbers: it declares the part's type, and names of its own."""
+        declared = {}
+        for name in operator.writes():
+            kind, dims = self._declared.get(name, (None, None))
+            declared[name] = (parts.get(kind.name, kind) if kind else None, dims)
+        names = {name: self.graph.fresh(name) for name in operator.writes()}
+        return Call(self.graph, operator, declared, names, self._lengths, self._wanted)
+
+    def is_declared(self, variable: str, kinds: Container[str]) -> bool:
+        """Whether a variable is declared to be of one of these types."""
+        kind, _ = self._declared.get(variable, (None, None))
+        return kind is not None and kind.name in kinds
 
     @property
     def hint(self) -> str:
@@ -312,6 +329,10 @@ class Call(Step):
         """Variables that a slot writes."""
         return [name for name in _of(self.operator.outputs, slot) if name in self._names]
 
+    def wants(self, slot: str) -> bool:
+        """Whether something reads an output."""
+        return any(name in self._wanted for name in self.outputs(slot))
+
     def declared(self, slot: str) -> tuple[int, ...] | None:
         """The dimensions that the program declares for an output."""
         names = _of(self.operator.outputs, slot)
@@ -400,6 +421,10 @@ class Call(Step):
         small = array if array.size <= LARGEST_CONSTANT else None
         self.graph.values[variables[0]] = Value(name, kind, array.shape, small)
 
+    def put_variable(self, variable: str, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the node that computes a variable."""
+        self.graph.node(kind, inputs, [self._bind(variable)], **attributes)
+
     def _bind(self, variable: str) -> str:
         kind, dims = self._declared.get(variable, (None, None))
         self.graph.values[variable] = Value(self._names[variable], kind, dims)
@@ -416,6 +441,14 @@ def unsupported_type(where: str, name: str) -> UnsupportedError:
     return UnsupportedError(
         f"{where}: {name[:200]!r} has an element type that ONNX does not have",
         fix="save the model in float32",
+    )
+
+
+def complex_type(where: str, name: str) -> UnsupportedError:
+    """An input, output or parameter of complex numbers."""
+    return UnsupportedError(
+        f"{where}: {name[:200]!r} is complex",
+        fix="let the model take and give pairs of real numbers: paddle.as_complex, paddle.as_real",
     )
 
 

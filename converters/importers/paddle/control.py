@@ -25,7 +25,8 @@ from converters.dtypes import BY_NAME
 from converters.errors import UnsafeInput, Unsupported, UnsupportedOperators
 from converters.importers.graph import INT64, Graph, Refusal, Value, needed_for
 from converters.importers.paddle.build import Call, Stacked, Tensors
-from converters.importers.paddle.ops import TABLE
+from converters.importers.paddle.ops import TABLE, pairs
+from converters.importers.paddle.ops.pairs import ALIKE, PARTS, by_parts, is_complex
 from converters.importers.paddle.program import Body, Operator, Program
 from converters.importers.paddle.ragged import Lengths, refusal
 
@@ -58,6 +59,8 @@ class Operators:
         for operator in _every(program.operators):
             for name in {name for names in operator.inputs.values() for name in names}:
                 self.readers[name].append(operator)
+        self.wanted = {name for operator in program.operators for name in operator.reads()}
+        self.wanted.update(variable for _, variable in program.fetches)
         self.running: list[Sequence[Operator]] = []
 
     def whole(self) -> dict[str, str]:
@@ -126,13 +129,33 @@ class Operators:
         names = {name: kept.get(name) or self.graph.fresh(name) for name in written}
         rule = TABLE.get(operator.type)
         reason = refusal(operator, frozenset(self.lengths), self.program)
+        if rule is not None and self.of_complex(operator):
+            alike = partial(by_parts, rule=rule) if operator.type in ALIKE else None
+            rule = pairs.TABLE.get(operator.type, alike)
+            reason = reason or (None if rule else "on complex numbers")
+            rule = rule or TABLE[operator.type]
         if rule is None:
             self.refuse(operator, "", names)
         elif reason is not None:
             self.refuse(operator, reason, names)
         else:
-            call = Call(self.graph, operator, self.declared, names, self.lengths)
+            call = Call(self.graph, operator, self.declared, names, self.lengths, self.wanted)
             self.attempt(operator, partial(rule, call), names)
+            self.look_for_outputs(operator, names)
+
+    def look_for_outputs(self, operator: Operator, names: Mapping[str, str]) -> None:
+        """Gather a refusal where a rule does not give an output of the program: tables know those of most uses."""
+        fetched = {variable for _, variable in self.program.fetches}
+        for slot, written in operator.outputs.items():
+            if any(name in fetched and name not in self.graph.values for name in written):
+                self.refuse(operator, f"its output {slot}", names)
+
+    def of_complex(self, operator: Operator) -> bool:
+        """Whether an operator reads or writes complex numbers."""
+        written = (self.declared.get(name, (None, None))[0] for name in operator.writes())
+        return any(is_complex(self.graph.values.get(name)) for name in operator.reads()) or any(
+            kind is not None and kind.name in PARTS for kind in written
+        )
 
     def attempt(
         self, operator: Operator, what: Callable[[], None], names: Mapping[str, str]
@@ -158,6 +181,8 @@ class Operators:
         """A choice or a loop."""
         if any(name in self.lengths for name in operator.reads()):
             raise Refusal("on sequences of different lengths (LoD)")
+        if self.of_complex(replace(operator, bodies=())):
+            raise Refusal("on complex numbers")
         if operator.type == "while" and len(operator.bodies) == 1:
             self.repeat(operator, operator.bodies[0], names)
         elif operator.type == "if" and len(operator.bodies) == 2:

@@ -25,6 +25,8 @@ from converters.importers.paddle.ops import (
     lists,
     matrices,
     normalisation,
+    norms,
+    pairs,
     quantised,
     recurrent,
     reduction,
@@ -35,6 +37,8 @@ from converters.importers.paddle.ops import (
 from converters.importers.paddle.rows import Row
 
 TABLE: Mapping[str, Rule] = {
+    # Those that real numbers have too are in the other rooms.
+    **pairs.TABLE,
     **arithmetic.TABLE,
     **binary.TABLE,
     **convolution.TABLE,
@@ -46,6 +50,7 @@ TABLE: Mapping[str, Rule] = {
     **lists.TABLE,
     **matrices.TABLE,
     **normalisation.TABLE,
+    **norms.TABLE,
     **quantised.TABLE,
     **recurrent.TABLE,
     **reduction.TABLE,
@@ -67,6 +72,8 @@ ROWS: Mapping[str, Row] = {
     **lists.ROWS,
     **matrices.ROWS,
     **normalisation.ROWS,
+    **norms.ROWS,
+    **pairs.ROWS,
     **quantised.ROWS,
     **recurrent.ROWS,
     **reduction.ROWS,

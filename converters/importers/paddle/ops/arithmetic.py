@@ -32,20 +32,24 @@ def _pair(call: Call) -> tuple[Value, Value]:
 # ***** Element by element *****
 
 
-def _atan2(call: Call) -> None:
+def angle_of(call: Call, y: str, x: str, kind: ElementType) -> str:
     """The angle of a point, from that of its slope and the half plane that it is in."""
+    zero = call.scalar(0, kind)
+    left, below = call.node("Less", x, zero), call.node("Less", y, zero)
+    turn = call.node("Where", below, call.scalar(-math.pi, kind), call.scalar(math.pi, kind))
+    angle = call.node("Atan", call.node("Div", y, x))
+    angle = call.node("Where", left, call.node("Add", angle, turn), angle)
+    # On the axis, straight up or down; 0 / 0 has no slope, and the angle 0.
+    upright = call.node("Mul", call.node("Sign", y), call.scalar(math.pi / 2, kind))
+    return call.node("Where", call.node("Equal", x, zero), upright, angle)
+
+
+def _atan2(call: Call) -> None:
     y, x = call.value("X1"), call.value("X2")
     kind = x.type
     if kind != y.type or kind.numpy.kind != "f":
         call.refuse(f"operands of the types {y.type.name} and {kind.name}")
-    zero = call.scalar(0, kind)
-    left, below = call.node("Less", x.name, zero), call.node("Less", y.name, zero)
-    turn = call.node("Where", below, call.scalar(-math.pi, kind), call.scalar(math.pi, kind))
-    angle = call.node("Atan", call.node("Div", y.name, x.name))
-    angle = call.node("Where", left, call.node("Add", angle, turn), angle)
-    # On the axis, straight up or down; 0 / 0 has no slope, and the angle 0.
-    upright = call.node("Mul", call.node("Sign", y.name), call.scalar(math.pi / 2, kind))
-    call.put("Out", "Where", call.node("Equal", x.name, zero), upright, angle)
+    call.put("Out", "Identity", angle_of(call, y.name, x.name, kind))
 
 
 def _extreme(call: Call, kind: str) -> None:
@@ -79,6 +83,16 @@ def _logit(call: Call) -> None:
         ends = (call.scalar(number, x.type) for number in (epsilon, 1 - epsilon))
         name = call.node("Clip", name, *ends)
     call.put("Out", "Log", call.node("Div", name, call.node("Sub", one, name)))
+
+
+def _copy_sign(call: Call) -> None:
+    """The size of one number with the sign of another; zero has one too."""
+    x, y = _pair(call)
+    zero = call.scalar(0, x.type)
+    below = call.node("Less", y.name, zero)
+    below = call.node("Or", below, call.node("Less", call.node("Reciprocal", y.name), zero))
+    size = call.node("Abs", x.name)
+    call.put("Out", "Where", below, call.node("Neg", size), size)
 
 
 def _trunc(call: Call) -> None:
@@ -253,6 +267,15 @@ def _einsum(call: Call) -> None:
     call.put("Out", "Einsum", *(value.name for value in values), equation=equation)
 
 
+def _chain(call: Call) -> None:
+    """A product of matrices; the first and the last one may be vectors."""
+    first, *others = call.values("X")
+    name = first.name
+    for value in others[:-1]:
+        name = call.node("MatMul", name, value.name)
+    call.put("Out", "MatMul", name, others[-1].name)
+
+
 def _kron(call: Call) -> None:
     x, y = _pair(call)
     rank = max(x.rank, y.rank)
@@ -376,6 +399,7 @@ TABLE: Mapping[str, Rule] = {
     "baddbmm": _batched_sum,
     "bilinear_tensor_product": _bilinear,
     "broadcast_tensors": _broadcast,
+    "copysign": _copy_sign,
     "cross": _cross,
     "cummax": partial(_cumulative_extreme, sign=1),
     "cummin": partial(_cumulative_extreme, sign=-1),
@@ -395,6 +419,7 @@ TABLE: Mapping[str, Rule] = {
     "lerp": _lerp,
     "logcumsumexp": _cumulative_log,
     "logit": _logit,
+    "multi_dot": _chain,
     "nansum": _nan_sum,
     "print": _same,
     "squared_l2_norm": _squares,
@@ -409,6 +434,7 @@ ROWS: Mapping[str, Row] = {
     "baddbmm": row("baddbmm", "Input X Y", alpha="Alpha", beta="Beta"),
     "bilinear": row("bilinear_tensor_product", "X Y Weight Bias"),
     "broadcast_tensors": row("broadcast_tensors"),
+    "copysign": row("copysign", "X Y"),
     "cross": row("cross", "X Y", axis="dim"),
     "cummax": row("cummax", "X", "Out Indices"),
     "cummin": row("cummin", "X", "Out Indices"),
@@ -430,6 +456,7 @@ ROWS: Mapping[str, Row] = {
     "lerp": row("lerp", "X Y Weight"),
     "logcumsumexp": row("logcumsumexp"),
     "logit": row("logit"),
+    "multi_dot": row("multi_dot"),
     "lookup_table": row("lookup_table", "W Ids"),
     "memcpy": row("memcpy"),
     "memcpy_d2h": row("memcpy"),

@@ -46,12 +46,16 @@ def _pair(call: Call) -> tuple[Value, Value, str, str]:
     return x, y, *_aligned(call, x, y)
 
 
+# What sums and products of flags are.
+_FLAGS = {"Add": "Or", "Mul": "And"}
+
+
 def binary(kind: str) -> Rule:
     """An operator of two tensors that ONNX has too."""
 
     def rule(call: Call) -> None:
-        *_, x, y = _pair(call)
-        call.put("Out", kind, x, y)
+        first, _, x, y = _pair(call)
+        call.put("Out", _FLAGS.get(kind, kind) if first.type == BOOL else kind, x, y)
 
     return rule
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from converters.dtypes import BY_NAME
 from converters.importers.cells import adaptive_average, adaptive_max
-from converters.importers.graph import Value
+from converters.importers.graph import INT64, Value
 from converters.importers.paddle.build import Call, Rule
 from converters.importers.paddle.rows import Row, row
 
+INT32 = BY_NAME["int32"]
 LAYOUTS = {"NCHW", "NCDHW", "NCL", "NCW", "AnyLayout", "NHWC", "NDHWC", "NLC", "NWC"}
 
 
@@ -170,7 +173,54 @@ def _pool(call: Call) -> None:
 
 
 def _pool_with_index(call: Call) -> None:
-    _pooled(call, call.value(), "max", False)
+    """The largest of each window and where it is in its image, counted row by row."""
+    x = call.value()
+    if not call.wants("Mask"):
+        _pooled(call, x, "max", False)
+        return
+    if call.flag("global_pooling") or call.flag("adaptive"):
+        call.refuse("a mask of adaptive pooling")
+    axes = x.rank - 2
+    kernel, strides = call.known("ksize"), _spatial(call, "strides", axes)
+    kernel = kernel * axes if len(kernel) == 1 else kernel
+    more = {"ceil_mode": int(call.flag("ceil_mode")), **_padding(call, axes)}
+    names = call.nodes("MaxPool", x.name, outputs=2, kernel_shape=kernel, strides=strides, **more)
+    call.put("Out", "Identity", names[0])
+    # ONNX counts through all images.
+    image = call.node("ReduceProd", call.dims(x.name, 2), keepdims=0)
+    kind = call.out_kind("Mask") or INT32
+    call.put("Mask", "Cast", call.node("Mod", names[1], image), to=kind.onnx)
+
+
+def _unpool(call: Call) -> None:
+    """Numbers go back to where they were in their image, counted row by row; the rest is zero."""
+    x, places = call.value(), call.value("Indices")
+    image = call.integers("output_size", "OutputSize")
+    if isinstance(image, str):
+        call.refuse("output_size is computed when the model runs")
+    sizes = image[-(x.rank - 2) :]
+    flat = call.node("Reshape", x.name, call.vector([0, 0, -1]))
+    index = call.cast(places.name, places.type, INT64)
+    index = call.node("Reshape", index, call.vector([0, 0, -1]))
+    parts = [call.dims(x.name, 0, 2), call.vector([math.prod(sizes)])]
+    shape = call.node("Concat", *parts, axis=0)
+    nothing = call.node("Expand", call.scalar(0, x.type), shape)
+    made = call.node("ScatterElements", nothing, index, flat, axis=2)
+    call.put("Out", "Reshape", made, call.vector([0, 0, *sizes]))
+
+
+def _lp_pool(call: Call) -> None:
+    power = call.real("norm_type")
+    # An odd power keeps the sign in Paddle and not in ONNX.
+    if power not in (2.0, 4.0) or call.text("data_format", "NCHW") != "NCHW":
+        call.refuse(f"norm_type = {power}, data_format = {call.text('data_format', 'NCHW')[:50]}")
+    call.only("adaptive", False)
+    call.only("global_pooling", False)
+    x = call.value()
+    more = {"ceil_mode": int(call.flag("ceil_mode")), **_padding(call, x.rank - 2)}
+    kernel = call.known("kernel_size", "KernelSizeTensor")
+    strides = _spatial(call, "strides", x.rank - 2)
+    call.put("Out", "LpPool", x.name, kernel_shape=kernel, strides=strides, p=int(power), **more)
 
 
 def _pooled(call: Call, x: Value, form: str, last: bool) -> None:
@@ -230,6 +280,8 @@ TABLE: Mapping[str, Rule] = {
     "depthwise_conv2d_transpose": _conv_transpose,
     "max_pool2d_with_index": _pool_with_index,
     "max_pool3d_with_index": _pool_with_index,
+    "lp_pool2d": _lp_pool,
+    "unpool": _unpool,
     "pool2d": _pool,
     "pool3d": _pool,
 }
@@ -246,6 +298,8 @@ ROWS: Mapping[str, Row] = {
     "depthwise_conv2d_transpose": row(
         "depthwise_conv2d_transpose", "Input Filter OutputSizeTensor", "Output"
     ),
+    "lp_pool2d": row("lp_pool2d", "X KernelSizeTensor"),
+    "unpool": row("unpool", "X Indices OutputSize"),
     "max_pool2d_with_index": row("max_pool2d_with_index", "X", "Out Mask", kernel_size="ksize"),
     "pool2d": row("pool2d", "X KsizeTensor"),
     "pool3d": row("pool3d", "X", kernel_size="ksize"),

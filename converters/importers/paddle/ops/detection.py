@@ -709,6 +709,22 @@ def _roi_align(call: Call) -> None:
     )
 
 
+def _roi_pool(call: Call) -> None:
+    x, boxes, counts = call.value(), call.value("ROIs"), call.maybe("RoisNum")
+    if counts is None:
+        call.refuse("boxes with levels of detail (LoD)")
+    images = repeated(call, call.cast(counts.name, counts.type, INT64))
+    owners = call.node("Cast", call.node("Unsqueeze", images, call.vector([1])), to=x.type.onnx)
+    call.put(
+        "Out",
+        "MaxRoiPool",
+        x.name,
+        call.node("Concat", owners, boxes.name, axis=1),
+        pooled_shape=[call.integer("pooled_height", 1), call.integer("pooled_width", 1)],
+        spatial_scale=call.real("spatial_scale", 1.0),
+    )
+
+
 def _deformable_conv(call: Call) -> None:
     mask = call.maybe("Mask")
     pads = call.ints("paddings") or [0, 0]
@@ -747,6 +763,7 @@ TABLE: Mapping[str, Rule] = {
     "nms": _nms,
     "prior_box": _prior_box,
     "roi_align": _roi_align,
+    "roi_pool": _roi_pool,
     "yolo_box": _yolo_box,
 }
 
@@ -767,5 +784,6 @@ ROWS: Mapping[str, Row] = {
     "nms": row("nms", "Boxes", "KeepBoxesIdxs", threshold="iou_threshold"),
     "prior_box": row("prior_box", "Input Image", "Boxes Variances"),
     "roi_align": row("roi_align", "X ROIs RoisNum"),
+    "roi_pool": row("roi_pool", "X ROIs RoisNum", "Out Argmax"),
     "yolo_box": row("yolo_box", "X ImgSize", "Boxes Scores"),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -525,35 +526,82 @@ def _kth_value(call: Call) -> None:
             call.put(slot, "Squeeze", one, call.vector([axis]))
 
 
-def _median(call: Call) -> None:
-    """The number in the middle, or the mean of both; none where one is none."""
+def _middle(call: Call, x: Value, blind: bool) -> str:
+    """[..., n] -> [..., 1]: the number in the middle, or the mean of both, or the lower one.
+
+    Args:
+        call: The operator.
+        x: Its input, whose last axis is looked along.
+        blind: Whether what is no number is left out; else it is the result.
+    """
+    mode = call.text("mode", "avg")
+    if mode not in ("avg", "min") or x.type.numpy.kind != "f":
+        call.refuse(f"mode = {mode[:50]} of {x.type.name}")
+    last = x.rank - 1
+    none = call.node("IsNaN", x.name)
+    # Behind all that count.
+    kept = call.node("Where", none, call.scalar(math.inf, x.type), x.name)
+    ordered = call.nodes("TopK", kept, call.dims(x.name, last), outputs=2, axis=last, largest=0)[0]
+    there = call.node("Cast", call.node("Not", none), to=INT64.onnx)
+    axis = call.vector([last])
+    count = call.node("ReduceSum", there, axis, keepdims=1)
+    two = call.scalar(2, INT64)
+    before = call.node("Sub", count, call.scalar(1, INT64))
+    places = [call.node("Max", call.node("Div", before, two), call.scalar(0, INT64))]
+    if mode == "avg":
+        high = call.node("Min", call.node("Div", count, two), before)
+        places.append(call.node("Max", high, places[0]))
+    numbers = [call.node("GatherElements", ordered, place, axis=last) for place in places]
+    made = numbers[0]
+    if mode == "avg":
+        made = call.node("Div", call.node("Add", *numbers), call.scalar(2, x.type))
+    if blind:
+        bad = call.node("Equal", count, call.scalar(0, INT64))
+    else:
+        missing = call.node("ReduceMax", call.node("Cast", none, to=INT32.onnx), axis, keepdims=1)
+        bad = call.node("Cast", missing, to=BOOL.onnx)
+    return call.node("Where", bad, call.scalar(math.nan, x.type), made)
+
+
+def _median(call: Call, blind: bool = False) -> None:
+    """The number in the middle, along some axes or all of them."""
     x = call.value()
-    if call.text("mode", "avg") != "avg" or x.type.numpy.kind != "f":
-        call.refuse(f"mode = {call.text('mode', 'avg')[:50]} of {x.type.name}")
     axes = sorted({call.axis(axis, x.rank) for axis in call.known("axis", "AxisTensor")})
     axes = axes or [*range(x.rank)]
     others = [axis for axis in range(x.rank) if axis not in axes]
     turned = call.node("Transpose", x.name, perm=[*others, *axes])
     flat = call.node("Reshape", turned, call.vector([0] * len(others) + [-1]))
     last = len(others)
-    count = call.dims(flat, last, last + 1)
-    ordered = call.nodes("TopK", flat, count, outputs=2, axis=last, largest=0)[0]
-    two = call.vector([2])
-    middle = [
-        call.node("Div", call.node("Sub", count, call.vector([1])), two),
-        call.node("Div", count, two),
-    ]
-    low, high = (call.node("Gather", ordered, place, axis=last) for place in middle)
-    made = call.node("Div", call.node("Add", low, high), call.scalar(2, x.type))
-    none = call.node("Cast", call.node("IsNaN", flat), to=INT32.onnx)
-    none = call.node("ReduceMax", none, call.vector([last]), keepdims=1)
-    nan = call.scalar(math.nan, x.type)
-    made = call.node("Where", call.node("Cast", none, to=BOOL.onnx), nan, made)
+    made = _middle(call, replace(x, name=flat, dims=(-1,) * (last + 1), array=None), blind)
     made = call.node("Squeeze", made, call.vector([last]))
     if call.flag("keepdim", True):
         call.put("Out", "Unsqueeze", made, call.vector(axes))
     else:
         call.put("Out", "Identity", made)
+
+
+def _mode(call: Call) -> None:
+    """The most frequent number, the least one where several are, and where it is last."""
+    x = call.value()
+    axis = call.axis(call.integer("axis", -1), x.rank)
+    order = [one for one in range(x.rank) if one != axis] + [axis]
+    rows = call.node("Transpose", x.name, perm=order)
+    last = call.vector([-1])
+    pairs = [call.node("Unsqueeze", rows, call.vector([place])) for place in (-1, -2)]
+    same = call.node("Cast", call.node("Equal", *pairs), to=INT64.onnx)
+    counts = call.node("ReduceSum", same, last, keepdims=0)
+    often = call.node("Equal", counts, call.node("ReduceMax", counts, last, keepdims=1))
+    limit = math.inf if x.type.numpy.kind == "f" else int(np.iinfo(x.type.numpy).max)
+    kept = call.node("Where", often, rows, call.scalar(limit, x.type))
+    least = call.node("ReduceMin", kept, last, keepdims=1)
+    places = call.node("Cast", call.node("Equal", rows, least), to=INT64.onnx)
+    where = call.node("ArgMax", places, axis=x.rank - 1, keepdims=1, select_last_index=1)
+    for slot, made in (("Out", least), ("Indices", where)):
+        plain = call.node("Squeeze", made, last)
+        if call.flag("keepdim"):
+            call.put(slot, "Unsqueeze", plain, call.vector([axis]))
+        else:
+            call.put(slot, "Identity", plain)
 
 
 def _unique(call: Call) -> None:
@@ -644,7 +692,9 @@ TABLE: Mapping[str, Rule] = {
     "kthvalue": _kth_value,
     "masked_select": _masked_select,
     "median": _median,
+    "mode": _mode,
     "multiplex": _multiplex,
+    "nanmedian": partial(_median, blind=True),
     "put_along_axis": _put_along,
     "repeat_interleave": _repeat,
     "scatter": _scatter,
@@ -683,7 +733,9 @@ ROWS: Mapping[str, Row] = {
     "kthvalue": row("kthvalue", "X", "Out Indices"),
     "masked_select": row("masked_select", "X Mask", "Y"),
     "median": row("median", "X", "Out Medians"),
+    "mode": row("mode", "X", "Out Indices"),
     "multiplex": row("multiplex", "X Ids"),
+    "nanmedian": row("nanmedian", "X", "Out Medians"),
     "put_along_axis": row("put_along_axis", "Input Index Value", "Result", **_PUT),
     "repeat_interleave": row("repeat_interleave", repeats="Repeats", axis="dim"),
     "repeat_interleave_with_tensor_index": row("repeat_interleave", "X RepeatsTensor", axis="dim"),

@@ -165,10 +165,32 @@ def _frame(call: Call) -> None:
     call.put("Out", "Gather", x.name, call.node("Add", within, begins), axis=x.rank - 1)
 
 
+def _overlap_add(call: Call) -> None:
+    """Windows [..., length, K] put behind each other: where they overlap, they are added."""
+    x, hop = call.value(), call.integer("hop_length")
+    if call.integer("axis", -1) not in (-1, x.rank - 1) or x.rank < 2 or hop < 1:
+        call.refuse(f"axis = {call.integer('axis', -1)}, hop_length = {hop}")
+    last = call.vector([-1])
+    length, count = (size(call, x.name, axis) for axis in (x.rank - 2, x.rank - 1))
+    begins = call.node("Mul", upto(call, count), call.scalar(hop, INT64))
+    within = call.node("Unsqueeze", upto(call, length), last)
+    flat = call.node("Reshape", x.name, call.vector([0] * (x.rank - 2) + [-1]))
+    places = call.node("Reshape", call.node("Add", within, begins), last)
+    places = call.node("Expand", places, call.dims(flat))
+    # The last window begins behind all others.
+    room = call.node("Mul", call.node("Sub", count, call.scalar(1, INT64)), call.scalar(hop, INT64))
+    total = call.node("Unsqueeze", call.node("Add", room, length), call.vector([0]))
+    if x.rank > 2:
+        total = call.node("Concat", call.dims(x.name, 0, -2), total, axis=0)
+    nothing = call.node("Expand", call.scalar(0, x.type), total)
+    call.put("Out", "ScatterElements", nothing, places, flat, axis=x.rank - 2, reduction="add")
+
+
 TABLE: Mapping[str, Rule] = {
     "fold": _fold,
     "frame": _frame,
     "lrn": _local_response,
+    "overlap_add": _overlap_add,
     "pixel_unshuffle": _pixel_unshuffle,
     "temporal_shift": _temporal_shift,
     "unfold": _unfold,
@@ -178,6 +200,7 @@ ROWS: Mapping[str, Row] = {
     "fold": row("fold", "X", "Y"),
     "frame": row("frame"),
     "lrn": row("lrn"),
+    "overlap_add": row("overlap_add"),
     "pixel_unshuffle": row("pixel_unshuffle"),
     "temporal_shift": row("temporal_shift"),
     "unfold": row("unfold", "X", "Y"),
