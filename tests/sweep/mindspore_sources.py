@@ -174,6 +174,84 @@ class Odd(nn.Cell):
         return rows[:, ::2], where.cumsum(1), tiles, best, places, ops.std(x, axis=-1)
 
 
+class Recurrent(nn.Cell):
+    """The other recurrent layers, of sizes that are known, with a first state; cells, step by step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True, bidirectional=True)
+        self.plain = nn.RNN(16, 5, nonlinearity="relu")
+        self.lstm, self.last = nn.LSTMCell(5, 7), nn.GRUCell(7, 4)
+        self.first = nn.RNNCell(7, 4)
+
+    def construct(self, x: Any, h0: Any) -> tuple[Any, Any]:
+        found, last = self.gru(x, h0)
+        found, _ = self.plain(found.swapaxes(0, 1))
+        h, c = ops.zeros((2, 7)), ops.ones((2, 7))
+        g = ops.zeros((2, 4))
+        for step in range(5):
+            h, c = self.lstm(found[step], (h, c))
+            g = self.last(h, self.first(h, g))
+        return g, last
+
+
+class Rounds(nn.Cell):
+    """As many rounds as the input has steps, and as a number says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = nn.Dense(6, 6)
+
+    def construct(self, x: Any, n: Any) -> tuple[Any, Any]:
+        state = ops.zeros_like(x[:, 0])
+        for place in range(x.shape[1]):
+            state = ops.tanh(self.step(state) + x[:, place])
+        count, y = ms.Tensor(0, ms.int32), state
+        while count < n[0]:
+            y = y * 0.5 + state
+            count = count + 1
+        return state, y
+
+
+class Ghost(nn.Cell):
+    """Few convolutions and cheap ones that make the rest of the channels, gates, shortcuts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main = nn.SequentialCell(nn.Conv2d(3, 6, 1, 2), nn.BatchNorm2d(6), nn.ReLU())
+        self.cheap = nn.SequentialCell(nn.Conv2d(6, 6, 3, group=6), nn.BatchNorm2d(6), nn.ReLU())
+        self.deep = nn.Conv2d(10, 10, 5, 2, "pad", 2, group=10)
+        self.reduce, self.expand = nn.Conv2d(10, 4, 1), nn.Conv2d(4, 10, 1, has_bias=True)
+        self.head = nn.SequentialCell(nn.Conv2d(10, 20, 1), nn.ReLU6())
+        self.classifier = nn.Dense(20, 7)
+
+    def construct(self, x: Any) -> Any:
+        first = self.main(x)
+        found = ops.cat((first, self.cheap(first)), axis=1)[:, :10]
+        found = self.deep(found)
+        gate = self.expand(ops.relu(self.reduce(ops.mean(found, (2, 3), keep_dims=True))))
+        found = found * ops.clip_by_value((gate + 3.0) / 6.0, 0.0, 1.0)
+        return self.classifier(ops.adaptive_avg_pool2d(self.head(found), 1).flatten(start_dim=1))
+
+
+class Transformer(nn.Cell):
+    """The framework's own layers: an encoder with padding, a decoder over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(50, 16)
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(16, 4, 32, activation="gelu", batch_first=True), 2
+        )
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.head = nn.Dense(16, 50)
+
+    def construct(self, tokens: Any) -> Any:
+        x = self.words(tokens)
+        found = self.encoder(x)
+        return self.head(found + self.attention(x, found, found)[0])
+
+
 IMAGE = {"x": ("B", 3, "H", "W")}
 CASES: Mapping[str, Case] = {
     "mindspore-resnet": Case(ResNet, IMAGE),
@@ -183,6 +261,10 @@ CASES: Mapping[str, Case] = {
     "mindspore-unet": Case(Unet, IMAGE),
     "mindspore-branches": Case(Branches, {"x": ("B", 6)}),
     "mindspore-mint": Case(Mint, {"x": ("B", "L", 6)}),
+    "mindspore-recurrent": Case(Recurrent, {"x": (2, 5, 6), "h0": (2, 2, 8)}),
+    "mindspore-rounds": Case(Rounds, {"x": ("B", "L", 6), "n": (1,)}, {"n": 5}),
+    "mindspore-ghost": Case(Ghost, IMAGE),
+    "mindspore-transformer": Case(Transformer, {"tokens": ("B", "L")}, {"tokens": 50}),
     "mindspore-odd": Case(Odd, {"x": ("B", "L", 6), "index": (4,)}, {"index": 7}),
 }
 

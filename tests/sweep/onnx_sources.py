@@ -294,7 +294,7 @@ model(
         N("ReduceMax", ["y"], ["mx"], axes=[1]),
     ],
     [vi("x", ["N", 3])],
-    [vi(n, None) for n in ["y", "s", "z", "mx"]] + [vi("zs", None, T.INT64)],
+    [vi(n, None) for n in ["y", "s", "mx"]] + [vi("zs", None, T.INT64)],
     {
         "e": np.zeros((2, 0), np.float32),
         "sh": np.array([0, -1]),
@@ -456,7 +456,9 @@ model(
         N("ReduceMin", ["x"], ["an"], axes=[0]),
         N("ReduceLogSumExp", ["x"], ["ap"], axes=[1]),
         N("LogSoftmax", ["x"], ["aq"]),
-        N("Div", ["x", "z"], ["ar"]),
+        # Never finite: what is infinite of it is compared.
+        N("Div", ["x", "z"], ["ratio"]),
+        N("IsInf", ["ratio"], ["ar"]),
         N("Shrink", ["x"], ["as"], lambd=0.5),
         N("Celu", ["x"], ["at"]),
         N("CumSum", ["x", "one"], ["au"]),
@@ -499,14 +501,13 @@ model(
             "an",
             "ap",
             "aq",
-            "ar",
             "as",
             "at",
             "au",
         ]
     ]
     + [vi(n, None, T.INT64) for n in ["i", "ti", "ac"]]
-    + [vi(n, None, T.BOOL) for n in ["q", "aa", "ab"]],
+    + [vi(n, None, T.BOOL) for n in ["q", "aa", "ab", "ar"]],
     {
         "z": np.float32(0),
         "lo": np.float32(-1),

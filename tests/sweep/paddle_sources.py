@@ -153,6 +153,95 @@ class Odd(nn.Layer):
         )
 
 
+class Decoder(nn.Layer):
+    """A decoder as large language models have them: fused norms, turned heads, fewer keys than queries, gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(50, 16)
+        self.norm1, self.norm2 = self.weight(), self.weight()
+        self.q, self.kv = nn.Linear(16, 16, bias_attr=False), nn.Linear(16, 16, bias_attr=False)
+        self.out, self.down = nn.Linear(16, 16), nn.Linear(24, 16)
+        self.up = nn.Linear(16, 48)
+
+    def weight(self) -> Any:
+        return self.create_parameter([16], default_initializer=nn.initializer.Uniform(0.5, 1.5))
+
+    def turned(self, x: Any) -> Any:
+        """[B, L, heads, 8], each pair turned by its place, as complex numbers."""
+        places = paddle.arange(x.shape[1], dtype="float32")
+        angles = paddle.outer(places, 100.0 ** -(paddle.arange(4, dtype="float32") / 4))
+        turns = paddle.complex(angles.cos(), angles.sin()).unsqueeze(1)
+        pairs = paddle.as_complex(x.reshape([0, 0, 0, 4, 2])) * turns
+        return paddle.as_real(pairs).flatten(3)
+
+    def forward(self, tokens: Any) -> Any:
+        x = self.words(tokens)
+        found = paddle.incubate.nn.functional.fused_rms_norm(x, self.norm1, None, 1e-6, 2)[0]
+        q = self.turned(self.q(found).reshape([0, 0, 2, 8]))
+        k, v = self.kv(found).reshape([0, 0, 2, 8]).chunk(2, axis=2)
+        k, v = (one.expand([-1, -1, 2, -1]) for one in (self.turned(k), v))
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(found.flatten(2))
+        found, x = paddle.incubate.nn.functional.fused_rms_norm(
+            x, self.norm2, None, 1e-6, 2, residual=self.words(tokens)
+        )[:2]
+        return x + self.down(F.swiglu(self.up(found)))
+
+
+class Spectra(nn.Layer):
+    """Sound and mixing in the frequency domain, back again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = self.create_parameter([1, 17, 1])
+
+    def forward(self, x: Any, wave: Any) -> tuple[Any, Any, Any]:
+        mixed = paddle.fft.fft2(x).real() / 6
+        spectrum = paddle.signal.stft(wave, 32, 8)
+        loud = paddle.log(spectrum.abs() + 1e-3)
+        sound = paddle.signal.istft(spectrum * self.gain.abs(), 32, 8)
+        return mixed, loud, sound
+
+
+class Regions(nn.Layer):
+    """Boxes on a map, pooled in two ways; where the largest numbers were, and back to there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2D(3, 8, 3, 4, 1)
+        self.head = nn.Linear(8 * 9, 5)
+
+    def forward(self, x: Any, boxes: Any) -> tuple[Any, Any, Any]:
+        found = self.body(x)
+        corner = boxes[:, :2].abs() * 10
+        boxes = paddle.concat([corner, corner + 8 + boxes[:, 2:].abs() * 20], 1)
+        count = paddle.zeros([x.shape[0] - 1], "int32")
+        count = paddle.concat([paddle.full([1], 6, "int32"), count])
+        largest = paddle.vision.ops.roi_pool(found, boxes, count, 3, 0.25)
+        mean = paddle.vision.ops.roi_align(found, boxes, count, 3, 0.25)
+        pooled, places = F.max_pool2d(found, 2, return_mask=True)
+        return self.head(largest.flatten(1)), mean, F.max_unpool2d(pooled, places, 2)
+
+
+class Statistics(nn.Layer):
+    """Numbers in order, some of them missing."""
+
+    def forward(self, x: Any) -> tuple[Any, ...]:
+        holes = x / F.relu(x + 1.0) * F.relu(x + 1.0)
+        often, place = paddle.mode(paddle.round(x), axis=1)
+        return (
+            paddle.nanmedian(holes, axis=1),
+            paddle.nanmean(holes, axis=-1),
+            paddle.median(x, axis=1),
+            often,
+            place,
+            paddle.kthvalue(x, 2, axis=-1)[0],
+            paddle.quantile(x, 0.3, axis=1),
+            paddle.copysign(x, x.flip([1])),
+        )
+
+
 IMAGE = {"x": ("B", 3, "H", "W")}
 
 
@@ -184,6 +273,10 @@ CASES: Mapping[str, Case] = {
     "paddle-crnn": Case(Crnn, {"x": ("B", 3, 32, "W")}),
     "paddle-unet": Case(Unet, IMAGE),
     "paddle-detector": Case(Detector, IMAGE),
+    "paddle-decoder": Case(Decoder, {"tokens": ("B", "L")}, {"tokens": 50}),
+    "paddle-spectra": Case(Spectra, {"x": ("B", "L", 6), "wave": ("B", 200)}),
+    "paddle-regions": Case(Regions, {"x": ("B", 3, 64, 96), "boxes": (6, 4)}),
+    "paddle-statistics": Case(Statistics, {"x": ("B", "L", 6)}),
     "paddle-odd": Case(Odd, {"x": ("B", "L", 6), "index": (4,)}, {"index": 7}),
 }
 

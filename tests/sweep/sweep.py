@@ -198,16 +198,20 @@ def main() -> None:
     counted = Counter(name for _, name in every)
     assert max(counted.values()) == 1, "two cases of one name"
     chosen = sys.argv[1:] or [name for _, name in every]
-    old = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.is_file() else []
-    lines = {name: [line for line in old if line.startswith(f"| {name} |")] for _, name in every}
     red = False
     for source in SOURCES:
         names = [name for origin, name in every if origin == source and name in chosen]
         with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
-            for row in sweep(source, names, Path(scratch)):
-                lines[row.name] = [row.line()]
-                red = red or bool(row.reasons)
-        PAGE.write_text(page([line for found in lines.values() for line in found]), "utf-8")
+            rows = sweep(source, names, Path(scratch))
+        red = red or any(row.reasons for row in rows)
+        # Read as late as this: another process may have written of other cases meanwhile.
+        old = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.is_file() else []
+        lines = {
+            line.split()[1]: line
+            for line in [*old, *(row.line() for row in rows)]
+            if line.startswith("| ")
+        }
+        PAGE.write_text(page([lines[name] for _, name in every if name in lines]), "utf-8")
     sys.exit(red)
 
 

@@ -839,3 +839,285 @@ class Moe(nn.Module):
         v, i = torch.topk(self.gate(x).softmax(-1), 2)
         y = torch.einsum("bd,edf->bef", x, self.w)
         return (torch.gather(y, 1, i[..., None].expand(-1, -1, 8)) * v[..., None]).sum(1)
+
+
+class Gat(nn.Module):
+    """Two heads of attention over the edges of a graph, the softmax per node."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(6, 8, bias=False)
+        self.src = nn.Parameter(torch.randn(2, 4))
+        self.dst = nn.Parameter(torch.randn(2, 4))
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x, edges):
+        h = self.lin(x).view(-1, 2, 4)
+        a, b = edges[0], edges[1]
+        e = F.leaky_relu((h * self.src).sum(-1)[a] + (h * self.dst).sum(-1)[b], 0.2)
+        most = torch.full((x.size(0), 2), -1e9).scatter_reduce(
+            0, b[:, None].expand(-1, 2), e, reduce="amax"
+        )
+        e = (e - most[b]).exp()
+        total = torch.zeros(x.size(0), 2).index_add(0, b, e)
+        alpha = e / (total[b] + 1e-9)
+        y = torch.zeros_like(h).index_add(0, b, h[a] * alpha[..., None])
+        return self.out(F.elu(y.flatten(1))), alpha
+
+
+class Diffusion(nn.Module):
+    """A block of a denoising network: the step as waves, group norms, attention over pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.time = nn.Sequential(nn.Linear(16, 16), nn.SiLU(), nn.Linear(16, 16))
+        self.inp = nn.Conv2d(3, 8, 3, padding=1)
+        self.n1, self.c1 = nn.GroupNorm(4, 8), nn.Conv2d(8, 8, 3, padding=1)
+        self.emb = nn.Linear(16, 16)
+        self.n2, self.c2 = nn.GroupNorm(4, 8), nn.Conv2d(8, 8, 3, padding=1)
+        self.n3, self.qkv, self.proj = nn.GroupNorm(2, 8), nn.Conv2d(8, 24, 1), nn.Conv2d(8, 8, 1)
+        self.down, self.up = nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.out = nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, x, t):
+        f = torch.exp(-math.log(1e4) * torch.arange(8, dtype=torch.float32) / 8)
+        a = t.float()[:, None] * f[None]
+        t = self.time(torch.cat([a.cos(), a.sin()], -1))
+        x = self.inp(x)
+        scale, shift = self.emb(F.silu(t))[:, :, None, None].chunk(2, 1)
+        h = self.c1(F.silu(self.n1(x)))
+        h = x + self.c2(F.silu(self.n2(h) * (1 + scale) + shift))
+        d = self.down(h)
+        b, c, hh, ww = d.shape
+        q, k, v = self.qkv(self.n3(d)).reshape(b, 3, 2, c // 2, hh * ww).unbind(1)
+        w = torch.einsum("bhci,bhcj->bhij", q, k).mul((c // 2) ** -0.5).softmax(-1)
+        d = d + self.proj(torch.einsum("bhij,bhcj->bhci", w, v).reshape(b, c, hh, ww))
+        u = self.up(F.interpolate(d, scale_factor=2.0, mode="nearest"))
+        return self.out(torch.cat([u, h], 1))
+
+
+class SelectiveScan(nn.Module):
+    """A state space whose step depends on the input, one time after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.inp = nn.Linear(6, 16)
+        self.conv = nn.Conv1d(8, 8, 4, padding=3, groups=8)
+        self.x = nn.Linear(8, 2 + 8, bias=False)
+        self.dt = nn.Linear(2, 8)
+        self.a_log = nn.Parameter(torch.log(torch.arange(1.0, 5.0).repeat(8, 1)))
+        self.d = nn.Parameter(torch.ones(8))
+        self.out = nn.Linear(8, 6)
+
+    def forward(self, x):
+        u, z = self.inp(x).chunk(2, -1)
+        u = F.silu(self.conv(u.transpose(1, 2))[..., : x.size(1)]).transpose(1, 2)
+        dt, b, c = self.x(u).split([2, 4, 4], -1)
+        dt = F.softplus(self.dt(dt))
+        a = -self.a_log.exp()
+        state = u.new_zeros(x.size(0), 8, 4)
+        ys = []
+        for t in range(x.size(1)):
+            state = (
+                state * (dt[:, t, :, None] * a).exp()
+                + (dt[:, t] * u[:, t])[..., None] * b[:, t, None]
+            )
+            ys.append((state * c[:, t, None]).sum(-1))
+        y = torch.stack(ys, 1) + u * self.d
+        return self.out(y * F.silu(z)), state
+
+
+class CacheDecoder(nn.Module):
+    """One step of a decoder: keys and values of before come in and go out longer."""
+
+    def __init__(self):
+        super().__init__()
+        self.emb = nn.Embedding(50, 32)
+        self.norm = nn.RMSNorm(32)
+        self.q, self.kv = nn.Linear(32, 32, bias=False), nn.Linear(32, 32, bias=False)
+        self.o = nn.Linear(32, 32, bias=False)
+        self.register_buffer("freq", 1e4 ** -(torch.arange(0, 8, 2) / 8), persistent=False)
+
+    def turn(self, x, places):
+        a = places[:, None].float() * self.freq
+        a = torch.cat([a, a], -1)
+        p, q = x.chunk(2, -1)
+        return x * a.cos() + torch.cat([-q, p], -1) * a.sin()
+
+    def forward(self, tokens, past_k, past_v):
+        b, n = tokens.shape
+        before = past_k.size(2)
+        places = torch.arange(before, before + n)
+        x = self.emb(tokens)
+        h = self.norm(x)
+        q = self.turn(self.q(h).view(b, n, 4, 8).transpose(1, 2), places)
+        k, v = self.kv(h).view(b, n, 2, 2, 8).permute(2, 0, 3, 1, 4)
+        k = torch.cat([past_k, self.turn(k, places)], 2)
+        v = torch.cat([past_v, v], 2)
+        mask = torch.arange(before + n)[None] <= places[:, None]
+        y = F.scaled_dot_product_attention(
+            q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), attn_mask=mask
+        )
+        x = x + self.o(y.transpose(1, 2).reshape(b, n, 32))
+        return {"logits": x @ self.emb.weight.T, "cache": [k, v], "loss": None}
+
+
+class Vocoder(nn.Module):
+    """Frames to sound: transposed convolutions with normed weights, dilated residuals of several widths."""
+
+    def __init__(self):
+        super().__init__()
+        norm = nn.utils.parametrizations.weight_norm
+        self.pre = norm(nn.Conv1d(10, 16, 7, padding=3))
+        self.ups = nn.ModuleList(
+            [
+                norm(nn.ConvTranspose1d(16, 8, 8, 4, padding=2)),
+                norm(nn.ConvTranspose1d(8, 4, 4, 2, padding=1, output_padding=0)),
+            ]
+        )
+        self.res = nn.ModuleList(
+            [
+                nn.ModuleList(
+                    [
+                        nn.utils.weight_norm(
+                            nn.Conv1d(c, c, k, dilation=d, padding=d * (k - 1) // 2)
+                        )
+                        for d in (1, 3)
+                    ]
+                )
+                for c in (8, 4)
+                for k in (3, 5)
+            ]
+        )
+        self.post = norm(nn.Conv1d(4, 1, 7, padding=3))
+
+    def forward(self, x):
+        x = self.pre(x)
+        for i, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, 0.1))
+            total = 0
+            for block in self.res[2 * i : 2 * i + 2]:
+                y = x
+                for conv in block:
+                    y = y + conv(F.leaky_relu(y, 0.1))
+                total = total + y
+            x = total / 2
+        return torch.tanh(self.post(F.leaky_relu(x)))
+
+
+class Symmetric(nn.Module):
+    def forward(self, w):
+        return w.triu() + w.triu(1).mT
+
+
+class Parametrised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(8, 8)
+        nn.utils.parametrize.register_parametrization(self.a, "weight", Symmetric())
+        self.b = nn.utils.parametrizations.orthogonal(nn.Linear(8, 8))
+        self.c = nn.utils.parametrizations.spectral_norm(nn.Conv1d(8, 6, 3))
+        self.d = nn.utils.spectral_norm(nn.Linear(6, 4))
+        self.lazy = nn.LazyLinear(3)
+        self.lazy(torch.zeros(1, 4))
+
+    def forward(self, x):
+        x = self.b(torch.tanh(self.a(x)))
+        return self.lazy(self.d(self.c(x.mT).mT))
+
+
+class SparseMoe(nn.Module):
+    """Each token goes to its two best experts only, as Mixtral was written first."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Linear(8, 4, bias=False)
+        self.experts = nn.ModuleList(
+            [nn.Sequential(nn.Linear(8, 12), nn.SiLU(), nn.Linear(12, 8)) for _ in range(4)]
+        )
+
+    def forward(self, x):
+        flat = x.view(-1, 8)
+        w, chosen = torch.topk(self.gate(flat).softmax(-1), 2)
+        w = w / w.sum(-1, keepdim=True)
+        y = torch.zeros_like(flat)
+        hit = F.one_hot(chosen, 4).permute(2, 1, 0)
+        for k, expert in enumerate(self.experts):
+            rank, row = torch.where(hit[k] > 0)
+            y.index_add_(0, row, expert(flat[row]) * w[row, rank, None])
+        return y.view_as(x)
+
+
+class Denoise(nn.Module):
+    """Sound to a complex spectrum, a mask on it, and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("win", torch.hann_window(32))
+        self.mask = nn.GRU(17, 17, batch_first=True)
+
+    def forward(self, wave):
+        s = torch.stft(wave, 32, 8, window=self.win, return_complex=True)
+        m, _ = self.mask(s.abs().clamp_min(1e-4).log().mT)
+        s = s * m.mT.sigmoid()
+        loud = torch.view_as_real(s).pow(2).sum(-1).sqrt()
+        return torch.istft(s, 32, 8, window=self.win, length=800), loud, torch.angle(s).cos()
+
+
+class PackedBi(nn.Module):
+    """Two directions over sequences of different lengths, outputs padded again."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(6, 10, 2, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(20, 4)
+
+    def forward(self, x, lengths):
+        p = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, h = self.gru(p)
+        y, n = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.size(1))
+        mask = torch.arange(x.size(1))[None] < n[:, None]
+        y = (self.fc(y) * mask[..., None]).sum(1) / n[:, None]
+        return y, h[-2:].transpose(0, 1).flatten(1)
+
+
+class Deformed(nn.Module):
+    """Looks where learnt offsets say: the grid of pixels, moved, sampled several times."""
+
+    def __init__(self):
+        super().__init__()
+        self.feat, self.off = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.weigh, self.out = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        f = self.feat(x)
+        b, _, h, w = f.shape
+        ys, xs = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+        grid = torch.stack([xs, ys], -1)[None, None]
+        off = self.off(f).view(b, 4, 2, h, w).permute(0, 1, 3, 4, 2)
+        off = 2 * off / torch.tensor([w, h], dtype=f.dtype)
+        points = (grid + off).flatten(1, 2)
+        s = F.grid_sample(f, points, align_corners=True, padding_mode="zeros").view(b, 8, 4, h, w)
+        s = (s * self.weigh(f).softmax(1)[:, None]).sum(2)
+        near = F.grid_sample(f, points[:, :h], mode="nearest", align_corners=False)
+        return self.out(s), near
+
+
+class Nested(nn.Module):
+    """Outputs within outputs, some of them none, one of them an input, one the same as another."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(6, 6) for _ in range(3)])
+
+    def forward(self, x, mask=None, *, scale: float = 0.5):
+        states = [x]
+        for layer in self.layers:
+            states.append(torch.relu(layer(states[-1])))
+        return {
+            "last": states[-1],
+            "hidden": tuple(states),
+            "attention": None,
+            "more": {"mean": states[-1].mean(), "pairs": [(s * scale, None) for s in states[:2]]},
+            "size": x.shape[0],
+        }

@@ -121,6 +121,24 @@ CLASSES: Mapping[str, Mapping[str, Draw]] = {
         "idx": lambda size: torch.stack([torch.randperm(5) for _ in range(size("B"))]),
     },
     "Acts": {"x": normal("B", 6, 6)},
+    "Gat": {"x": normal("L", 6), "edges": lambda size: torch.randint(0, size("L"), (2, 30))},
+    "Diffusion": {**IMAGE, "t": integers(1000, "B")},
+    "SelectiveScan": STEPS,
+    "CacheDecoder": {
+        **TOKENS,
+        "past_k": normal("B", 2, "M", 8),
+        "past_v": normal("B", 2, "M", 8),
+    },
+    "Vocoder": {"x": normal("B", 10, "L")},
+    "Parametrised": {"x": normal("B", "L", 8)},
+    "SparseMoe": {"x": normal("B", "L", 8)},
+    "Denoise": {"wave": normal("B", 800)},
+    "PackedBi": {
+        "x": STEPS["x"],
+        "lengths": lambda size: torch.arange(size("B")) % 3 + 5,
+    },
+    "Deformed": IMAGE,
+    "Nested": STEPS,
 }
 CASES: Mapping[str, Case] = {
     **{name: Case(name, inputs) for name, inputs in CLASSES.items()},
@@ -137,6 +155,7 @@ CASES: Mapping[str, Case] = {
     ),
     "LoopData.scripted": Case("LoopData", {"x": normal("B", "L", 4)}, "scripted"),
     "EffNet.scripted": Case("EffNet", IMAGE, "scripted"),
+    "SelectiveScan.scripted": Case("SelectiveScan", STEPS, "scripted"),
 }
 
 
