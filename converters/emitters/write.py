@@ -1141,17 +1141,25 @@ class _Hole(ast.NodeTransformer):
 
 @dataclass(frozen=True)
 class _Definition:
-    """A function, class or constant that is copied when used: its source, and the names that it reads."""
+    """A function, class or constant that is copied when used.
+
+    Attributes:
+        source: Its source.
+        reads: The names that it reads.
+        joins: Those that mark it, `@operator.register_fake`: it is copied with them.
+    """
 
     source: str
     reads: frozenset[str]
+    joins: frozenset[str]
 
 
 @cache
 def _defined(folder: pathlib.Path) -> Mapping[str, _Definition]:
-    """What `functions.py` of a framework's folder and `text_functions.py` define, by name, in file order."""
+    """What a framework's `functions.py` and `operators.py` and `text_functions.py` define, by name, in file order."""
     defined: dict[str, _Definition] = {}
-    for file in (folder / "functions.py", folder.parent / "text_functions.py"):
+    files = (folder / "functions.py", folder / "operators.py", folder.parent / "text_functions.py")
+    for file in filter(pathlib.Path.is_file, files):
         text = file.read_text(encoding="utf-8")
         lines = text.splitlines()
         for stmt in ast.parse(text).body:
@@ -1161,8 +1169,11 @@ def _defined(folder: pathlib.Path) -> Mapping[str, _Definition]:
                 name = stmt.targets[0].id
             else:
                 continue
-            source = "\n".join(lines[stmt.lineno - 1 : stmt.end_lineno])
-            defined[name] = _Definition(source, frozenset(_free(stmt)))
+            marks = getattr(stmt, "decorator_list", [])
+            first = min(one.lineno for one in (*marks, stmt))
+            source = "\n".join(lines[first - 1 : stmt.end_lineno])
+            joins = frozenset(name for mark in marks for name in _free(mark))
+            defined[name] = _Definition(source, frozenset(_free(stmt)), joins)
     return defined
 
 
@@ -1176,6 +1187,7 @@ def _functions(framework: Framework, body: str) -> str:
         if name in defined and name not in wanted:
             wanted.add(name)
             queue += defined[name].reads
+            queue += [other for other, one in defined.items() if name in one.joins]
     return "\n\n\n".join(one.source for name, one in defined.items() if name in wanted)
 
 

@@ -16,7 +16,9 @@ from converters.verify.report import OutputReport
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two floats may be apart: |a - b| <= atol + code max|a| + rtol |a|, `a` being the reference.
+    """How far two floats may be apart, `a` being the reference.
+
+    |a - b| <= atol + code max|a| + min(cancelled max|a|, rtol) + rtol |a|
 
     Attributes:
         rtol: Relative part.
@@ -26,6 +28,8 @@ class Tolerance:
         rounding: Nor have errors up to this, one rounding of a number of size one: what a sigmoid or softmax
             of runtimes gives where the exact value is almost zero.
         code: Part of the output's largest value: what a number may change that is rounded to few bits.
+        cancelled: Part of it that is left where large numbers cancel, as of boxes in pixels at the edge of an image;
+            at most what a number of size one may be off, so that a huge value among others hides nothing.
     """
 
     rtol: float
@@ -34,6 +38,7 @@ class Tolerance:
     noise: float
     rounding: float = 0.0
     code: float = 0.0
+    cancelled: float = 0.0
 
 
 # By precision as manifests name it, finest first. Rounding of one operation is 6e-8, 5e-4 and 4e-3 for the
@@ -41,7 +46,7 @@ class Tolerance:
 TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
     {
         "fp64": Tolerance(rtol=1e-3, atol=1e-4, cosine=0.999, noise=1e-6, rounding=1.2e-7),
-        "fp32": Tolerance(rtol=1e-3, atol=1e-4, cosine=0.999, noise=1e-6, rounding=1.2e-7),
+        "fp32": Tolerance(1e-3, 1e-4, cosine=0.999, noise=1e-6, rounding=1.2e-7, cancelled=1e-6),
         "fp16": Tolerance(rtol=1e-2, atol=1e-3, cosine=0.999, noise=1e-3, rounding=9.8e-4),
         "bf16": Tolerance(rtol=5e-2, atol=1e-2, cosine=0.99, noise=1e-2, rounding=7.8e-3),
         # What is computed is rounded to eight bits on its way. Where floats stand between two codes their last
@@ -153,7 +158,8 @@ def _compare_floats(
     a, b = np.where(finite, a, 0), np.where(finite, b, 0)
     with np.errstate(over="ignore"):
         size, apart = np.abs(a), np.abs(a - b)
-    found["atol"] = limit.atol + limit.code * _largest(size)
+    largest = _largest(size)
+    found["atol"] += limit.code * largest + min(limit.cancelled * largest, limit.rtol)
     excess = apart - (found["atol"] + limit.rtol * size)
     worst = _index(np.where(finite, excess, -np.inf))
     large = size > limit.atol

@@ -83,10 +83,68 @@ CODES = """
         y = Mul (product, h_scale)
     }
 """
+# Boxes that are kept, the best ones of all classes, and where they are; how many there are, nobody knows before.
+KEEPS = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    keeps (float[N, 4, 40] x) => (float[K] y, float[K, 4] z)
+        <float[3, 4] weight>
+    {
+        scores = MatMul (weight, x)
+        places = Abs (x)
+        boxes = Transpose <perm = [0, 2, 1]> (places)
+        most = Constant <value_int = 5> ()
+        overlap = Constant <value_float = 0.25> ()
+        kept = NonMaxSuppression <center_point_box = 1> (boxes, scores, most, overlap, overlap)
+        found = GatherND (scores, kept)
+        zero, two, three = Split <axis = 1, num_outputs = 3> (kept)
+        pairs = Concat <axis = 1> (zero, three)
+        size = Shape (found)
+        y, order = TopK (found, size)
+        all = GatherND (boxes, pairs)
+        z = Gather (all, order)
+    }
+"""
+# The same before a number decides.
+KEEPS_AND_DECIDES = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    decides (float[N, 4, 40] x, int64 rate) => (float[N, 4, K] y)
+        <float[3, 4] weight>
+    {
+        scores = MatMul (weight, x)
+        places = Abs (x)
+        boxes = Transpose <perm = [0, 2, 1]> (places)
+        most = Constant <value_int = 5> ()
+        overlap = Constant <value_float = 0.25> ()
+        kept = NonMaxSuppression <center_point_box = 1> (boxes, scores, most, overlap)
+        two = Constant <value_int = 2> ()
+        columns = Gather <axis = 1> (kept, two)
+        found = Gather <axis = 2> (x, columns)
+        high = Constant <value_int = 16000> ()
+        is_high = Equal (rate, high)
+        y = If (is_high) <
+            then_branch = then () => (yes) { yes = Neg (found) },
+            else_branch = otherwise () => (no) { no = Tanh (found) }>
+    }
+"""
 
 
 def again(text: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A graph in PyTorch, and that in PyTorch once more: what their manifests say."""
+    onnx.save(filled(text), folder / "net.onnx")
+    convert(folder / "net.onnx", ["pytorch"], folder / "first")
+    convert(folder / "first/pytorch", ["pytorch", "onnx"], folder / "again")
+    first, second = (
+        json.loads((folder / name / "pytorch/manifest.json").read_text())
+        for name in ("first", "again")
+    )
+    assert second["parameters"].keys() == first["parameters"].keys()
+    assert second["signature"]["inputs"] == first["signature"]["inputs"]
+    assert second["verification"]["passed"]
+    return first, second
+
+
+def filled(text: str) -> onnx.ModelProto:
+    """A graph with weights for what it declares."""
     model = parser.parse_model(text)
     random = np.random.default_rng(0)
     for value in model.graph.value_info:
@@ -98,17 +156,7 @@ def again(text: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
         model.graph.initializer.append(numpy_helper.from_array(made.astype(dtype), value.name))
     del model.graph.value_info[:]
-    onnx.save(model, folder / "net.onnx")
-    convert(folder / "net.onnx", ["pytorch"], folder / "first")
-    convert(folder / "first/pytorch", ["pytorch", "onnx"], folder / "again")
-    first, second = (
-        json.loads((folder / name / "pytorch/manifest.json").read_text())
-        for name in ("first", "again")
-    )
-    assert second["parameters"].keys() == first["parameters"].keys()
-    assert second["signature"]["inputs"] == first["signature"]["inputs"]
-    assert second["verification"]["passed"]
-    return first, second
+    return model
 
 
 def routes(manifest: dict[str, Any]) -> list[str]:
@@ -131,6 +179,33 @@ def test_loops_along_sizes_that_vary_stay_loops(tmp_path: Path) -> None:
     _, second = again(STEPS, tmp_path)
     assert routes(second)[-1] == "scripted"
     assert (tmp_path / "again/pytorch/model.py").read_text().count("        for ") == 2
+
+
+@pytest.mark.parametrize(("text", "route"), [(KEEPS, "dynamo"), (KEEPS_AND_DECIDES, "scripted")])
+def test_boxes_that_are_kept_stay_one_operator(tmp_path: Path, text: str, route: str) -> None:
+    _, second = again(text, tmp_path)
+    assert routes(second)[-1] == route
+    one_suppression(tmp_path / "again/onnx")
+
+
+@pytest.mark.parametrize("framework", ["paddle", "mindspore"])
+def test_boxes_that_are_kept_stay_one_operator_elsewhere(tmp_path: Path, framework: str) -> None:
+    if not importlib.util.find_spec(framework):
+        pytest.skip(f"{framework} is needed")
+    onnx.save(filled(KEEPS), tmp_path / "net.onnx")
+    convert(tmp_path / "net.onnx", [framework], tmp_path / "first")
+    convert(tmp_path / "first" / framework, ["onnx"], tmp_path / "again")
+    one_suppression(tmp_path / "again/onnx")
+
+
+def one_suppression(folder: Path) -> None:
+    """Nothing but the operator decides which boxes are kept, and some of each case are."""
+    graph = onnx.load(folder / "model.onnx").graph
+    found = [node.op_type for node in graph.node]
+    assert (found.count("NonMaxSuppression"), found.count("Loop")) == (1, 0)
+    verified = json.loads((folder / "manifest.json").read_text())["verification"]
+    assert verified["passed"]
+    assert all(max(case["outputs"][0]["shape"]) > 3 for case in verified["cases"])
 
 
 def test_products_of_bytes_stay_exact(tmp_path: Path) -> None:

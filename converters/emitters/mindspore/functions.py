@@ -760,32 +760,36 @@ def non_max_suppression(
     least: float | None,
     centered: bool,
 ) -> ms.Tensor:
-    """[batch, class, box] of the boxes that are kept, best first; boxes are [N, boxes, 4]."""
+    """[batch, class, box] of the boxes that are kept, best first; boxes are [N, boxes, 4].
+
+    What is decided box by box is decided on the host.
+    """
+    first, second = np.split(np.moveaxis(boxes.asnumpy(), 2, 0), 2)  # [2, N, boxes]
     if centered:
-        middle, half = boxes[..., :2], boxes[..., 2:] / 2
-        low, high = middle - half, middle + half
+        low, high = first - second / 2, first + second / 2
     else:
-        low = ops.minimum(boxes[..., :2], boxes[..., 2:])
-        high = ops.maximum(boxes[..., :2], boxes[..., 2:])
-    # Shared areas of all pairs of boxes of an image: [N, boxes, boxes].
-    sides = ops.minimum(high.expand_dims(2), high.expand_dims(1))
-    sides = ops.relu(sides - ops.maximum(low.expand_dims(2), low.expand_dims(1)))
-    shared = sides[..., 0] * sides[..., 1]
-    area = (high[..., 0] - low[..., 0]) * (high[..., 1] - low[..., 1])
-    whole = area.expand_dims(2) + area.expand_dims(1) - shared
-    clashes = (shared / whole > overlap).asnumpy().tolist()
-    best, order = top_k(scores, scores.shape[-1], -1, True)
-    best, order = best.asnumpy().tolist(), order.asnumpy().tolist()
+        low, high = np.minimum(first, second), np.maximum(first, second)
+    area = (high - low).prod(0)
     kept = []
-    for n, c in itertools.product(range(scores.shape[0]), range(scores.shape[1])):
-        chosen = []
-        for score, k in zip(best[n][c], order[n][c]):
-            if len(chosen) == most or (least is not None and score <= least):
-                break
-            if not any(clashes[n][k][other] for other in chosen):
-                chosen.append(k)
-        kept += [[n, c, k] for k in chosen]
-    return ms.Tensor(kept, ms.int64) if kept else ops.zeros((0, 3), ms.int64)
+    for (n, c), row in zip(
+        np.ndindex(scores.shape[:2]), scores.asnumpy().reshape(-1, scores.shape[2])
+    ):
+        order = (-row).argsort(kind="stable")
+        if least is not None:
+            order = order[row[order] > least]
+        chosen = 0
+        while order.size > 0 and chosen < most:
+            best, order = order[0], order[1:]
+            kept.append((n, c, best))
+            chosen += 1
+            sides = np.minimum(high[:, n, best, None], high[:, n, order])
+            sides = sides - np.maximum(low[:, n, best, None], low[:, n, order])
+            shared = sides.clip(min=0).prod(0)
+            # Of boxes without area, this is no number.
+            with np.errstate(all="ignore"):
+                share = shared / (area[n, best] + area[n, order] - shared)
+            order = order[~(share > overlap)]
+    return ms.Tensor(np.array(kept, np.int64).reshape(-1, 3))
 
 
 # ***** padding and resizing *****

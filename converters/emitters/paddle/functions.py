@@ -457,29 +457,75 @@ def non_max_suppression(
     centered: bool,
 ) -> paddle.Tensor:
     """[batch, class, box] of the boxes that are kept, best first; boxes are [N, boxes, 4]."""
+    first, second = boxes.transpose([2, 0, 1]).chunk(2)  # [2, N, boxes]
     if centered:
-        middle, half = boxes[..., :2], boxes[..., 2:] / 2
-        low, high = middle - half, middle + half
+        low, high = first - second / 2, first + second / 2
     else:
-        low = paddle.minimum(boxes[..., :2], boxes[..., 2:])
-        high = paddle.maximum(boxes[..., :2], boxes[..., 2:])
-    area = (high - low).prod(axis=-1)
-    kept = []
-    for n, c in itertools.product(range(scores.shape[0]), range(scores.shape[1])):
-        order = scores[n, c].argsort(descending=True, stable=True)
-        if least is not None:
-            order = order[scores[n, c][order] > least]
-        chosen = 0
-        while order.shape[0] > 0 and chosen < most:
-            best, order = order[0], order[1:]
-            kept.append([n, c, int(best)])
-            chosen += 1
-            sides = paddle.minimum(high[n, best], high[n, order])
-            sides = (sides - paddle.maximum(low[n, best], low[n, order])).clip(min=0)
-            shared = sides.prod(axis=-1)
-            # Of boxes without area, this is no number.
-            order = order[~(shared / (area[n, best] + area[n, order] - shared) > overlap)]
-    return paddle.to_tensor(kept, dtype="int64").reshape([-1, 3])
+        low, high = paddle.minimum(first, second), paddle.maximum(first, second)
+    if not paddle.in_dynamic_mode() and isinstance(most, int):
+        return suppressed_by_operator(low, high, scores, most, overlap, least)
+    left = paddle.ones_like(scores, dtype="bool")
+    if least is not None:
+        left = scores > least
+        scores = paddle.where(left, scores, paddle.full_like(scores, -math.inf))
+    # Each class by itself, the best first, as far as any class has candidates: [N, classes, candidates].
+    order = scores.argsort(axis=-1, descending=True, stable=True)
+    left = left.astype("int32").take_along_axis(order, -1, broadcast=False) > 0
+    count = int(left.flatten(0, 1).any(axis=0).astype("int64").sum())
+    left, order = left[..., :count], order[..., :count]
+    places = paddle.arange(count)
+    batch = paddle.arange(order.shape[0]).reshape([-1, 1, 1])
+    low, high = (paddle.stack([x[batch, order] for x in side]) for side in (low, high))
+    sides = high - low
+    area = sides[0] * sides[1]
+    kept = paddle.zeros_like(left)
+    rounds = 0
+    while rounds < most and bool(left.any()):
+        # Keep the best that is left of each class; what it overlaps too much is left no more.
+        best = paddle.where(left, places, count).min(axis=-1, keepdim=True)
+        here = places == best
+        kept = kept | here
+        best = best.clip(max=count - 1)
+        corner = best.unsqueeze(0).expand([2, -1, -1, -1])
+        ends = paddle.minimum(high, high.take_along_axis(corner, -1, broadcast=False))
+        begins = paddle.maximum(low, low.take_along_axis(corner, -1, broadcast=False))
+        sides = (ends - begins).clip(min=0)
+        shared = sides[0] * sides[1]
+        whole = area + area.take_along_axis(best, -1, broadcast=False) - shared
+        # Of boxes without area, this is no number.
+        left = left & ~((shared / whole > overlap) | here)
+        rounds += 1
+    n, c, k = kept.nonzero().unbind(1)
+    return paddle.stack([n, c, order[n, c, k]], axis=1)
+
+
+def suppressed_by_operator(
+    low: paddle.Tensor,
+    high: paddle.Tensor,
+    scores: paddle.Tensor,
+    most: int,
+    overlap: float,
+    least: float | None,
+) -> paddle.Tensor:
+    """The same in a static program, where it is one operator that compares all pairs; corners are [2, N, boxes]."""
+    classes, count = scores.shape[1:]
+    sides = high - low
+    area = sides[0] * sides[1]
+    # Boxes without area overlap nothing; turned round, they do not to this operator either.
+    fine = (area > 0) & (area < math.inf)
+    low = paddle.where(fine, low, paddle.full_like(low, math.inf))
+    high = paddle.where(fine, high, paddle.full_like(high, -math.inf))
+    boxes = paddle.concat([low, high]).transpose([1, 2, 0]).unsqueeze(1)
+    # Each class as an image of its own, so that the limit is of each class.
+    boxes = boxes.expand([-1, classes, -1, -1]).reshape([-1, count, 4])
+    scores = scores.reshape([-1, 1, count])
+    least = -math.inf if least is None else least
+    _, found, _ = paddle._C_ops.multiclass_nms3(
+        boxes, scores, None, least, -1, most, overlap, True, 1.0, -1
+    )
+    places = found[:, 0].astype("int64")
+    group = places // count
+    return paddle.stack([group // classes, group % classes, places % count], axis=1)
 
 
 # ***** padding and resizing *****

@@ -492,42 +492,7 @@ def unique(
 def top_k(x: torch.Tensor, k: int, axis: int, largest: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """The k largest or smallest along an axis, sorted; of equal ones the first."""
     values, places = x.sort(dim=axis, descending=largest, stable=True)
-    return values.narrow(axis, 0, int(k)), places.narrow(axis, 0, int(k))
-
-
-def non_max_suppression(
-    boxes: torch.Tensor,
-    scores: torch.Tensor,
-    most: int,
-    overlap: float,
-    least: float | None,
-    centered: bool,
-) -> torch.Tensor:
-    """[batch, class, box] of the boxes that are kept, best first; boxes are [N, boxes, 4]."""
-    if centered:
-        middle, half = boxes[..., :2], boxes[..., 2:] / 2
-        low, high = middle - half, middle + half
-    else:
-        low, high = boxes[..., :2].minimum(boxes[..., 2:]), boxes[..., :2].maximum(boxes[..., 2:])
-    area = (high - low).prod(-1)
-    kept: list[list[int]] = []
-    for n, c in itertools.product(range(scores.shape[0]), range(scores.shape[1])):
-        order = scores[n, c].argsort(descending=True, stable=True)
-        if least is not None:
-            order = order[scores[n, c][order] > least]
-        chosen: list[int] = []
-        for k in order.tolist():
-            if len(chosen) == most:
-                break
-            others = torch.tensor(chosen, dtype=torch.int64, device=boxes.device)
-            sides = (high[n, k].minimum(high[n, others]) - low[n, k].maximum(low[n, others])).clamp(
-                min=0
-            )
-            shared = sides.prod(-1)
-            if not (shared / (area[n, k] + area[n, others] - shared) > overlap).any():
-                chosen.append(k)
-        kept += [[n, c, k] for k in chosen]
-    return torch.tensor(kept, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+    return values.narrow(axis, 0, k), places.narrow(axis, 0, k)
 
 
 def pad_axes(

@@ -14,8 +14,9 @@ does have `while` and tensors that grow. Source that is to be saved as a program
 
 Of what is empty, MindSpore needs the element type and the number of dimensions, and may not know the sizes.
 
-It has an operator for convolutions of integers, but no kernel on the CPU: what computes them there as a product of
-matrices is that operator in the copy, so that the program says what is meant.
+It has operators for convolutions of integers, sorts that keep the order of equals and boxes that are kept, but no
+kernels on the CPU: what computes them there in other ways is that operator in the copy, so that the program says what
+is meant.
 """
 
 from __future__ import annotations
@@ -25,14 +26,35 @@ from dataclasses import dataclass
 from itertools import count
 
 UNSTACK, STACK, EMPTY = "ops.unbind", "ops.stack", "ops.zeros"
-# Functions of emitted source that stand for an operator without a kernel: what comes first in them.
+# Functions of emitted source that stand for an operator without a kernel: what comes first in them, and before them.
 OPERATORS = {
     "convolve": """
 if x.ndim == 4 and not isinstance(pads, str):
     sides = (pads[0], pads[2], pads[1], pads[3])
     out, kernel = weight.shape[0], weight.shape[2:]
     return ops.Conv2D(out, kernel, 1, "pad", sides, stride, dilation, group)(x, weight)
-"""
+""",
+    # Of as many as there turn out to be, that of the largest ones loses the number of dimensions.
+    "top_k": """
+values, places = ms.mint.sort(x, dim=axis, descending=largest, stable=True)
+values, places = values.swapaxes(axis, -1)[..., :k], places.swapaxes(axis, -1)[..., :k]
+return values.swapaxes(axis, -1), places.swapaxes(axis, -1)
+""",
+    # MindSpore 2.10 has its name and attribute (core/ops), but does not know its result while it compiles.
+    "non_max_suppression": """
+class NonMaxSuppression(ms.ops.PrimitiveWithInfer):
+    @ms.ops.prim_attr_register
+    def __init__(self, center_point_box):
+        pass
+
+    def infer_shape(self, *shapes):
+        return (-1, 3)
+
+    def infer_dtype(self, *kinds):
+        return ms.int64
+
+return NonMaxSuppression(int(centered))(boxes, scores, most, overlap, least)
+""",
 }
 
 
@@ -43,9 +65,12 @@ def as_graph_mode_takes_it(source: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.body = _block(node.body, numbers)
-    for node in tree.body:
+    for place, node in reversed([*enumerate(tree.body)]):
         if isinstance(node, ast.FunctionDef) and node.name in OPERATORS:
-            node.body[:0] = ast.parse(OPERATORS[node.name]).body
+            steps = ast.parse(OPERATORS[node.name]).body
+            kinds = [step for step in steps if isinstance(step, ast.ClassDef)]
+            node.body[:0] = [step for step in steps if step not in kinds]
+            tree.body[place:place] = kinds
     return ast.unparse(ast.fix_missing_locations(tree))
 
 

@@ -3,7 +3,7 @@
 sources   a file, folder or class -> a module and how to call it
 scripting an emitted model -> source that TorchScript reads
 scripts   TorchScript -> an ordinary module that runs its graph operation by operation
-routes    a module -> model.onnx; `decompositions` and `symbolics`: what its exporters lack
+routes    a module -> model.onnx; `decompositions` and `symbolics`: what its exporters lack; `operators`: ours
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ..cases import Called, References
-from . import scripting, sources
+from . import operators, scripting, sources
 from .routes import ROUTES
 
 MOST_WARNINGS = 5
@@ -32,6 +32,7 @@ def inference() -> Iterator[None]:
     warnings.simplefilter("ignore")
     # The fused kernel of transformer layers has no ONNX form; what it fuses has.
     torch.backends.mha.set_fastpath_enabled(False)
+    operators.define()
     with torch.no_grad():
         yield
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..cases import References
-from . import symbolics
+from . import operators, symbolics
 from .decompositions import decomposed
 from .scripts import name_weights
 from .sources import Source
@@ -44,6 +44,7 @@ def dynamo(source: Source, found: References, dynamic: str, path: str) -> None:
         optimize=False,
         input_names=found.inputs,
         output_names=found.outputs,
+        custom_translation_table=operators.translations(),
         verbose=False,
     )
     weights = set(written.model.graph.initializers)
@@ -125,6 +126,7 @@ def _traced(module: Any, source: Source, found: References, dynamic: str, path: 
     for name, axes in found.varying(dynamic):
         for index, axis in axes:
             dynamic_axes.setdefault(found.inputs[index], {})[axis] = name
+    operators.register(OPSET)
     with _equal_apart():
         torch.onnx.export(
             module,

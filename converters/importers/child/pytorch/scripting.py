@@ -27,6 +27,19 @@ class Words(ast.NodeTransformer):
 
     def __init__(self) -> None:
         self.loops = 0
+        self.operators: dict[str, str] = {}
+
+    def visit_Module(self, node: ast.Module) -> Any:
+        """Look which functions are operators: TorchScript calls those by `torch.ops`."""
+        for one in node.body:
+            if not isinstance(one, ast.FunctionDef):
+                continue
+            for mark in one.decorator_list:
+                match mark:
+                    case ast.Call(ast.Attribute(_, "custom_op"), [ast.Constant(str(name)), *_]):
+                        self.operators[one.name] = f"torch.ops.{name.replace('::', '.')}"
+        self.generic_visit(node)
+        return node
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         """`tuple[int, ...]` -> `list[int]`, as which TorchScript takes tuples."""
@@ -70,7 +83,7 @@ class Words(ast.NodeTransformer):
         return [*before, node]
 
     def visit_Call(self, node: ast.Call) -> Any:
-        """What is stacked from a list backwards is turned as a whole; stars."""
+        """What is stacked from a list backwards is turned as a whole; stars; operators; scales that are integers."""
         self.generic_visit(node)
         match node:
             case ast.Call(
@@ -87,6 +100,11 @@ class Words(ast.NodeTransformer):
             case ast.Call(ast.Attribute(_, name), args) if name in LISTED:
                 if any(isinstance(one, ast.Starred) for one in args):
                     node.args = [_joined(args)]
+            case ast.Call(ast.Name(name)) if name in self.operators:
+                node.func = ast.parse(self.operators[name], mode="eval").body
+        for keyword in node.keywords:
+            if keyword.arg == "scale_factor":
+                keyword.value = _real(keyword.value)
         return node
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
@@ -105,6 +123,16 @@ class Words(ast.NodeTransformer):
 def _axis(call: ast.Call) -> ast.expr:
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     return call.args[1] if len(call.args) > 1 else named.get("dim", ast.Constant(0))
+
+
+def _real(scale: ast.expr) -> ast.expr:
+    """`2` -> `2.0`, in a tuple too."""
+    match scale:
+        case ast.Tuple(parts):
+            return ast.Tuple([_real(part) for part in parts])
+        case ast.Constant(int(number)):
+            return ast.Constant(float(number))
+    return scale
 
 
 def _flipped(x: ast.expr, axis: ast.expr) -> ast.Call:

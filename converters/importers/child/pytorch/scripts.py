@@ -249,7 +249,7 @@ def _operation(node: Any, env: Env) -> Sequence[Any]:
     kind, values = node.kind(), _inputs(node, env)
     plain = not any(isinstance(value, torch.Tensor) for value in _flat(values))
     function = ALWAYS.get(kind) or (PLAIN.get(kind) if plain else None)
-    if function is None and not kind.startswith("aten::"):
+    if function is None and not kind.startswith(("aten::", "polyzoo::")):
         raise Unreadable(f"the TorchScript operation {kind} is not known here")
     result = function(*values) if function is not None else _aten(node, values)
     count = node.outputsSize()
@@ -259,8 +259,9 @@ def _operation(node: Any, env: Env) -> Sequence[Any]:
 def _aten(node: Any, values: list[Any]) -> Any:
     """Call torch's operator of a node's schema."""
     schema = torch._C.parse_schema(node.schema())
-    name = schema.name.removeprefix("aten::")
-    overload = getattr(getattr(torch.ops.aten, name, None), schema.overload_name or "default", None)
+    space, _, name = schema.name.partition("::")
+    known = getattr(getattr(torch.ops, space), name, None)
+    overload = getattr(known, schema.overload_name or "default", None)
     if overload is None:
         called = f"{schema.name}.{schema.overload_name}"
         raise Unreadable(f"the TorchScript operation {called} is not known here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from converters.importers.graph import INT64
-from converters.importers.mindspore.build import BOOL, Call, Given, Rule
+from converters.importers.mindspore.build import BOOL, FLOAT, Call, Given, Rule
 from converters.importers.mindspore.ops.creation import full
 
 
@@ -192,6 +192,23 @@ def _segment_sum(call: Call, input_x: Given, segment_ids: Given, num_segments: G
     return call.node("Slice", made, call.vector([0]), count, call.vector([0]))
 
 
+def _suppressed(
+    call: Call, boxes: Given, scores: Given, most: Given, overlap: Given, least: Given = None,
+    center_point_box: Given = 0,
+) -> str:  # fmt: skip
+    """Rows [image, class, box]; the operator and its inputs are those of ONNX."""
+    limits = [call.name(one, FLOAT) for one in (overlap, least) if one is not None]
+    center = call.whole(center_point_box, "center_point_box")
+    return call.node(
+        "NonMaxSuppression",
+        call.name(boxes),
+        call.name(scores),
+        call.name(most, INT64),
+        *limits,
+        center_point_box=center,
+    )
+
+
 TABLE: Mapping[str, Rule] = {
     "Embedding": _embedding,
     "EmbeddingLookup": _embedding_lookup,
@@ -200,6 +217,7 @@ TABLE: Mapping[str, Rule] = {
     "GatherNd": _gather_nd,
     "IndexSelect": _index_select,
     "MaskedSelect": _masked_select,
+    "NonMaxSuppression": _suppressed,
     "NonZero": _nonzero,
     "NonZeroExt": _nonzero,
     "OneHot": _one_hot,
