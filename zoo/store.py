@@ -12,7 +12,9 @@ import hashlib
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,9 @@ from zoo.errors import DigestMismatch, NoSpace, NotFound, ZooError
 from zoo.reference import is_digest, parse_digest
 
 CHUNK = 1 << 20  # bytes
+# Pieces that wait to be hashed, at most; shorter ones are hashed sooner than a thread wakes.
+HASHED_BEHIND = 2
+WORTH_A_THREAD = 128 << 10  # bytes
 # A writer that has been still for so long is dead; one that is not fails cleanly at its rename.
 STALE_SECONDS = 24 * 3600.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -71,6 +76,45 @@ class Blobs(Protocol):
 
     def sweep(self) -> int:
         """Remove what killed writers left behind; gives how many."""
+
+
+class Digest(Protocol):
+    """A SHA-256 that is being computed."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """Of all bytes so far."""
+
+
+class Hashing:
+    """Hashes bytes in a thread of its own, while whoever has them writes them.
+
+    Args:
+        digest: Of the bytes before.
+    """
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+        self._thread = ThreadPoolExecutor(1)  # begun by the first piece that is worth it
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Add bytes, which nobody may change any more."""
+        if len(piece) < WORTH_A_THREAD and not self._waiting:
+            self._digest.update(piece)
+            return
+        if len(self._waiting) == HASHED_BEHIND:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._digest.update, piece))
+
+    def finish(self) -> Digest:
+        """The digest with all of them."""
+        self._thread.shutdown()
+        for one in self._waiting:
+            one.result()
+        return self._digest
 
 
 class Kept(Protocol):
@@ -484,13 +528,13 @@ def _write(path: Path, source: BinaryIO | Path | Iterable[bytes]) -> str:
         with source.open("rb") as file:
             return _write(path, pieces(file))
     parts = source if isinstance(source, Iterable) and not hasattr(source, "read") else None
-    digest = hashlib.sha256()
+    hashing = Hashing(hashlib.sha256())
     # Read-only from the start: nobody writes to a blob but through this handle.
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o444)
     with os.fdopen(handle, "wb") as file:
         for piece in parts if parts is not None else pieces(source):  # type: ignore[arg-type]
             file.write(piece)
-            digest.update(piece)
+            hashing.update(piece)
         file.flush()
         os.fsync(file.fileno())
-    return digest.hexdigest()
+    return hashing.finish().hexdigest()

@@ -25,21 +25,11 @@ from filelock import FileLock, Timeout
 
 from zoo.errors import Conflict, DigestMismatch, NoSpace, NotFound, TooLarge
 from zoo.reference import parse_digest
-from zoo.store import Blobs, Store, explained, sync_directory
+from zoo.store import Blobs, Digest, Hashing, Store, explained, sync_directory
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 MOST_DIGESTS = 256
 SYNC = 64 << 20  # bytes
-
-
-class Digest(Protocol):
-    """A SHA-256 that is being computed."""
-
-    def update(self, data: memoryview, /) -> None:
-        """Add bytes."""
-
-    def hexdigest(self) -> str:
-        """Of all bytes so far."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +139,7 @@ class Appending:
         self._syncing = Syncing(file)
         self.upload = upload
         self.offset = upload.offset
-        self.digest = digest
+        self._hashing = None if digest is None else Hashing(digest)
 
     def write(self, piece: bytes) -> None:
         """Add bytes.
@@ -163,15 +153,18 @@ class Appending:
         while left:
             # A disk that is nearly full takes a part.
             written = self._file.write(left)
-            if self.digest is not None:
-                self.digest.update(left[:written])
+            if self._hashing is not None:
+                self._hashing.update(left[:written])
             self.offset += written
             left = left[written:]
         self._syncing.grown(self.offset)
 
-    def sync(self) -> None:
-        """Wait until the disk has all that was written."""
-        self._syncing.finish()
+    def finish(self) -> Digest | None:
+        """Wait until the disk has all that was written; gives its digest, if that of what was before is known."""
+        try:
+            return None if self._hashing is None else self._hashing.finish()
+        finally:
+            self._syncing.finish()
 
 
 class Uploads:
@@ -259,11 +252,11 @@ class Uploads:
                     file.truncate(offset)
                     raise
                 finally:
-                    appending.sync()
+                    found = appending.finish()
             if appending.offset == upload.size:
-                self._finish(upload, appending.digest)
-            elif appending.digest is not None:
-                self._remember(upload_id, appending.offset, appending.digest)
+                self._finish(upload, found)
+            elif found is not None:
+                self._remember(upload_id, appending.offset, found)
 
     def forget(self, upload_id: str) -> None:
         """Drop an upload and what came of it.

@@ -154,3 +154,27 @@ def test_nothing_but_ids_reaches_the_disk(uploads, name):
     for action in (uploads.status, uploads.forget, lambda n: send(uploads, n, 0, b"")):
         with pytest.raises(NotFound):
             action(name)
+
+
+def test_large_pieces_in_parts_are_hashed_in_their_order(store, uploads):
+    """A thread hashes large pieces behind the writer; small ones between them wait for their turn."""
+    pieces = [os.urandom(size) for size in (300_000, 7, 1 << 20, 1 << 20, 140_000, 0, 9, 1 << 20)]
+    data = b"".join(pieces)
+    digest = hashlib.sha256(data).hexdigest()
+    room_for_it = Uploads(uploads._root, store, largest=1 << 23, lifetime=100)
+    upload = room_for_it.create(digest, len(data))
+    for part in (pieces[:4], pieces[4:]):
+        with room_for_it.append(upload.id, room_for_it.status(upload.id).offset) as writer:
+            for piece in part:
+                writer.write(piece)
+    assert store.path(digest).read_bytes() == data
+
+
+def test_a_large_piece_that_is_wrong_is_found(store, uploads):
+    data = os.urandom(3 << 20)
+    room_for_it = Uploads(uploads._root, store, largest=1 << 23, lifetime=100)
+    upload = room_for_it.create(hashlib.sha256(data).hexdigest(), len(data))
+    with pytest.raises(DigestMismatch), room_for_it.append(upload.id, 0) as writer:
+        for at in (0, 1 << 20, 1 << 20):
+            writer.write(data[at : at + (1 << 20)])
+    assert not store.has(upload.sha256)
