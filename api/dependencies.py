@@ -88,9 +88,10 @@ Visitor = Annotated[Identity, Depends(visitor)]
 
 def permitted(request: Request, zoo: Zoo, secret: Secret, org: Org, model: Model) -> Identity:
     """Whoever asks, once it is certain that they may read, or write, the model of the address."""
-    who = zoo.access.identify(secret)
     role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
-    zoo.access.require(who, role, f"{org}/{model}")
+    with zoo.access.together():
+        who = zoo.access.identify(secret)
+        zoo.access.require(who, role, f"{org}/{model}")
     return who
 
 
@@ -115,8 +116,9 @@ async def answered(
         return known
 
     def ask() -> tuple[Answer, Identity]:
-        who = zoo.access.identify(secret)
-        return question(who), who
+        with zoo.access.together():
+            who = zoo.access.identify(secret)
+            return question(who), who
 
     state = zoo.recent.state()
     found, who = await to_thread.run_sync(ask)

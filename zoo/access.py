@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
@@ -23,7 +24,7 @@ from sqlalchemy import ColumnElement, Engine, func, or_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from zoo.catalogue.engine import reading, told, writing
+from zoo.catalogue.engine import reading, together, writing
 from zoo.catalogue.tables import AuditLine, Grant, PrivateModel, Token, caseless
 from zoo.errors import Conflict, Forbidden, InvalidReference, NotFound, Unauthorized
 from zoo.reference import is_component, shown
@@ -121,6 +122,7 @@ class Access:
     def __init__(self, engine: Engine, anonymous: Anonymous = "auto") -> None:
         self._engine = engine
         self._anonymous = anonymous
+        self._has_tokens = False
 
     def create(
         self, name: str, grants: Mapping[str, Role], lifetime: timedelta | None = None
@@ -192,6 +194,10 @@ class Access:
             session.add(row)
             log(session, LOCAL, "token.revoke", f"{token} {row.name}")
 
+    def together(self) -> AbstractContextManager[None]:
+        """Whatever is asked of the catalogue until the end is asked in one session."""
+        return together(self._engine)
+
     def identify(self, secret: str | None) -> Identity:
         """Who comes with a secret, or without one.
 
@@ -201,15 +207,22 @@ class Access:
         if not secret:
             return self._stranger()
         with reading(self._engine) as session:
-            row = session.exec(select(Token).where(Token.digest == _digest(secret))).first()
-            if row is None or row.id is None or not _valid(row):
+            query = select(Token, Grant).where(Token.digest == _digest(secret))
+            found = session.exec(
+                query.join(Grant, col(Grant.token_id) == Token.id, isouter=True).order_by(
+                    col(Grant.org)
+                )
+            ).all()
+            row = found[0][0] if found else None
+            if row is None or not _valid(row):
                 raise Unauthorized(
                     "the token is unknown, was revoked, or has expired",
                     fix="ask whoever runs the zoo for another (`zoo token create`)",
                 )
             public = Role.NONE if self._anonymous == "none" else Role.READ
             until = row.expires_at and row.expires_at.replace(tzinfo=timezone.utc)
-            return Identity(row.name, _grants(session, row.id), public, row.id, until)
+            grants = {grant.org: Role(grant.role) for _, grant in found if grant is not None}
+            return Identity(row.name, MappingProxyType(grants), public, row.id, until)
 
     def require(self, who: Identity, role: Role, name: str) -> None:
         """Let somebody do something with a model, or refuse.
@@ -307,11 +320,11 @@ class Access:
                 "this zoo is for those with a token",
                 fix="set POLYZOO_TOKEN (HF_TOKEN for hub clients)",
             )
-        if self._anonymous == "auto":
-            # Without a session, which takes longer than the question: every request asks it.
-            with told(self._engine), self._engine.connect() as connection:
-                first = connection.execute(_ANY_TOKEN).first()
-            if first is None:
+        if self._anonymous == "auto" and not self._has_tokens:
+            with reading(self._engine) as session:
+                # Tokens are revoked, never deleted.
+                self._has_tokens = session.exec(_ANY_TOKEN).first() is not None
+            if not self._has_tokens:
                 # Nobody has a token yet: whoever is at this machine is at home.
                 return Identity(ANONYMOUS, LOCAL.grants)
         return Identity(ANONYMOUS, public=Role.WRITE if self._anonymous == "write" else Role.READ)

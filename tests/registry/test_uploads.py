@@ -171,10 +171,10 @@ def test_large_pieces_in_parts_are_hashed_in_their_order(store, uploads):
 
 
 def test_a_large_piece_that_is_wrong_is_found(store, uploads):
-    data = os.urandom(3 << 20)
+    right = os.urandom(3 << 20)
     room_for_it = Uploads(uploads._root, store, largest=1 << 23, lifetime=100)
-    upload = room_for_it.create(hashlib.sha256(data).hexdigest(), len(data))
-    with pytest.raises(DigestMismatch), room_for_it.append(upload.id, 0) as writer:
-        for at in (0, 1 << 20, 1 << 20):
-            writer.write(data[at : at + (1 << 20)])
+    upload = room_for_it.create(hashlib.sha256(right).hexdigest(), len(right))
+    send(room_for_it, upload.id, 0, right[: 1 << 20])
+    with pytest.raises(DigestMismatch):
+        send(room_for_it, upload.id, 1 << 20, right[: 2 << 20])
     assert not store.has(upload.sha256)

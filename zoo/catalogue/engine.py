@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,34 @@ def open_engine(url: URL, migrations: Path = MIGRATIONS) -> Engine:
     return engine
 
 
+# The session that `together` has opened, and for which database.
+_together: ContextVar[tuple[Engine, Session] | None] = ContextVar("together", default=None)
+
+
+@contextmanager
+def together(engine: Engine) -> Iterator[None]:
+    """Whatever this thread reads until the end sees one state, in one session: a server far away is waited for less."""
+    with reading(engine) as session:
+        token = _together.set((engine, session))
+        try:
+            yield
+        finally:
+            _together.reset(token)
+
+
+def _shared(engine: Engine) -> Session | None:
+    opened, session = _together.get() or (None, None)
+    return session if opened is engine else None
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one state of the catalogue, whatever is published meanwhile."""
+    shared = _shared(engine)
+    if shared is not None:
+        with told(engine):
+            yield shared
+        return
     if _is_postgresql(engine):
         engine = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -98,6 +124,9 @@ def reading(engine: Engine) -> Iterator[Session]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """A session that is the only writer, and commits all or nothing."""
+    shared = _shared(engine)
+    if shared is not None:
+        shared.rollback()  # a thread that waits to write holds no second connection
     with (
         told(engine),
         Session(engine.execution_options(begin="BEGIN IMMEDIATE")) as session,
@@ -106,6 +135,8 @@ def writing(engine: Engine) -> Iterator[Session]:
         if _is_postgresql(engine):
             _lock(session.connection(), _WRITING)
         yield session
+    if shared is not None:
+        shared.rollback()  # what was written is seen from now on
 
 
 def migrate(engine: Engine, migrations: Path) -> None:

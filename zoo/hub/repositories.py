@@ -741,8 +741,10 @@ def _upload_of(session: Session, row: Repository, branch: str) -> Commit | None:
 
 
 def _target(session: Session, row: Repository, kind: str, name: str) -> Commit | None:
-    ref = session.get(Ref, (row.id, kind, name))
-    return None if ref is None else _commit(session, row, ref.target)
+    here = (col(Ref.repository_id) == Commit.repository_id) & (col(Ref.target) == Commit.id)
+    query = select(Commit).join(Ref, here).where(Commit.repository_id == row.id)
+    found: Commit | None = session.exec(query.where(Ref.kind == kind, Ref.name == name)).first()
+    return found
 
 
 def _commit(session: Session, row: Repository, commit: str) -> Commit | None:
