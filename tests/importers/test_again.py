@@ -83,15 +83,18 @@ CODES = """
         y = Mul (product, h_scale)
     }
 """
-# Boxes that are kept, the best ones of all classes, and where they are; how many there are, nobody knows before.
+# Boxes that are kept, the best ones of all classes, and where they are; how many there are, nobody knows before. Many
+# scores are equal, and many boxes have no area.
 KEEPS = """
     <ir_version: 8, opset_import: ["" : 18]>
     keeps (float[N, 4, 40] x) => (float[K] y, float[K, 4] z)
         <float[3, 4] weight>
     {
-        scores = MatMul (weight, x)
-        places = Abs (x)
+        whole = Round (x)
+        places = Abs (whole)
         boxes = Transpose <perm = [0, 2, 1]> (places)
+        products = MatMul (weight, x)
+        scores = Round (products)
         most = Constant <value_int = 5> ()
         overlap = Constant <value_float = 0.25> ()
         kept = NonMaxSuppression <center_point_box = 1> (boxes, scores, most, overlap, overlap)
