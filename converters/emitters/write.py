@@ -1141,17 +1141,10 @@ class _Hole(ast.NodeTransformer):
 
 @dataclass(frozen=True)
 class _Definition:
-    """A function, class or constant that is copied when used.
-
-    Attributes:
-        source: Its source.
-        reads: The names that it reads.
-        joins: Those that mark it, `@operator.register_fake`: it is copied with them.
-    """
+    """A function, class or constant that is copied when used: its source, and the names that it reads."""
 
     source: str
     reads: frozenset[str]
-    joins: frozenset[str]
 
 
 @cache
@@ -1169,11 +1162,9 @@ def _defined(folder: pathlib.Path) -> Mapping[str, _Definition]:
                 name = stmt.targets[0].id
             else:
                 continue
-            marks = getattr(stmt, "decorator_list", [])
-            first = min(one.lineno for one in (*marks, stmt))
+            first = min(one.lineno for one in (*getattr(stmt, "decorator_list", ()), stmt))
             source = "\n".join(lines[first - 1 : stmt.end_lineno])
-            joins = frozenset(name for mark in marks for name in _free(mark))
-            defined[name] = _Definition(source, frozenset(_free(stmt)), joins)
+            defined[name] = _Definition(source, frozenset(_free(stmt)))
     return defined
 
 
@@ -1187,7 +1178,6 @@ def _functions(framework: Framework, body: str) -> str:
         if name in defined and name not in wanted:
             wanted.add(name)
             queue += defined[name].reads
-            queue += [other for other, one in defined.items() if name in one.joins]
     return "\n\n\n".join(one.source for name, one in defined.items() if name in wanted)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,27 @@ def test_boxes_that_are_kept_stay_one_operator_elsewhere(tmp_path: Path, framewo
     convert(tmp_path / "net.onnx", [framework], tmp_path / "first")
     convert(tmp_path / "first" / framework, ["onnx"], tmp_path / "again")
     one_suppression(tmp_path / "again/onnx")
+
+
+def test_models_with_an_operator_of_their_own_stand_beside_each_other(tmp_path: Path) -> None:
+    model = filled(KEEPS)
+    for name in ("one", "two"):
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        convert(tmp_path / f"{name}.onnx", ["pytorch"], tmp_path / name)
+    x = np.random.default_rng(1).standard_normal((2, 4, 40)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    code = """
+import numpy as np, pathlib, torch, zoo.artifact
+x = torch.from_numpy(np.load("x.npy"))
+models = [zoo.artifact.load(pathlib.Path(name, "pytorch"), "cpu") for name in ("one", "two")]
+first, second, again = (models[k](x) for k in (0, 1, 0))
+for a, b, c in zip(first, second, again, strict=True):
+    assert len(a) > 3 and torch.equal(a, b) and torch.equal(a, c)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def one_suppression(folder: Path) -> None:

@@ -6,10 +6,34 @@ saved with these operators, so that it imports nothing but torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
-@torch.library.custom_op("polyzoo::non_max_suppression", mutates_args=())
+def operator(
+    name: str, shape: Callable[..., torch.Tensor]
+) -> Callable[..., Callable[..., torch.Tensor]]:
+    """A function as an operator of torch's; modules that were emitted apart have one together."""
+
+    def shared(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        space, own = name.split("::")
+        if not hasattr(getattr(torch.ops, space), own):
+            torch.library.custom_op(name, function, mutates_args=()).register_fake(shape)
+        return getattr(getattr(torch.ops, space), own)
+
+    return shared
+
+
+def non_max_suppression_shape(
+    boxes: torch.Tensor, scores: torch.Tensor, *rest: object
+) -> torch.Tensor:
+    """As many rows as there turn out to be."""
+    rows = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty((rows, 3), dtype=torch.int64)
+
+
+@operator("polyzoo::non_max_suppression", non_max_suppression_shape)
 def non_max_suppression(
     boxes: torch.Tensor,
     scores: torch.Tensor,
@@ -56,12 +80,3 @@ def non_max_suppression(
         left = left.scatter(-1, best, False)
     n, c, k = kept.nonzero(as_tuple=True)
     return torch.stack((n, c, order[n, c, k]), dim=1)
-
-
-@non_max_suppression.register_fake
-def non_max_suppression_shape(
-    boxes: torch.Tensor, scores: torch.Tensor, *rest: object
-) -> torch.Tensor:
-    """As many rows as there turn out to be."""
-    rows = torch.library.get_ctx().new_dynamic_size()
-    return boxes.new_empty((rows, 3), dtype=torch.int64)

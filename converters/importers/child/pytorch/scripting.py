@@ -36,7 +36,7 @@ class Words(ast.NodeTransformer):
                 continue
             for mark in one.decorator_list:
                 match mark:
-                    case ast.Call(ast.Attribute(_, "custom_op"), [ast.Constant(str(name)), *_]):
+                    case ast.Call(ast.Name("operator"), [ast.Constant(str(name)), *_]):
                         self.operators[one.name] = f"torch.ops.{name.replace('::', '.')}"
         self.generic_visit(node)
         return node
