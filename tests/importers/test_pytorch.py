@@ -466,6 +466,21 @@ transformers.WhisperForConditionalGeneration(config).save_pretrained({str(tmp_pa
     assert found["logits"] == ["batch", "length", 50]
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="needs transformers")
+def test_a_folder_with_experts(tmp_path: Path) -> None:
+    program = f"""
+import transformers
+config = transformers.MixtralConfig(
+    vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+    num_key_value_heads=1, num_local_experts=4, max_position_embeddings=64)
+transformers.MixtralForCausalLM(config).save_pretrained({str(tmp_path / "model")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    result = to_onnx(tmp_path / "model", tmp_path / "out")
+    require_good(result, 3)
+    assert shapes(result)["logits"] == ["batch", "length", 50]
+
+
 def test_a_folder_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tmp_path / "hidden/transformers"
     hidden.mkdir(parents=True)

@@ -120,6 +120,9 @@ def of_folder(job: Mapping[str, Any]) -> Source:
         raise Refused("UsageError", f"{job['name']}: weights are missing: {some(missing)}")
     findings = [f"not used by {kind.__name__}: {key}" for key in sorted(info["unexpected_keys"])]
     module.eval()
+    if hasattr(module, "set_experts_implementation"):
+        # Products that no exporter takes apart are the usual one; models without experts stay as they are.
+        module.set_experts_implementation("batched_mm")
     for option in ("use_cache", "output_attentions", "output_hidden_states"):
         if hasattr(module.config, option):
             setattr(module.config, option, False)
