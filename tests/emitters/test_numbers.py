@@ -299,7 +299,24 @@ def regions(count: int, rng: np.random.Generator) -> Iterator[Trial]:
         yield Trial(node, {"x": x, "rois": rois})
 
 
-TRIALS = (convolutions, others, pools, reductions, regions, resizes, uniques)
+def scatters(count: int, rng: np.random.Generator) -> Iterator[Trial]:
+    """Slices put where coordinates say, none of them too."""
+    for _ in range(count):
+        rank = int(rng.integers(1, 4))
+        x = rng.standard_normal(rng.integers(1, 5, rank)).astype(np.float32)
+        depth, rows = int(rng.integers(1, rank + 1)), int(rng.integers(0, 3))
+        # Each place once: which of several counts is open.
+        places = rng.permutation(np.prod(x.shape[:depth]))[:rows]
+        index = np.stack(np.unravel_index(places, x.shape[:depth]), -1).astype(np.int64)
+        updates = rng.standard_normal((len(index), *x.shape[depth:])).astype(np.float32)
+        node = helper.make_node(
+            "ScatterND", ["x", "i", "u"], ["y"], reduction=rng.choice(["none", "add"])
+        )
+        shapes = {"i": ("K", depth), "u": ("K", *x.shape[depth:])}
+        yield Trial(node, {"x": x, "i": index, "u": updates}, shapes)
+
+
+TRIALS = (convolutions, others, pools, reductions, regions, resizes, scatters, uniques)
 
 
 def wrong_numbers(framework: str, found: Mapping[str, Trial], folder: Path) -> list[str]:

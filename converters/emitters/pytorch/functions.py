@@ -406,8 +406,8 @@ def scatter_nd(
     where = torch.where(indices < 0, indices + sizes, indices).reshape(-1, depth)
     steps = [math.prod(x.shape[k + 1 : depth]) for k in range(depth)]
     rows = (where * torch.tensor(steps, device=x.device)).sum(-1)
-    flat = x.reshape(math.prod(x.shape[:depth]), -1)
-    values = updates.reshape(rows.shape[0], -1)
+    flat = x.reshape(math.prod(x.shape[:depth]), math.prod(x.shape[depth:]))
+    values = updates.reshape(rows.shape[0], flat.shape[1])
     rows = rows.unsqueeze(-1).expand_as(values)
     if reduction == "none":
         return flat.scatter(0, rows, values).reshape(x.shape)
