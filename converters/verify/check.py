@@ -214,6 +214,7 @@ def judge(
     problems, warnings = _worth(outputs, truth.pairs)
     warnings += _single_sizes(truth.answers)
     warnings += _extra(outputs, actual)
+    warnings += _faint(outputs, reports, applied)
     return Report(
         reference=truth.framework,
         candidate=claim.framework,
@@ -423,6 +424,22 @@ def _tells_apart(one: Arrays, other: Arrays) -> bool:
         if a.shape != b.shape and a.size and b.size and not (_constant(a) and _constant(b)):
             return True
     return False
+
+
+def _faint(outputs: list[Arrays], reports: Sequence[CaseReport], limit: Tolerance) -> list[str]:
+    """Outputs that are nothing but small: whatever is as small agrees with them, unless both have one direction."""
+    warnings = []
+    for name in dict.fromkeys(name for case in outputs for name in case):
+        arrays = [case[name] for case in outputs if name in case]
+        found = [one.cosine for case in reports for one in case.outputs if one.name == name]
+        if any(array.dtype.kind not in "fc" for array in arrays):
+            continue
+        largest = max((float(np.abs(array).max()) for array in arrays if array.size), default=0.0)
+        if 0 < largest <= limit.noise and any((one or 0.0) < limit.cosine for one in found):
+            warnings.append(
+                f"{name}: the reference's output is {largest:.0e} at most, and nothing but that was compared"
+            )
+    return warnings
 
 
 def _extra(outputs: list[Arrays], actual: list[_Answer]) -> list[str]:

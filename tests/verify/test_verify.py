@@ -1,6 +1,7 @@
 """Artifacts against each other, each in its framework's own process."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,19 @@ def test_weak_evidence_is_told(plain):
     assert report.warnings == (
         "flat: the reference's output is one value throughout",
         "more: an output that the reference does not have",
+    )
+
+
+def test_an_output_that_is_nothing_but_small_is_told(plain):
+    faint = "return {'y': x, 'faint': 1e-9 * x}"
+    alike = verify(plain(faint, "one", XY), plain(faint, "two", XY), limits=LIMITS)
+    assert (alike.passed, alike.warnings) == (True, ())
+    other = "return {'y': x, 'faint': 1e-9 * x[::-1, ::-1] ** 2}"
+    report = verify(plain(faint, "three", XY), plain(other, "four", XY), limits=LIMITS)
+    (warning,) = report.warnings
+    assert re.fullmatch(
+        r"faint: the reference's output is \de-09 at most, and nothing but that was compared",
+        warning,
     )
 
 
