@@ -581,7 +581,10 @@ def _median(call: Call, blind: bool = False) -> None:
 
 
 def _mode(call: Call) -> None:
-    """The most frequent number, the least one where several are, and where it is last."""
+    """The most frequent number, the least one where several are, and where it is last.
+
+    Among more than 16 numbers Paddle names any of the equal ones: its sort is not stable.
+    """
     x = call.value()
     axis = call.axis(call.integer("axis", -1), x.rank)
     order = [one for one in range(x.rank) if one != axis] + [axis]
