@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 from fastapi import FastAPI
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -105,6 +105,9 @@ def serve(
             address=host,
             port=bound,
             interface=Interfaces.ASGI,
+            # uvloop forgets a signal that comes while it does not run, as a server's loop does not between two
+            # steps of its start: who was told to stop then would never end.
+            loop=Loops.asyncio,
             workers=workers or settings.workers,
             workers_kill_timeout=GRACE_SECONDS,
             websockets=False,
