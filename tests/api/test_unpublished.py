@@ -18,7 +18,6 @@ from zoo.jobs.jobs import Jobs
 from zoo.jobs.records import Submission
 from zoo.manifest import validate_manifest
 from zoo.registry import Registry
-from zoo.settings import Settings
 
 
 def upload(registry, name, private=False):
@@ -39,10 +38,11 @@ def manifest(registry, name):
     return validate_manifest({**head, "artifacts": [artifact]}, "test")
 
 
-@pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
     """A zoo with an upload in every state, and a token for the organisation with the private one."""
-    registry = Registry(tmp_path_factory.mktemp("zoo"), Settings(anonymous="read"))
+    monkeypatch.setenv("POLYZOO_ANONYMOUS", "read")
+    registry = Registry(tmp_path)
     for name in ("acme/waiting", "acme/wrong", "acme/converting", "acme/done"):
         upload(registry, name)
     upload(registry, "org/hidden", private=True)
@@ -120,7 +120,7 @@ def test_pages_have_each_of_them_once(zoo):
 
 
 def test_the_command_line(zoo):
-    server = start_server(zoo[0].data, POLYZOO_ANONYMOUS="read")
+    server = start_server(zoo[0].data)
 
     def ls(*options):
         command = [sys.executable, "-m", "zoo", "--endpoint", server.url, "ls", *options]
