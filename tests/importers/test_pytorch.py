@@ -102,6 +102,7 @@ def require_good(result: Imported, cases: int) -> None:
         ("Peaks", ("batch",), ["TopK"]),
         ("Heads", ("batch", "length"), ["Softmax"] * 3),
         ("Halves", ("batch", "length", "length_2"), ["SplitToSequence"]),
+        ("Odd", ("batch", "height", "width"), ["LeakyRelu", "AveragePool", "Identity", "Identity"]),
     ],
 )
 def test_classes(

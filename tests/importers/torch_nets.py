@@ -272,7 +272,21 @@ class Heads(nn.Module):
         )
 
 
+class Odd(nn.Module):
+    """What the exporter lacks, and an output that is an input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.act = nn.RReLU(0.2, 0.4)
+
+    def forward(self, x):
+        y = self.act(self.conv(x))
+        return x, y, nn.functional.avg_pool2d(y, 3, 2, 1, divisor_override=5), y
+
+
 INPUTS = {
+    "Odd": {"x": (1, 3, 16, 16)},
     "Heads": {"x": (1, 5, 8), "mask": (1, 5)},
     "Peaks": {"x": (1, 2, 6, 7)},
     "Halves": {"x": (1, 3, 8)},

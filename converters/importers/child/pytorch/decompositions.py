@@ -6,11 +6,13 @@ write it; a program that has none of these operators stays as it is. Shapes may 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 aten = torch.ops.aten
 
@@ -122,7 +124,34 @@ def attention(
     return scores.softmax(-1) @ value
 
 
+def average_pool(
+    x: Tensor,
+    kernel: list[int],
+    stride: list[int] | None = None,
+    padding: int | list[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    axes: int,
+) -> Tensor:
+    """Sums of windows over a number that is given; the exporter has those over their size."""
+    if divisor_override is None or ceil_mode:
+        return NotImplemented
+    size = math.prod(kernel) if len(kernel) == axes else kernel[0] ** axes
+    pool = nn.functional.avg_pool2d if axes == 2 else nn.functional.avg_pool3d
+    return pool(x, kernel, stride or None, padding) * (size / divisor_override)
+
+
+def random_slope(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, *rest: Any) -> Tensor:
+    """RReLU as inference has it: the slope in the middle."""
+    return nn.functional.leaky_relu(x, (lower + upper) / 2)
+
+
 FORMS: Mapping[Any, Callable[..., Any]] = {
+    aten.avg_pool2d.default: partial(average_pool, axes=2),
+    aten.avg_pool3d.default: partial(average_pool, axes=3),
+    aten.rrelu.default: random_slope,
     aten.sort.stable: sort_stable,
     aten.median.dim: median,
     aten.adaptive_max_pool1d.default: adaptive_max_pool_of_lines,
@@ -144,6 +173,8 @@ def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
 
 
 def _known(node: torch.fx.Node) -> bool:
-    """Whether the exporter has this form of an operator of `FORMS`: attention with an axis of heads."""
-    attends = node.target == aten.scaled_dot_product_attention.default
-    return attends and all(value.meta["val"].dim() == 4 for value in node.args[:3])
+    """Whether the exporter has this form of an operator of `FORMS`: attention with an axis of heads, usual averages."""
+    if node.target == aten.scaled_dot_product_attention.default:
+        return all(value.meta["val"].dim() == 4 for value in node.args[:3])
+    averages = node.target in (aten.avg_pool2d.default, aten.avg_pool3d.default)
+    return averages and (len(node.args) < 7 or node.args[6] is None)

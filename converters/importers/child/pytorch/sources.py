@@ -13,7 +13,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -293,7 +293,7 @@ def _source(
 
     def forward(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = arguments(tensors)
-        return tuple(_named(original(*args, **kwargs), names).values())
+        return _apart(tensors, _named(original(*args, **kwargs), names).values())
 
     shown = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
     forward.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
@@ -316,6 +316,18 @@ def _named(result: Any, inputs: Sequence[str]) -> dict[str, torch.Tensor]:
             name = re.sub(r"^(\d)", r"output_\1", _name(path)) or "output"
             outputs[f"{name}_out" if name in inputs else name] = leaf
     return outputs
+
+
+def _apart(
+    inputs: Iterable[torch.Tensor], outputs: Iterable[torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
+    """Outputs of which none is an input or another one: exporters leave those out, or give one name to both."""
+    seen = {id(tensor) for tensor in inputs}
+    made = []
+    for output in outputs:
+        made.append(output.clone() if id(output) in seen else output)
+        seen.add(id(output))
+    return tuple(made)
 
 
 def _name(path: Sequence[Any]) -> str:
