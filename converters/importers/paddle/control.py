@@ -131,7 +131,7 @@ class Operators:
         reason = refusal(operator, frozenset(self.lengths), self.program)
         if rule is not None and self.of_complex(operator):
             alike = partial(by_parts, rule=rule) if operator.type in ALIKE else None
-            rule = pairs.TABLE.get(operator.type, alike)
+            rule = pairs.OF_COMPLEX.get(operator.type, alike)
             reason = reason or (None if rule else "on complex numbers")
             rule = rule or TABLE[operator.type]
         if rule is None:

@@ -37,8 +37,6 @@ from converters.importers.paddle.ops import (
 from converters.importers.paddle.rows import Row
 
 TABLE: Mapping[str, Rule] = {
-    # Those that real numbers have too are in the other rooms.
-    **pairs.TABLE,
     **arithmetic.TABLE,
     **binary.TABLE,
     **convolution.TABLE,
@@ -51,6 +49,7 @@ TABLE: Mapping[str, Rule] = {
     **matrices.TABLE,
     **normalisation.TABLE,
     **norms.TABLE,
+    **pairs.TABLE,
     **quantised.TABLE,
     **recurrent.TABLE,
     **reduction.TABLE,

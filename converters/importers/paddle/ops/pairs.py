@@ -337,24 +337,29 @@ def _fft_to_real(call: Call) -> None:
     call.put("Out", "Identity", _scaled(call, real, lengths, True, part))
 
 
-# Operators whose inputs or outputs are complex.
+# Operators of complex numbers alone.
 TABLE: Mapping[str, Rule] = {
-    "abs": _magnitude,
     "angle": _angle,
     "as_complex": _as_they_are,
     "as_real": _as_they_are,
-    "cast": _cast,
     "complex": _complex,
     "conj": _conjugate,
-    "elementwise_div": _divide,
-    "elementwise_mul": _multiply,
-    "exp": _exp,
     "fft_c2c": _fft,
     "fft_c2r": _fft_to_real,
     "fft_r2c": _fft_of_real,
     "imag": lambda call: _put_part(call, 1),
-    "matmul_v2": _matmul,
     "real": lambda call: _put_part(call, 0),
+}
+
+# What those of real numbers, which are in other rooms, are where an input or output is complex.
+OF_COMPLEX: Mapping[str, Rule] = {
+    **TABLE,
+    "abs": _magnitude,
+    "cast": _cast,
+    "elementwise_div": _divide,
+    "elementwise_mul": _multiply,
+    "exp": _exp,
+    "matmul_v2": _matmul,
 }
 
 ROWS: Mapping[str, Row] = {
