@@ -78,7 +78,7 @@ def error_plot(report: Report, shown: Sequence[Compared]) -> ErrorPlot | None:
     if not measured:
         return None
     positive = [row.output.max_abs for row in measured if row.output.max_abs]
-    marked = [value for value in (*positive, report.atol) if value]
+    marked = [value for value in (*positive, report.widest) if value]
     low = math.floor(math.log10(min(marked, default=1e-7))) - 1
     high = math.ceil(math.log10(max(marked, default=1e-3)))
     high = max(high, low + 3)
@@ -106,7 +106,7 @@ def error_plot(report: Report, shown: Sequence[Compared]) -> ErrorPlot | None:
         left=left,
         right=right,
         ticks=tuple((place(10.0**n), n) for n in range(low + 1, high + 1, every)),
-        tolerance=place(report.atol) if report.atol else None,
+        tolerance=place(report.widest) if report.widest else None,
         marks=marks,
     )
 

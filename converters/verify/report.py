@@ -106,6 +106,12 @@ class Report(_Record):
         return max(errors, default=None)
 
     @property
+    def widest(self) -> float:
+        """The largest `atol` that was applied: that of an output may grow with its largest value."""
+        outputs = [output for case in self.cases for output in case.outputs]
+        return max((o.atol for o in outputs if o.atol is not None), default=self.atol)
+
+    @property
     def reference_error(self) -> str:
         """Why the reference itself gave nothing in a case; empty where it always did."""
         errors = (case.error for case in self.cases)

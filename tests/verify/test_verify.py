@@ -123,6 +123,15 @@ def test_weak_evidence_is_told(plain):
     )
 
 
+def test_a_report_says_the_widest_tolerance_that_was_applied(plain):
+    report = verify(plain(GOOD, "one", XY), plain(GOOD, "two", XY), limits=LIMITS)
+    assert report.widest == pytest.approx(1.01e-4, rel=1e-2)
+    pixels = "return {'y': 500 * np.tanh(x)}"
+    report = verify(plain(pixels, "three", XY), plain(pixels, "four", XY), limits=LIMITS)
+    assert report.atol == pytest.approx(1e-4)
+    assert 2e-4 < report.widest < 6.1e-4
+
+
 def test_an_output_that_is_nothing_but_small_is_told(plain):
     faint = "return {'y': x, 'faint': 1e-9 * x}"
     alike = verify(plain(faint, "one", XY), plain(faint, "two", XY), limits=LIMITS)
