@@ -7,6 +7,7 @@ worker processes find their directory in POLYZOO_DATA.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import errno
 import gc
 import ipaddress
@@ -38,8 +39,15 @@ from zoo.settings import Settings, variable
 
 # How long downloads that have begun may take to end, once the server is told to stop.
 GRACE_SECONDS = 60
-# How much of an upload is handed on at once: as much as goes to the disk at once.
-BUFFER = 1 << 20  # bytes
+# How much of an upload is handed on at once: with less, the handing on takes longer than to copy it.
+BUFFER = 2 << 20  # bytes
+# What glibc's allocator may keep for itself, by the names of its malloc.h: pieces of files come and go all the time,
+# and to take their pages from the system anew takes longer than to copy into them.
+KEPT = {
+    "M_MMAP_THRESHOLD": (-3, 32 << 20),
+    "M_TRIM_THRESHOLD": (-1, 32 << 20),
+    "M_ARENA_MAX": (-8, 2),
+}
 
 
 class CannotServe(ZooError):
@@ -53,12 +61,20 @@ def application() -> FastAPI:
     # Here, because what counts requests must know by now where the counts are shared.
     from api.app import create_app
 
+    _keep_memory()
     settings = Settings.from_environment()
     app = create_app(Registry(settings.data, settings))
     # What is there by now stays. To look through it for garbage would stop every request for 70 ms at times.
     gc.collect()
     gc.freeze()
     return app
+
+
+def _keep_memory() -> None:
+    """Tell the allocator what it may keep, where it is one that can be told."""
+    if sys.platform == "linux" and (tell := getattr(ctypes.CDLL(None), "mallopt", None)):
+        for parameter, value in KEPT.values():
+            tell(parameter, value)
 
 
 def _logging(settings: Settings) -> dict[str, Any]:

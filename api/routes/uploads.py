@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
 from typing import Annotated, Any, Protocol
 
 import anyio
@@ -26,7 +26,7 @@ router = APIRouter(
 )
 
 BUFFER = 1 << 20  # bytes that go to the disk at once
-AHEAD = 4  # buffers that may wait for it
+AHEAD = 2  # buffers that may wait for it
 PATIENCE = 60.0  # seconds without a byte
 
 _PROGRESS = {
@@ -174,20 +174,25 @@ async def receive(request: Request, writer: Sink) -> None:
     full: list[bytes] = []
     writing: asyncio.Task[None] | None = None
     try:
-        async for chunk in _patiently(request.stream()):
-            kept.append(chunk)
-            held += len(chunk)
-            if held < BUFFER:
-                continue
-            full.append(b"".join(kept))
-            kept, held = [], 0
-            # The next bytes come while these are written.
-            if writing is not None and (writing.done() or len(full) == AHEAD):
-                await writing
-                writing = None
-            if writing is None:
-                writing = asyncio.create_task(to_thread.run_sync(_write, writer, full))
-                full = []
+        with anyio.fail_after(PATIENCE) as patience:
+            async for chunk in request.stream():
+                kept.append(chunk)
+                held += len(chunk)
+                if held >= BUFFER:
+                    full.append(b"".join(kept))
+                    kept, held = [], 0
+                    # The next bytes come while these are written.
+                    if writing is not None and (writing.done() or len(full) == AHEAD):
+                        # Whoever waits for the disk is not late.
+                        patience.deadline = math.inf
+                        await writing
+                        writing = None
+                    if writing is None:
+                        writing = asyncio.create_task(to_thread.run_sync(_write, writer, full))
+                        full = []
+                patience.deadline = anyio.current_time() + PATIENCE
+    except TimeoutError:
+        raise HTTPException(408, f"no byte came for {PATIENCE:.0f} seconds") from None
     except ClientDisconnect:
         raise HTTPException(400, "the connection broke before the end of the body") from None
     finally:
@@ -203,24 +208,6 @@ async def receive(request: Request, writer: Sink) -> None:
 def _write(writer: Sink, pieces: list[bytes]) -> None:
     for piece in pieces:
         writer.write(piece)
-
-
-async def _patiently(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """What comes, for as long as it keeps coming.
-
-    Raises:
-        HTTPException: 408 if it does not.
-    """
-    chunks = stream.__aiter__()
-    while True:
-        try:
-            with anyio.fail_after(PATIENCE):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise HTTPException(408, f"no byte came for {PATIENCE:.0f} seconds") from None
-        if chunk is None:
-            return
-        yield chunk
 
 
 @router.delete(

@@ -6,7 +6,13 @@ import select
 import socket
 import time
 
+import anyio
 import httpx
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from api.routes import uploads
 
 DATA = os.urandom(1_500_000)
 
@@ -135,3 +141,39 @@ def test_a_server_with_a_small_limit(start, tmp_path, is_problem):
     with httpx.Client(base_url=server.url) as http:
         is_problem(begin(http, b"x" * 1001), 413, "too-large")
         assert begin(http, b"x" * 1000).status_code == 201
+
+
+class Slow:
+    """A disk that takes its time."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.length = 0
+
+    def write(self, piece):
+        time.sleep(self.seconds)
+        self.length += len(piece)
+
+
+def test_a_client_that_stops_sending_is_late_and_a_slow_disk_is_not(monkeypatch):
+    monkeypatch.setattr(uploads, "PATIENCE", 0.4)
+    pieces = [bytes(uploads.BUFFER)] * 6 + [b"rest"]
+
+    async def take(disk, ends):
+        left = iter(pieces)
+
+        async def receive():
+            piece = next(left, None)
+            if piece is None and not ends:
+                await anyio.sleep_forever()
+            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+        await uploads.receive(Request({"type": "http"}, receive), disk)
+
+    slow = Slow(0.3)
+    anyio.run(take, slow, True)
+    assert slow.length == sum(map(len, pieces))
+    kept = Slow(0)
+    with pytest.raises(HTTPException, match="no byte came") as refused:
+        anyio.run(take, kept, False)
+    assert (refused.value.status_code, kept.length) == (408, slow.length)
