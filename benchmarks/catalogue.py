@@ -6,7 +6,7 @@ The models are rows like those that publishing writes, put there in bulk by the 
 is asked many times with other words, other filters and other places in the list; what is told is how long
 the median and the slowest of a hundred took, by a call in Python and over HTTP, for one client. The same
 client asks a server with one route of FastAPI that does nothing, in the same run, which says what of a
-request is not ours.
+request is not ours. Memory is watched while every question is asked on several connections, and once more.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import memory
+import psutil
 from page import machine, write_section
 from sqlalchemy import insert
 from sqlmodel import Session
@@ -255,8 +257,10 @@ def bare(): return {"items": []}
 
 
 @contextmanager
-def serving(arguments: Sequence[str], port: int, folder: Path) -> Iterator[int]:
-    """A server process until it is no longer needed."""
+def serving(
+    arguments: Sequence[str], port: int, folder: Path
+) -> Iterator[tuple[int, psutil.Process]]:
+    """A server until it is no longer needed: its port, and its process."""
     with subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
@@ -268,7 +272,7 @@ def serving(arguments: Sequence[str], port: int, folder: Path) -> Iterator[int]:
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break
                 time.sleep(0.1)
-            yield port
+            yield port, psutil.Process(process.pid)
         finally:
             process.terminate()
 
@@ -332,8 +336,13 @@ def main() -> None:
         (Path(scratch) / "bare.py").write_text(BARE)
         zoo = ["-m", "api.server", "--data", str(folder), "--port", str(ports[0])]
         bare = ["-m", "granian", "--interface", "asgi", "--port", str(ports[1]), "bare:app"]
-        with serving(zoo, ports[0], ROOT) as port, serving(bare, ports[1], Path(scratch)) as other:
+        with (
+            serving(zoo, ports[0], ROOT) as (port, process),
+            serving(bare, ports[1], Path(scratch)) as (other, _),
+        ):
             web = Web(port)
+            web.get("/v1/models", {"limit": 1})
+            start = memory.held(process)
             rows = [("/v1/models", *item) for item in asked.items()]
             rows += [("/api/models", *item) for item in hub_questions().items()]
             for path, name, kind in rows:
@@ -360,6 +369,14 @@ def main() -> None:
                 rate = throughput(port, "/v1/models", kind, options.requests)
                 lines.append(f"| {name} | {rate:.0f} | {rate / nothing:.2f} |")
             print("\n".join(lines[-4:]))
+
+            def all_of_it() -> None:
+                for path, _, kind in rows:
+                    throughput(port, path, kind, options.requests)
+
+            first = memory.most(process, all_of_it)
+            lines += ["", memory.told(start, first, memory.most(process, all_of_it))]
+            print(lines[-1])
     write_section("Catalogue", lines)
 
 

@@ -5,7 +5,8 @@
 nginx serves the same files from the same disk with sendfile; both are asked in turn by the same client, a socket
 that reads and forgets, so that a ratio is of one moment, and the median of the ratios counts. Small files are
 asked for by wrk on 200 connections. An upload, from the first request to the blob in its place, stands beside
-plain SHA-256 of the same bytes. Memory is what the server's processes hold, anonymous, watched all the while.
+plain SHA-256 of the same bytes. Memory is what the server's processes hold, anonymous, watched while all of it is
+done and while it is done once more: what grows with work shows there, what is loaded by the first does not.
 Time of the processor, of the servers without the client, says what other programs on the machine do not change.
 
 nginx and wrk come from packages of the system: apt-get install nginx-light wrk
@@ -24,11 +25,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +37,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-import page  # noqa: E402 - beside this file
+import memory  # noqa: E402 - beside this file
+import page  # noqa: E402
 
 from zoo.store import Store  # noqa: E402
 
@@ -64,34 +65,6 @@ class Address:
     host: str
     port: int
     path: str
-
-
-@dataclass
-class Memory:
-    """Anonymous memory of a process and its children, in bytes, as it was at the start and at most."""
-
-    process: psutil.Process
-    start: int = 0
-    peak: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def now(self) -> int:
-        """What they hold at this moment."""
-        held = 0
-        for one in (self.process, *self.process.children(recursive=True)):
-            text = Path(f"/proc/{one.pid}/status").read_text(encoding="utf-8")
-            found = re.search(r"RssAnon:\s+(\d+) kB", text)
-            held += int(found[1]) * 1024 if found else 0
-        return held
-
-    def watch(self) -> None:
-        """Look ten times a second until it is stopped."""
-        while not self._stop.wait(0.1):
-            self.peak = max(self.peak, self.now())
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
 
 
 @contextmanager
@@ -276,29 +249,33 @@ class Row:
     goal: float | None
 
 
-def paired(
-    what: str,
-    peer: str,
-    unit: str,
-    ours: Measured,
-    theirs: Measured,
-    rounds: int,
-    goal: float | None,
-) -> Row:
+@dataclass(frozen=True)
+class Case:
+    """What is asked of both; `Row` says the same of what was found."""
+
+    what: str
+    peer: str
+    unit: str
+    ours: Measured
+    theirs: Measured
+    goal: float | None
+
+
+def paired(case: Case, rounds: int) -> Row:
     """Measure both in turn; the figures are rates."""
-    ours(), theirs()
+    case.ours(), case.theirs()
     found = []
     for number in range(rounds):
         if number % 2:
-            mine = ours()
-            found.append((mine, theirs()))
+            mine = case.ours()
+            found.append((mine, case.theirs()))
         else:
-            other = theirs()
-            found.append((ours(), other))
+            other = case.theirs()
+            found.append((case.ours(), other))
     row = Row(
-        what,
-        peer,
-        unit,
+        case.what,
+        case.peer,
+        case.unit,
         statistics.median(mine for (mine, _), _ in found),
         statistics.median(other for _, (other, _) in found),
         statistics.median(mine / other for (mine, _), (other, _) in found),
@@ -306,14 +283,14 @@ def paired(
             statistics.median(spent for (_, spent), _ in found),
             statistics.median(spent for _, (_, spent) in found),
         ),
-        goal,
+        case.goal,
     )
     print(row, flush=True)
     return row
 
 
-def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
-    """Every row, and the memory of the zoo during all of them."""
+def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], str]:
+    """Every row, and what is to be said of the zoo's memory."""
     size = int(gib * GIB)
     data = folder / "zoo"
     store = Store(data / "blobs")
@@ -328,21 +305,15 @@ def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
         store.adopt(_copy(made), digests[name])
     workers = os.cpu_count() or 1
-    rows = []
     with (
         nginx(folder, workers) as (theirs, other),
         zoo(data, workers) as (port, process),
     ):
-        memory = Memory(process)
         ours = {
             name: Address("127.0.0.1", port, f"/v1/blobs/sha256:{digest}")
             for name, digest in digests.items()
         }
         peer = {name: Address("127.0.0.1", theirs, f"/{name}.bin") for name in blobs}
-        download(ours["small"], SMALL)
-        memory.start = memory.now()
-        watch = threading.Thread(target=memory.watch, daemon=True)
-        watch.start()
 
         def rate(seconds: float) -> float:
             return size / seconds / 1e9
@@ -358,54 +329,62 @@ def measure(folder: Path, gib: float, rounds: int) -> tuple[list[Row], Memory]:
 
             return both
 
-        def both(what: str, measured: Callable[[Address], float], goal: float | None) -> None:
+        def download_case(
+            what: str, measured: Callable[[Address], float], goal: float | None
+        ) -> Case:
             small = goal is None
             file, unit = ("small", "1/s") if small else ("large", "GB/s")
-            rows.append(
-                paired(
-                    what, "nginx, sendfile", unit,
-                    clocked(lambda: measured(ours[file]), lambda: busy(process), small),
-                    clocked(lambda: measured(peer[file]), lambda: busy(other), small),
-                    rounds, goal,
-                )
+            return Case(
+                what, "nginx, sendfile", unit,
+                clocked(lambda: measured(ours[file]), lambda: busy(process), small),
+                clocked(lambda: measured(peer[file]), lambda: busy(other), small),
+                goal,
             )  # fmt: skip
 
         def ranged(piece: int) -> Callable[[Address], float]:
             return lambda address: rate(in_ranges(address, size, piece))
-
-        both(f"download of {gib:g} GiB", lambda address: rate(download(address, size)), 0.8)
-        both(
-            "... all but the first byte, as a range",
-            lambda address: rate(download(address, size - 1, (1, size - 1))),
-            0.8,
-        )
-        both("... in ranges of 64 MiB", ranged(64 * MIB), 0.8)
-        both("... in ranges of 8 MiB", ranged(8 * MIB), 0.8)
-        both(f"{SMALL // 1024} KiB on {CONNECTIONS} connections", requests_per_second, None)
 
         def send() -> float:
             # What is there already would not be sent.
             Store(data / "blobs").remove(digests["large"])
             return rate(upload(port, folder / "large.bin", digests["large"]))
 
-        rows.append(
-            paired(
+        cases = (
+            download_case(
+                f"download of {gib:g} GiB", lambda address: rate(download(address, size)), 0.8
+            ),
+            download_case(
+                "... all but the first byte, as a range",
+                lambda address: rate(download(address, size - 1, (1, size - 1))),
+                0.8,
+            ),
+            download_case("... in ranges of 64 MiB", ranged(64 * MIB), 0.8),
+            download_case("... in ranges of 8 MiB", ranged(8 * MIB), 0.8),
+            download_case(
+                f"{SMALL // 1024} KiB on {CONNECTIONS} connections", requests_per_second, None
+            ),
+            Case(
                 f"upload of {gib:g} GiB", "plain SHA-256", "GB/s",
                 clocked(send, lambda: busy(process)),
                 clocked(lambda: rate(hashing(folder / "large.bin")), time.thread_time),
-                rounds, 0.5,
-            )
+                0.5,
+            ),
         )  # fmt: skip
-        memory.stop()
-        watch.join()
-    return rows, memory
+        rows: list[Row] = []
+        download(ours["small"], SMALL)
+        start = memory.held(process)
+        first = memory.most(process, lambda: rows.extend(paired(case, rounds) for case in cases))
+        again = memory.most(
+            process, lambda: [case.ours() for case in cases for _ in range(rounds + 1)]
+        )
+    return rows, memory.told(start, first, again)
 
 
 def _copy(file: Path) -> Path:
     return Path(shutil.copyfile(file, file.with_suffix(".copy")))
 
 
-def lines(rows: Sequence[Row], memory: Memory, wanted: float) -> Iterator[str]:
+def lines(rows: Sequence[Row], held: str, wanted: float) -> Iterator[str]:
     """The section of the page; `wanted` is how many programs wanted the processors."""
     yield "Written by `python benchmarks/serving.py` (part of `make bench`), which says how it measures."
     yield (
@@ -426,10 +405,7 @@ def lines(rows: Sequence[Row], memory: Memory, wanted: float) -> Iterator[str]:
             f" {row.spent[0]:.2f} | {row.spent[1]:.2f} |"
         )
     yield ""
-    yield (
-        f"Anonymous memory of the zoo's processes: {memory.start / MIB:.0f} MiB after the first request,"
-        f" {memory.peak / MIB:.0f} MiB at most during all of this."
-    )
+    yield held
 
 
 def main() -> None:
@@ -445,8 +421,8 @@ def main() -> None:
         sys.exit(f"not installed: {', '.join(missing)}; apt-get install nginx-light wrk")
     with tempfile.TemporaryDirectory(prefix="serving-") as scratch:
         wanted = os.getloadavg()[0]
-        rows, memory = measure(Path(scratch), options.gib, options.rounds)
-    page.write_section("Files over HTTP", [*lines(rows, memory, wanted)])
+        rows, held = measure(Path(scratch), options.gib, options.rounds)
+    page.write_section("Files over HTTP", [*lines(rows, held, wanted)])
 
 
 if __name__ == "__main__":
