@@ -21,8 +21,8 @@ from converters.emitters import text as texts
 from converters.emitters.names import parameter_path
 from converters.emitters.table import Layer, Numbers, Operand, Refusal, Table, Use
 from converters.errors import Unsupported, UnsupportedOperators
-from converters.graph.contrib import refusal
 from converters.graph.control import LOOPS, Collected, Items, Loop, branches_of, loop_of
+from converters.graph.expand import refusal
 from converters.graph.hosts import Expr, Host, Item, dim, host_of
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, every_graph, subgraphs

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from converters.graph.contrib import expand_contrib
+from converters.graph.expand import expand_contrib
 from converters.graph.impossible import drop_impossible
 from converters.graph.lift import lift, mark_parameters, share_weights
 from converters.graph.load import load

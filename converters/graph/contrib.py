@@ -1,121 +1,42 @@
-"""Operators of other domains, above all of ONNX Runtime -> standard nodes, once for every framework.
+"""Operators of ONNX Runtime (`com.microsoft`) -> standard nodes, once for every framework; `expand` looks them up.
 
 Before: `SkipLayerNormalization(x, skip, gamma)`. After: `LayerNormalization(Add(x, skip), gamma)`.
 A rule is a function named as the operator: it is given the node as `Body`, its inputs by position and its
 attributes by name, and writes standard nodes in the newest form of their operators.
 
-Sources: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (`com.microsoft`),
-https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md (`ai.onnx.ml`).
+Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 """
 # ruff: noqa: N802, N803, D103 - functions and attributes are named as the operators, which the source documents
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Callable
 from math import sqrt
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from converters.dtypes import element_type
-from converters.graph import ml
-from converters.graph.infer import infer
-from converters.graph.ml import Unsayable
-from converters.graph.model import Graph, Node, Value, constant, subgraphs
+from converters.graph.body import (
+    Body,
+    Given,
+    Unsayable,
+    Written,
+    known_rank,
+    known_size,
+    known_type,
+)
+from converters.graph.model import Graph, Value, constant
 
-DOMAIN = "com.microsoft::"
-# A fusion that ONNX Runtime saves under the standard's own domain, and a standard one without a body.
-ML = "ai.onnx.ml"
-UNPREFIXED = ("SimplifiedLayerNormalization", "TfIdfVectorizer")
-# The standard has taken these over as they were.
-SAME = ("DequantizeLinear", "Gelu", "MatMulInteger", "QuantizeLinear", "Range", "Trilu")
 FLOAT = element_type(np.float32).onnx
 INT64 = element_type(np.int64).onnx
 # ONNX Runtime's defaults of `epsilon` and `mask_filter_value`.
 SKIP_EPSILON, MASKED = 1e-12, -10000.0
 
-Given: TypeAlias = "Value | None"
-Written: TypeAlias = "Value | tuple[Given, ...]"
-
-
-class Body:
-    """What a node becomes: calling it writes a standard node and gives its first result."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.nodes: list[Node] = []
-
-    def __call__(self, key: str, *inputs: Any, **attributes: Any) -> Value:
-        """Write a node of one result. Numbers and lists among its inputs become constants."""
-        return self.several(1, key, *inputs, **attributes)[0]
-
-    def several(self, outputs: int, key: str, *inputs: Any, **attributes: Any) -> tuple[Value, ...]:
-        """Write a node of several results. Numbers are integers or float32, as they are written."""
-        name = f"{self.node.name}.{len(self.nodes)}"
-        values: list[Given] = [
-            x if x is None or isinstance(x, Value) else constant(f"{name}.{k}", _array(x))
-            for k, x in enumerate(inputs)
-        ]
-        while values and values[-1] is None:
-            values.pop()
-        results = tuple(Value(f"{name}:{k}") for k in range(outputs))
-        given = {k: v for k, v in attributes.items() if v is not None}
-        self.nodes.append(Node(key, values, list(results), given, name, self.node.scope))
-        return results
-
-    def like(self, x: Value, number: float) -> Value:
-        """A number in the element type of a tensor."""
-        return constant(f"{self.node.name}.n{len(self.nodes)}", np.asarray(number, _typed(x)))
-
-    def uses(self, position: int) -> bool:
-        """Whether something reads an output of the node."""
-        return position < len(self.node.outputs) and self.node.outputs[position] is not None
-
-    def lacks(self, **given: Any) -> None:
-        """Refuse what is given (inputs), or asked for (attributes other than zero)."""
-        for name, value in given.items():
-            if isinstance(value, Value):
-                raise Unsayable(f"input {name}")
-            if value:
-                raise Unsayable(f"attribute {name}={value!r}")
-
-    def lacks_outputs(self, *positions: int) -> None:
-        """Refuse a node some of whose outputs are read."""
-        for position in positions:
-            if self.uses(position):
-                raise Unsayable(f"output {position}")
-
-
-def _array(x: Any) -> Any:
-    data = np.asarray(x)
-    return data.astype(np.float32 if data.dtype.kind == "f" else np.int64)
-
-
-def _typed(x: Value) -> np.dtype[Any]:
-    if x.dtype is None:
-        raise Unsayable(f"the element type of {x.name!r} is not known")
-    return x.dtype
-
-
-def _rank(x: Value) -> int:
-    if x.rank is None:
-        raise Unsayable(f"the rank of {x.name!r} is not known")
-    return x.rank
-
-
-def _size(x: Value, axis: int) -> int:
-    size = x.shape[axis] if x.shape is not None and len(x.shape) > axis else None
-    if not isinstance(size, int):
-        raise Unsayable(f"size {axis} of {x.name!r} is not known")
-    return size
-
 
 def _swapped(b: Body, x: Value) -> Value:
     """The two last axes exchanged."""
-    rank = _rank(x)
+    rank = known_rank(x)
     return b("Transpose", x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
@@ -175,7 +96,7 @@ def FusedMatMul(
     def turned(x: Value, batch: int, trans: int) -> Value:
         if not batch and not trans:
             return x
-        order = list(range(_rank(x)))
+        order = list(range(known_rank(x)))
         if len(order) < 2:
             return x
         order = [*order[1:-1], order[0], order[-1]] if batch else order
@@ -228,7 +149,7 @@ def MatMulNBits(
         else:
             zero = data.astype(np.float32).reshape(N, blocks, 1)
     weight = (codes.astype(np.float32) - zero) * scales.const.astype(np.float32).reshape(N, -1, 1)
-    weight = weight.reshape(N, -1)[:, :K].T.astype(_typed(x))
+    weight = weight.reshape(N, -1)[:, :K].T.astype(known_type(x))
     w = constant(packed.name, np.ascontiguousarray(weight), trainable=True)
     return _plus(b, b("MatMul", x, w), bias)
 
@@ -245,8 +166,8 @@ def _unpacked(rows: Any, bits: int) -> Any:
 
 def _root_mean_square(b: Body, x: Value, scale: Value, axis: int, epsilon: float) -> Value:
     """X / sqrt(mean of squares + epsilon) * scale, in 32 bits at least."""
-    dtype = _typed(x)
-    axes = [axis] if axis == -1 else list(range(axis % _rank(x), _rank(x)))
+    dtype = known_type(x)
+    axes = [axis] if axis == -1 else list(range(axis % known_rank(x), known_rank(x)))
     wide = x if dtype.name in ("float32", "float64") else b("Cast", x, to=FLOAT)
     square = b("ReduceMean", b("Mul", wide, wide), axes, keepdims=1)
     number = np.asarray(epsilon, dtype if wide is x else np.float32)
@@ -306,7 +227,7 @@ def GroupNorm(
     b: Body, x: Value, gamma: Value, beta: Value, *, groups: int, activation: int,
     channels_last: int = 1, epsilon: float = 1e-5,
 ) -> Written:  # fmt: skip
-    rank = _rank(x)
+    rank = known_rank(x)
     first = b("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)]) if channels_last else x
     y = b("GroupNormalization", first, gamma, beta, num_groups=groups, epsilon=epsilon)
     y = b("Transpose", y, perm=[0, *range(2, rank), 1]) if channels_last else y
@@ -325,11 +246,11 @@ def Attention(
 ) -> Written:  # fmt: skip
     b.lacks(past=past, past_sequence_length=past_length, do_rotary=do_rotary)
     b.lacks_outputs(1)
-    sizes = list(qkv_hidden_sizes or [_size(w, 1) // 3] * 3)
+    sizes = list(qkv_hidden_sizes or [known_size(w, 1) // 3] * 3)
     product = _plus(b, b("MatMul", x, w), bias)
     q, k, v = b.several(3, "Split", product, sizes, axis=-1)
     return _attend(
-        b, q, k, v, num_heads, sizes[0] // num_heads, scale, _typed(x), mask, extra,
+        b, q, k, v, num_heads, sizes[0] // num_heads, scale, known_type(x), mask, extra,
         mask_filter_value, bool(unidirectional),
     )  # fmt: skip
 
@@ -345,14 +266,14 @@ def MultiHeadAttention(
     b.lacks_outputs(1, 2, 3)
     if k is None or v is None:
         raise Unsayable("keys and values packed with others")
-    if _rank(q) != 3 or _rank(k) not in (3, 4) or _rank(v) != _rank(k):
+    if known_rank(q) != 3 or known_rank(k) not in (3, 4) or known_rank(v) != known_rank(k):
         raise Unsayable(f"inputs of ranks {q.rank}, {k.rank}, {v.rank}")
-    dtype, width = _typed(q), _size(q, 2)
+    dtype, width = known_type(q), known_size(q, 2)
     if bias is not None:
-        sizes = [width, width, _size(bias, 0) - 2 * width]
+        sizes = [width, width, known_size(bias, 0) - 2 * width]
         parts = b.several(3, "Split", bias, sizes, axis=0)
         q = b("Add", q, parts[0])
-        if _rank(k) == 3:
+        if known_rank(k) == 3:
             k, v = b("Add", k, parts[1]), b("Add", v, parts[2])
     return _attend(
         b, q, k, v, num_heads, width // num_heads, scale, dtype, mask, extra, mask_filter_value,
@@ -398,7 +319,7 @@ def _attend(
 
 def _allowed(b: Body, mask: Value, keys: Value) -> Value:
     """Which keys may be seen, as truth values that broadcast over [batch, heads, queries, keys]."""
-    rank = _rank(mask)
+    rank = known_rank(mask)
     if rank == 1:
         # The number of keys of each sample.
         if mask.shape is not None and keys.shape is not None and mask.shape[0] != keys.shape[0]:
@@ -428,18 +349,18 @@ def RotaryEmbedding(
     num_heads: int = 0, rotary_embedding_dim: int = 0, scale: float = 1.0, is_packed_batching: int = 0,
 ) -> Written:  # fmt: skip
     b.lacks(is_packed_batching=is_packed_batching)
-    half = _size(cosines, 1)
-    if rotary_embedding_dim and not num_heads and _rank(x) == 3:
+    half = known_size(cosines, 1)
+    if rotary_embedding_dim and not num_heads and known_rank(x) == 3:
         raise Unsayable(f"attribute rotary_embedding_dim={rotary_embedding_dim} without num_heads")
     if rotary_embedding_dim not in (0, 2 * half):
         raise Unsayable(f"attribute rotary_embedding_dim={rotary_embedding_dim}")
-    if _rank(x) == 3:
+    if known_rank(x) == 3:
         # Where only a part of each head turns, the number of heads says how wide they are.
         heads, width = (num_heads, -1) if rotary_embedding_dim else (-1, 2 * half)
         apart = b("Reshape", x, [0, 0, heads, width])
     else:
         apart = b("Transpose", x, perm=[0, 2, 1, 3])
-    if _rank(positions) == 1:
+    if known_rank(positions) == 1:
         length = b("Squeeze", b("Shape", apart, start=1, end=2), [0])
         start = b("Cast", positions, to=INT64)
         positions = b(
@@ -464,7 +385,9 @@ def RotaryEmbedding(
     else:
         y = b("Concat", one, two, axis=3)
     y = y if rest is None else b("Concat", y, rest, axis=3)
-    return b("Reshape", y, [0, 0, -1]) if _rank(x) == 3 else b("Transpose", y, perm=[0, 2, 1, 3])
+    return (
+        b("Reshape", y, [0, 0, -1]) if known_rank(x) == 3 else b("Transpose", y, perm=[0, 2, 1, 3])
+    )
 
 
 # ***** quantised *****
@@ -569,7 +492,7 @@ def QGemm(
     c: Given = None, y_scale: Given = None, y_zero: Given = None, *, alpha: float = 1.0,
     transA: int = 0, transB: int = 0,
 ) -> Written:  # fmt: skip
-    if transB and _rank(w_zero) == 1 and w_zero.shape != (1,):
+    if transB and known_rank(w_zero) == 1 and w_zero.shape != (1,):
         raise Unsayable("attribute transB=1 with a zero point for each column")
     left = b("Transpose", x, perm=[1, 0]) if transA else x
     right = b("Transpose", w, perm=[1, 0]) if transB else w
@@ -587,11 +510,11 @@ def QAttention(
 ) -> Written:  # fmt: skip
     b.lacks(past=past, do_rotary=do_rotary)
     b.lacks_outputs(1)
-    size = _size(w, 1) // 3
+    size = known_size(w, 1) // 3
     product = MatMulIntegerToFloat(b, x, w, x_scale, w_scale, x_zero, w_zero, bias)
     q, k, v = b.several(3, "Split", product, [size] * 3, axis=-1)
     return _attend(
-        b, q, k, v, num_heads, size // num_heads, scale, _typed(x_scale), mask, None,
+        b, q, k, v, num_heads, size // num_heads, scale, known_type(x_scale), mask, None,
         mask_filter_value, bool(unidirectional),
     )  # fmt: skip
 
@@ -647,7 +570,7 @@ def QLinearSoftmax(
     b: Body, x: Value, x_scale: Value, x_zero: Given, y_scale: Value, y_zero: Given = None, *,
     axis: int = -1, opset: int,
 ) -> Written:  # fmt: skip
-    if opset < 13 and axis not in (-1, _rank(x) - 1):
+    if opset < 13 and axis not in (-1, known_rank(x) - 1):
         raise Unsayable(f"attribute axis={axis} with opset={opset}")
     return _between(b, x, x_scale, x_zero, y_scale, y_zero, lambda y: b("Softmax", y, axis=axis))
 
@@ -656,7 +579,7 @@ def _pooled(
     b: Body, key: str, given: tuple[Value, Value, Given, Value, Given], channels_last: int,
     attributes: dict[str, Any],
 ) -> Value:  # fmt: skip
-    rank = _rank(given[0])
+    rank = known_rank(given[0])
 
     def pool(x: Value) -> Value:
         first = b("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)]) if channels_last else x
@@ -756,114 +679,7 @@ def _occurrences(b: Body, x: Value, grams: Any, step: int) -> Value:
     for k in range(length):
         end = -(length - 1 - k) * step or whole
         part = b("Unsqueeze", b("Slice", x, [k * step], [end], [-1]), [-1])
-        wanted = constant(f"{b.node.name}.gram{len(b.nodes)}", grams[:, k].astype(_typed(x)))
+        wanted = constant(f"{b.node.name}.gram{len(b.nodes)}", grams[:, k].astype(known_type(x)))
         equal = b("Equal", part, wanted)
         same = equal if same is None else b("And", same, equal)
     return b("ReduceSum", b("Cast", same, to=FLOAT), [-2], keepdims=0)
-
-
-# ***** the table *****
-
-
-def rule(key: str) -> Callable[..., Any] | None:
-    """The function that writes an operator in standard nodes, if there is one."""
-    domain, _, name = key.rpartition("::")
-    home = "" if name in UNPREFIXED else "com.microsoft"
-    module = ml if domain == ML else sys.modules[__name__] if domain == home else None
-    return _rules(module).get(name) if module is not None else None
-
-
-def _rules(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions of a module that are named as operators."""
-    found = vars(module).items()
-    return {n: f for n, f in found if n[:1].isupper() and inspect.isfunction(f)}
-
-
-def keys() -> list[str]:
-    """Every operator that has a rule, or the same meaning as the standard's."""
-    own = (name if name in UNPREFIXED else DOMAIN + name for name in _rules(sys.modules[__name__]))
-    return sorted([*own, *(f"{ML}::{name}" for name in _rules(ml)), *(DOMAIN + n for n in SAME)])
-
-
-def written(node: Node) -> list[Node]:
-    """A node in standard nodes.
-
-    Raises:
-        Unsayable: There is a rule, but not for these inputs and attributes; the text says which.
-    """
-    function = rule(node.key)
-    assert function is not None  # noqa: S101 - the caller has looked
-    parameters = inspect.signature(function).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name, value in node.attributes.items():
-            if (
-                name not in parameters
-                or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
-            ):
-                raise Unsayable(f"attribute {name}={value!r}")
-    body = Body(node)
-    try:
-        inspect.signature(function).bind(body, *node.inputs, **node.attributes)
-    except TypeError as error:
-        raise Unsayable(str(error)) from error
-    results = function(body, *node.inputs, **node.attributes)
-    results = results if isinstance(results, tuple) else (results,)
-    for k, out in enumerate(node.outputs):
-        if out is not None:
-            if k >= len(results) or results[k] is None:
-                raise Unsayable(f"output {k}")
-            name = f"{node.name}.out{k}"
-            body.nodes.append(Node("Identity", [results[k]], [out], {}, name, node.scope))
-    return body.nodes
-
-
-def refusal(node: Node) -> str:
-    """Why an operator was left as it is; an empty text where there is no rule for it at all."""
-    if rule(node.key) is None:
-        return ""
-    try:
-        written(node)
-    except Unsayable as why:
-        return str(why)
-    return ""
-
-
-def expand_contrib(graph: Graph) -> None:
-    """Write every operator that has a rule in standard nodes, in place.
-
-    Again and again, since a rule may ask for types that only other rules' results give.
-    """
-    while any(rule(node.key) or _is_same(node) for node in _all_nodes(graph)):
-        infer(graph)
-        if not _pass(graph):
-            return
-
-
-def _is_same(node: Node) -> bool:
-    return node.key.startswith(DOMAIN) and node.key.removeprefix(DOMAIN) in SAME
-
-
-def _all_nodes(graph: Graph) -> list[Node]:
-    inner = [n for node in graph.nodes for sub in subgraphs(node) for n in _all_nodes(sub)]
-    return [*graph.nodes, *inner]
-
-
-def _pass(graph: Graph) -> bool:
-    """Expand what can be; whether there was anything."""
-    nodes: list[Node] = []
-    changed = False
-    for node in graph.nodes:
-        for inner in subgraphs(node):
-            changed |= _pass(inner)
-        if _is_same(node):
-            node.key, changed = node.key.removeprefix(DOMAIN), True
-        if rule(node.key) is None:
-            nodes.append(node)
-            continue
-        try:
-            nodes.extend(written(node))
-            changed = True
-        except Unsayable:
-            nodes.append(node)
-    graph.nodes = nodes
-    return changed

@@ -1,4 +1,4 @@
-"""Operators of classical models (`ai.onnx.ml`) -> standard nodes; the rules are looked up by `contrib`.
+"""Operators of classical models (`ai.onnx.ml`) -> standard nodes; the rules are looked up by `expand`.
 
 Trees are walked all at once: for every row and tree the number of a node, which a loop of as many rounds as the
 deepest tree has levels replaces by that of a child; leaves are their own children.
@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from converters.dtypes import element_type
+from converters.graph.body import Body, Unsayable
 from converters.graph.model import Array, Graph, Value, constant
-
-if TYPE_CHECKING:
-    from converters.graph.contrib import Body
 
 FLOAT = element_type(np.float32).onnx
 INT64 = element_type(np.int64).onnx
@@ -33,11 +31,6 @@ COMPARISONS = {
     "BRANCH_GT": "Greater", "BRANCH_EQ": "Equal", "BRANCH_NEQ": "NotEqual", "BRANCH_MEMBER": "Member",
 }  # fmt: skip
 MODES = tuple(COMPARISONS)
-Given: TypeAlias = "Value | None"
-
-
-class Unsayable(Exception):
-    """An operator, as it is used, cannot be said in standard nodes; the text says why."""
 
 
 # ***** features *****

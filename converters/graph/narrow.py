@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from converters.dtypes import element_type
-from converters.graph.contrib import Body
+from converters.graph.body import Body
 from converters.graph.infer import infer
 from converters.graph.model import Graph, Node, Value, subgraphs
 

@@ -16,7 +16,7 @@ from onnx_suite import GROUPS, KINDS, Outcome
 
 from converters.emitters import NATIVE, framework
 from converters.emitters.lower import TEXT
-from converters.graph import contrib
+from converters.graph import expand
 from converters.graph.control import CONTROL
 from converters.graph.infer import OPSET
 
@@ -191,9 +191,9 @@ def operators() -> list[str]:
     for (domain, name), schema in schemas.items():
         key = f"{domain}::{name}" if domain else name
         body = schema.has_function or schema.has_context_dependent_function
-        spelled_out = body or key in REPLACED or contrib.rule(key) is not None
+        spelled_out = body or key in REPLACED or expand.rule(key) is not None
         lines.append(row(key, spelled_out, _lack(schema)))
-    known = contrib.keys()
+    known = expand.keys()
     own = {n for table in tables.values() for n in vars(table.module) if n.startswith("com_")}
     extra = [n.replace("com_microsoft_", "com.microsoft::") for n in own]
     rest = [k for k in (*known, *extra) if not k.startswith("ai.onnx.ml")]
