@@ -156,8 +156,8 @@ def print_digest(digits: str) -> str:
 def is_file_path(text: str) -> bool:
     """Whether this can be the path of a file in an artifact, on any system.
 
-    Relative, POSIX, without `.`/`..`/empty parts, characters or names that Windows reserves, and characters that
-    turn the direction of what is read.
+    Relative, POSIX, without `.`/`..`/empty parts, characters or names that Windows reserves, characters that
+    turn the direction of what is read, and `.git`, from which git takes commands wherever it is started.
     """
     parts = text.split("/")
     return len(text) <= _MAX_PATH and not _UNSAFE.search(text) and all(map(_is_path_part, parts))
@@ -170,6 +170,7 @@ def _is_path_part(part: str) -> bool:
         and not part.startswith(" ")
         and len(part.encode()) <= _MAX_COMPONENT
         and not _WINDOWS_DEVICE.match(part)
+        and part.lower() != ".git"
     )
 
 

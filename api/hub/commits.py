@@ -77,6 +77,7 @@ async def commit(
             operations.append(await run_in_threadpool(_operation, zoo, key, value))
         if len(operations) > MOST_OPERATIONS:
             raise InvalidReference("too many operations in a commit", fix="make several commits")
+    parent = "" if header.get("parentCommit") is None else text(header, "parentCommit")
     made = await run_in_threadpool(
         zoo.repositories.change,
         name,
@@ -85,7 +86,7 @@ async def commit(
         who,
         title=text(header, "summary", "Commit")[:1000],
         message=text(header, "description", "")[:100_000],
-        parent=header.get("parentCommit") or None,
+        parent=parent or None,
     )
     return {
         "success": True,

@@ -23,6 +23,8 @@ log = logging.getLogger("polyzoo.api")
 
 def error(status: int, message: str, code: str, **headers: str) -> JSONResponse:
     """An error as a response."""
+    # What was sent may be quoted, and need not be what UTF-8 can encode.
+    message = message.encode(errors="replace").decode()
     # No server sends a header with anything else.
     line = "".join(c if " " <= c <= "~" else "?" for c in " ".join(message.split()))
     given = {"X-Error-Code": code, "X-Error-Message": line, **headers}

@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api.dependencies import Zoo
 from api.hub.door import unescaped
+from api.routes.uploads import BROKEN, PATIENCE, RESTED
 from zoo.errors import InvalidReference, TooLarge
 from zoo.settings import Settings
 
@@ -58,11 +62,31 @@ async def body(request: Request, largest: int = LARGEST_JSON) -> bytes:
         TooLarge: It is larger than this route takes.
     """
     found = bytearray()
-    async for piece in request.stream():
+    async for piece in _pieces(request):
         found += piece
         if len(found) > largest:
             raise TooLarge(f"the body is larger than {largest} bytes", fix="send less at once")
     return bytes(found)
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes.
+
+    Raises:
+        HTTPException: 408 if bytes stop coming, 400 if the connection breaks.
+    """
+    stream = aiter(request.stream())
+    while True:
+        try:
+            with anyio.fail_after(PATIENCE):
+                piece = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise HTTPException(408, RESTED) from None
+        except ClientDisconnect:
+            raise HTTPException(400, BROKEN) from None
+        yield piece
 
 
 async def json_body(request: Request) -> dict[str, Any]:
@@ -104,7 +128,7 @@ async def lines(request: Request, longest: int) -> AsyncIterator[bytes]:
         TooLarge: A line is longer than allowed.
     """
     rest = bytearray()
-    async for piece in request.stream():
+    async for piece in _pieces(request):
         rest += piece
         *whole, last = bytes(rest).split(b"\n") if b"\n" in piece else (rest,)
         for line in whole:

@@ -28,6 +28,9 @@ router = APIRouter(
 BUFFER = 1 << 20  # bytes that go to the disk at once
 AHEAD = 2  # buffers that may wait for it
 PATIENCE = 60.0  # seconds without a byte
+# What is said of bodies that do not come to their end.
+RESTED = f"no byte came for {PATIENCE:.0f} seconds"
+BROKEN = "the connection broke before the end of the body"
 
 _PROGRESS = {
     "Upload-Offset": {"description": "Bytes that have arrived.", "schema": {"type": "integer"}},
@@ -192,9 +195,9 @@ async def receive(request: Request, writer: Sink) -> None:
                         full = []
                 patience.deadline = anyio.current_time() + PATIENCE
     except TimeoutError:
-        raise HTTPException(408, f"no byte came for {PATIENCE:.0f} seconds") from None
+        raise HTTPException(408, RESTED) from None
     except ClientDisconnect:
-        raise HTTPException(400, "the connection broke before the end of the body") from None
+        raise HTTPException(400, BROKEN) from None
     finally:
         with anyio.CancelScope(shield=True):
             if writing is not None:

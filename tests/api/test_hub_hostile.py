@@ -6,6 +6,8 @@ import base64
 import hashlib
 import itertools
 import json
+import socket
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -146,6 +148,41 @@ def test_what_no_database_keeps_and_no_client_encodes_is_refused(hub):
     card = '---\ntags: ["a\\0b"]\n---\n'
     assert commit(path="README.md", content=card).status_code == 200
     assert "a b" in hub.get("/api/models/org/hostile").json()["tags"]
+
+
+def test_what_is_quoted_need_not_be_utf8(hub):
+    line = json.dumps({"key": "header", "value": {"summary": "x", "parentCommit": "\ud800"}})
+    assert fine(hub.post("/api/models/org/hostile/commit/main", content=line)).status_code == 400
+    created = hub.post("/api/repos/create", content=b'{"name": "\\ud800/\\ud800"}')
+    assert fine(created).status_code == 400
+
+
+def test_no_folder_is_gits_own(hub):
+    for path in (".git/config", "a/.git/config", "a/b/.GIT/hooks/x"):
+        value = {"path": path, "content": "x", "encoding": "utf-8"}
+        line = json.dumps({"key": "file", "value": value})
+        answer = fine(hub.post("/api/models/org/hostile/commit/main", content=line))
+        assert (answer.status_code, "cannot be the path" in answer.json()["error"]) == (400, True)
+
+
+def test_a_body_that_breaks_off_changes_nothing_and_is_no_failure_of_ours(start, tmp_path, capfd):
+    running = start(tmp_path / "zoo")
+    address = urlsplit(running.url)
+    with httpx.Client(base_url=running.url) as client:
+        client.post("/api/repos/create", json={"name": "cut", "organization": "org"})
+        head = client.get("/api/models/org/cut").json()["sha"]
+        line = {"key": "file", "value": {"path": "a", "content": "x", "encoding": "utf-8"}}
+        begun = f"POST /api/models/org/cut/commit/main HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{json.dumps(line)}\n"
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(begun.encode())
+        # A chunk whose length is no number.
+        chunked = "POST /api/models/org/cut/commit/main HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(chunked.encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+        assert client.get("/api/models/org/cut").json()["sha"] == head
+    running.stop()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_upload_goes_on_where_it_broke_off(hub):

@@ -796,7 +796,7 @@ def _add_commit(
 
 
 def _require_path(path: str) -> None:
-    if not is_file_path(path) or path.split("/")[0].lower() == ".git":
+    if not is_file_path(path):
         raise InvalidReference(
             f"{shown(path)} cannot be the path of a file",
             fix="use a relative path without '..', '.git' and characters that some systems refuse",
