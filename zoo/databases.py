@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, MetaData, select
-from sqlmodel import Session, col
+from sqlalchemy import URL, Engine, MetaData
+from sqlmodel import Session
 
 from zoo.catalogue import engine, listing
 from zoo.catalogue.rows import copy_rows, require_no_rows
-from zoo.catalogue.tables import Form, Model, Repository, Table, UploadPart, UploadRow
+from zoo.catalogue.tables import Table, UploadPart, UploadRow
 from zoo.hub import listing as hub_listing
 from zoo.jobs import jobs, tables
 from zoo.registry import catalogue_url
@@ -30,13 +30,8 @@ _SQLITE = "sqlite"
 def _fill_indexes(session: Session) -> None:
     """Fill the indexes of searches, which the two kinds of databases keep in their own ways."""
     connection = session.connection()
-    for model in session.scalars(select(Model)):
-        assert model.id is not None  # noqa: S101 - it is a row
-        forms = session.scalars(select(Form).where(col(Form.model_id) == model.id))
-        listing.INDEX.add(connection, model.id, listing.document(model, list(forms)))
-    for row in session.scalars(select(Repository)):
-        assert row.id is not None  # noqa: S101 - it is a row
-        hub_listing.INDEX.add(connection, row.id, hub_listing.document(row.name, row.tags))
+    for room in (listing, hub_listing):
+        room.INDEX.fill(connection, room.documents(connection))
 
 
 @dataclass(frozen=True)

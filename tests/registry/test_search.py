@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 import re
-import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from zoo.access import LOCAL, Identity
-from zoo.catalogue import paging, queries
+from zoo.catalogue import engine, paging, queries, search
+from zoo.catalogue.listing import INDEX
 from zoo.errors import InvalidReference
 from zoo.manifest import validate_manifest
 from zoo.registry import Registry
@@ -263,45 +267,95 @@ def test_private_models_are_found_by_their_organisation_only(tmp_path):
         assert len(names(zoo, who=member, **asked)) == 2
 
 
-@pytest.mark.embedded("that release knew no PostgreSQL")
-def test_what_was_published_before_is_found_after_migrating(zoo, models, tmp_path):
-    """A catalogue as release 0003 left it becomes what it would be now."""
-    copy = tmp_path / "zoo.db"
-    with sqlite3.connect(zoo.data / "zoo.db") as database:
-        database.execute("VACUUM INTO ?", (str(copy),))
-    with sqlite3.connect(copy) as database:
-        for statement in (
-            "DROP INDEX ix_repository_published",
-            "ALTER TABLE repository DROP COLUMN published",
-            "DROP TABLE waiting",
-            "ALTER TABLE repository ADD COLUMN committed_at DATETIME",
-            "CREATE INDEX ix_repository_committed_at ON repository (committed_at)",
-            "DROP TABLE upload_part",
-            "DROP TABLE upload",
-            "DROP TABLE model_search",
-            "DROP TABLE repository_search",
-            "DROP INDEX ix_repository_changed",
-            "ALTER TABLE repository DROP COLUMN changed",
-            "CREATE INDEX ix_repository_updated_at ON repository (updated_at)",
-            "DROP TABLE form",
-            "DROP INDEX ix_version_model_id",
-            "DROP INDEX ix_version_id",
-            "CREATE INDEX ix_model_task ON model (task)",
-            "UPDATE alembic_version SET version_num = '0003'",
-        ):
-            database.execute(statement)
+# From what the newest release makes to what 0003 left, on either kind of database.
+UNDO = (
+    "DROP INDEX ix_repository_published",
+    "ALTER TABLE repository DROP COLUMN published",
+    "DROP TABLE waiting",
+    "ALTER TABLE repository ADD COLUMN committed_at TIMESTAMP",
+    "CREATE INDEX ix_repository_committed_at ON repository (committed_at)",
+    "DROP TABLE upload_part",
+    "DROP TABLE upload",
+    "DROP TABLE model_search",
+    "DROP TABLE repository_search",
+    "DROP INDEX ix_repository_changed",
+    "ALTER TABLE repository DROP COLUMN changed",
+    "CREATE INDEX ix_repository_updated_at ON repository (updated_at)",
+    "DROP TABLE form",
+    "DROP INDEX ix_version_model_id",
+    "DROP INDEX ix_version_id",
+    "CREATE INDEX ix_model_task ON model (task)",
+    "UPDATE alembic_version SET version_num = '0003'",
+)
+
+
+def undo(zoo):
+    with zoo._engine.begin() as connection:
+        for statement in UNDO:
+            connection.execute(text(statement))
+    zoo.close()
+
+
+@pytest.mark.both_setups
+def test_what_was_published_before_is_found_after_migrating(tmp_path, models, monkeypatch):
+    """A catalogue as release 0003 left it becomes what it would be now, also when that was cut off before."""
+    zoo = Registry(tmp_path)
+    for model in models:
+        if model["name"][-1] in "123":
+            publish(zoo, model["name"], "0.1", summary="xyzzy", licence={"expression": "0BSD"})
+        publish(zoo, **model)
+    zoo.repositories.create("org/kept", LOCAL)
+
+    def answers(zoo):
+        found = [names(zoo, **asked) for asked in ASKED]
+        for unpublished in (True, False):
+            some = zoo.repositories.search(LOCAL, words="e", unpublished=unpublished, limit=99)[0]
+            found.append(sorted(each.name for each in some))
+        return found
+
+    before = answers(zoo)
+    undo(zoo)
+
+    monkeypatch.setattr(search, "_AT_ONCE", 30)  # as with many
+    with monkeypatch.context() as patched:
+        add, added = search.Index._add, []
+
+        def cut_off(index, connection, documents):
+            added.append(len(documents))
+            if index == INDEX and len(added) > 2:
+                raise KeyboardInterrupt
+            add(index, connection, documents)
+
+        patched.setattr(search.Index, "_add", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            Registry(tmp_path)
+    assert added == [1, 30, 30]  # the repository, then models
+
     migrated = Registry(tmp_path)
-    assert migrated.repositories.search(LOCAL, words="kept")[0][0].name == "org/kept"
-    for asked in ASKED:
-        assert names(migrated, **asked) == names(zoo, **asked)
-    for unpublished in (True, False):
-        before, after = (
-            {found.name for found in one.repositories.search(LOCAL, unpublished=unpublished)[0]}
-            for one in (zoo, migrated)
-        )
-        assert before == after
-        assert "org/kept" in before
+    assert answers(migrated) == before
     # What it says of a model can be changed, so it is what publishing would have written.
     publish(migrated, models[0]["name"], "9.0", summary="plugh", task="detection")
     assert names(migrated, q="plugh") == [models[0]["name"]]
     assert models[0]["name"] not in names(migrated, q=models[0]["summary"])
+
+
+@pytest.mark.both_setups
+def test_others_wait_for_whoever_migrates(tmp_path, monkeypatch):
+    """Longer than for any other writer."""
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.2)
+    zoo = Registry(tmp_path)
+    publish(zoo, "org/model")
+    undo(zoo)
+    fill, begun = search.Index.fill, threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        time.sleep(0.5)
+        fill(*arguments)
+
+    monkeypatch.setattr(search.Index, "fill", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(Registry, tmp_path)
+        assert begun.wait(20)
+        assert names(Registry(tmp_path), q="model") == ["org/model"]
+        assert names(first.result(), q="model") == ["org/model"]

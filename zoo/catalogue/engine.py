@@ -28,6 +28,7 @@ from sqlmodel import Session
 from zoo.errors import InvalidReference, InvalidSetting, NoSpace, StorageUnavailable, ZooError
 
 BUSY_SECONDS = 30
+MIGRATION_SECONDS = 3600  # that others wait for whoever migrates
 CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).with_name("migrations")
 EMBEDDED = ("", "sqlite")
@@ -133,7 +134,7 @@ def writing(engine: Engine) -> Iterator[Session]:
         session.begin(),
     ):
         if _is_postgresql(engine):
-            _lock(session.connection(), _WRITING)
+            _lock(session.connection(), _WRITING, BUSY_SECONDS)
         yield session
     if shared is not None:
         shared.rollback()  # what was written is seen from now on
@@ -175,13 +176,18 @@ def migrate(engine: Engine, migrations: Path) -> None:
             fix="install that release, or name another data directory or database",
         )
     writer = engine.execution_options(begin="BEGIN IMMEDIATE")
-    with writer.begin() as connection:
-        if _is_postgresql(engine):
-            _lock(connection, _MIGRATING)
-        _rename(connection, table)
-        config.attributes["connection"] = connection
-        config.attributes["version_table"] = table
-        command.upgrade(config, "head")
+    with writer.connect() as connection:
+        if not _is_postgresql(engine):
+            connection.detach()  # patience is for this one use
+            connection.connection.cursor().execute(f"PRAGMA busy_timeout={MIGRATION_SECONDS}000")
+        with connection.begin():
+            if _is_postgresql(engine):
+                _lock(connection, _MIGRATING, MIGRATION_SECONDS)
+                _wait_for_locks(connection, BUSY_SECONDS)  # of tables, which readers hold
+            _rename(connection, table)
+            config.attributes["connection"] = connection
+            config.attributes["version_table"] = table
+            command.upgrade(config, "head")
 
 
 def integrity(engine: Engine, full: bool) -> list[str]:
@@ -272,9 +278,13 @@ def _is_postgresql(engine: Engine) -> bool:
     return engine.dialect.name == "postgresql"
 
 
-def _lock(connection: Connection, number: int) -> None:
-    connection.execute(text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
+def _lock(connection: Connection, number: int, seconds: float) -> None:
+    _wait_for_locks(connection, seconds)
     connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _wait_for_locks(connection: Connection, seconds: float) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = '{seconds}s'"))
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

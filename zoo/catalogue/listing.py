@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import product
+from itertools import groupby, product
+from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, func, select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -167,7 +169,22 @@ def _by_publication(session: Session, place: list[Any] | None) -> Order:
     return Order(LISTED, rows, keys, key, True, place and place[0], (until,))
 
 
-def document(row: Model, forms: list[Form]) -> Document:
+def documents(connection: Connection) -> Iterator[tuple[int, Document]]:
+    """What the index keeps of every model, by its number."""
+    fields = (Model.id, Model.name, Model.task, Model.licence, Model.words,
+              Form.framework, Form.precision, Form.targets, Form.verified)  # fmt: skip
+    query = (
+        select(*map(col, fields))
+        .outerjoin_from(Model, Form, col(Form.model_id) == Model.id)
+        .order_by(col(Model.id))
+    )
+    found: Iterable[Row[Any]] = connection.execute(query, execution_options={"yield_per": 1000})
+    for number, group in groupby(found, attrgetter("id")):
+        rows = list(group)
+        yield number, document(rows[0], [row for row in rows if row.framework is not None])
+
+
+def document(row: Model | Row[Any], forms: Sequence[Form | Row[Any]]) -> Document:
     """What the index keeps of a model; the same for as long as its rows are."""
     name, task, text, tags = row.words.split("\n", 3)
     facets = {f"task:{row.task}", f"org:{row.name.partition('/')[0].lower()}"}
@@ -179,7 +196,7 @@ def document(row: Model, forms: list[Form]) -> Document:
     return Document(name, f"{task}\n{tags}", text, frozenset(facets))
 
 
-def _asked_of(form: Form) -> set[Asked]:
+def _asked_of(form: Form | Row[Any]) -> set[Asked]:
     """Everything for which this form is an answer."""
     targets = (None, *form.targets.split())
     return set(product((None, form.framework), (None, form.precision), targets))

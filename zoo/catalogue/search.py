@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +30,6 @@ from sqlalchemy import (
     TableClause,
     Text,
     and_,
-    bindparam,
     column,
     literal,
     not_,
@@ -44,6 +45,7 @@ RANKS = ("words", "name", "labels", "text")
 
 _WORD = re.compile(r"\w+")
 _LONGEST_PIECE = 3  # UTF-16 code units
+_AT_ONCE = 1000  # documents
 _EVERY = ""  # the facet of all documents
 
 
@@ -94,11 +96,11 @@ class Index:
 
     def create(self, connection: Connection) -> None:
         """Make it, empty."""
-        self.begin(connection)
-        self.finish(connection)
+        self.fill(connection, ())
 
-    def begin(self, connection: Connection) -> None:
-        """Make it, empty, to be filled with much before `finish`."""
+    def fill(self, connection: Connection, documents: Iterable[tuple[int, Document]]) -> None:
+        """Make it, or make it anew, of the documents of all rows, by number; some at a time are in memory."""
+        connection.execute(text(f"DROP TABLE IF EXISTS {self.name}"))
         if _embedded(connection):
             connection.execute(
                 text(
@@ -106,38 +108,38 @@ class Index:
                     "content='', detail='column', tokenize='ascii')"
                 )
             )
-            return
-        connection.execute(
-            text(f"CREATE TABLE {self.name} (id BIGINT PRIMARY KEY, tokens TEXT[] NOT NULL)")
-        )
-
-    def finish(self, connection: Connection) -> None:
-        """Make what was filled quick to search; PostgreSQL does so many times sooner at once than row by row."""
+        else:
+            # Bytes are compared sooner than the words of a language.
+            tokens = 'tokens TEXT[] COLLATE "C" NOT NULL'
+            connection.execute(text(f"CREATE TABLE {self.name} (id BIGINT PRIMARY KEY, {tokens})"))
+        left = iter(documents)
+        while some := dict(islice(left, _AT_ONCE)):
+            self._add(connection, some)
         if not _embedded(connection):
+            # Of what is there it is made many times sooner than row by row.
             connection.execute(
                 text(f"CREATE INDEX ix_{self.name}_tokens ON {self.name} USING gin (tokens)")
             )
 
     def add(self, connection: Connection, number: int, document: Document) -> None:
         """Put a row's document in."""
-        self.add_all(connection, {number: document})
+        self._add(connection, {number: document})
 
-    def add_all(self, connection: Connection, documents: Mapping[int, Document]) -> None:
-        """Put the documents of some rows in, by number."""
-        if not documents:
-            return
+    def _add(self, connection: Connection, documents: dict[int, Document]) -> None:
         if _embedded(connection):
             statement = (
                 f"INSERT INTO {self.name} (rowid, name, labels, text, facets) "  # noqa: S608
                 "VALUES (:id, :name, :labels, :text, :facets)"
             )
-            rows = [{"id": number, **_columns(each)} for number, each in documents.items()]
-            connection.execute(text(statement), rows)
-            return
-        statement = f"INSERT INTO {self.name} (id, tokens) VALUES (:id, :tokens)"  # noqa: S608
-        tokens = bindparam("tokens", type_=ARRAY(Text))
-        found = [{"id": n, "tokens": sorted(_tokens(each))} for n, each in documents.items()]
-        connection.execute(text(statement).bindparams(tokens), found)
+            rows = [{"id": n, **_columns(each)} for n, each in documents.items()]
+        else:
+            # The server takes a long text apart sooner than we write an array.
+            statement = (
+                f"INSERT INTO {self.name} (id, tokens) "  # noqa: S608
+                "VALUES (:id, string_to_array(:tokens, ' '))"
+            )
+            rows = [{"id": n, "tokens": _tokens(each)} for n, each in documents.items()]
+        connection.execute(text(statement), rows)
 
     def remove(self, connection: Connection, number: int, document: Document) -> None:
         """Take a row's document out.
@@ -234,18 +236,22 @@ def _whole_words(text: str) -> set[str]:
     return {f"w{_hex(word)}" for word in _WORD.findall(text)}
 
 
+@lru_cache(maxsize=1 << 14)  # few are different
 def _facet(facet: str) -> str:
     return f"x{_hex(facet)}"
 
 
-def _columns(document: Document) -> dict[str, str]:
-    tokens = {
+def _parts(document: Document) -> dict[str, set[str]]:
+    return {
         "name": _pieces(document.name) | _whole_words(document.name),
         "labels": _pieces(document.labels),
         "text": _pieces(document.text),
         "facets": set(map(_facet, (*document.facets, _EVERY))),
     }
-    return {part: " ".join(sorted(found)) for part, found in tokens.items()}
+
+
+def _columns(document: Document) -> dict[str, str]:
+    return {part: " ".join(sorted(found)) for part, found in _parts(document).items()}
 
 
 def _sought(words: Iterable[str], rank: str) -> list[str]:
@@ -270,13 +276,14 @@ def _within(query: Query, rank: str) -> list[str]:
     return [f"{columns.get(rank, '')}({found})"] if found else []
 
 
-def _tokens(document: Document) -> Iterator[str]:
+def _tokens(document: Document) -> str:
     """All tokens, with the parts that they are in: n is the name, l also the labels."""
-    columns = {part: found.split() for part, found in _columns(document).items()}
-    yield from columns["facets"]
-    yield from {f"n{token}" for token in columns["name"]}
-    yield from {f"l{token}" for part in ("name", "labels") for token in columns[part]}
-    yield from {token for part in ("name", "labels", "text") for token in columns[part]}
+    parts = _parts(document)
+    labels = parts["name"] | parts["labels"]
+    found = parts["facets"] | labels | parts["text"]
+    found.update("n" + token for token in parts["name"])
+    found.update("l" + token for token in labels)
+    return " ".join(sorted(found))
 
 
 def _scoped(words: Iterable[str], rank: str) -> list[str]:

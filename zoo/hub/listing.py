@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from sqlmodel import Session, col
 
 from zoo.access import Identity, visible
@@ -150,6 +151,13 @@ def touch(session: Session, row: Repository, when: datetime) -> None:
     row.updated_at = when
     row.changed = (session.scalar(select(func.max(Repository.changed))) or 0) + 1
     session.add(row)
+
+
+def documents(connection: Connection) -> Iterator[tuple[int, Document]]:
+    """What the index keeps of every repository, by its number."""
+    query = select(col(Repository.id), col(Repository.name), col(Repository.tags))
+    for row in connection.execute(query, execution_options={"yield_per": 1000}):
+        yield row.id, document(row.name, row.tags)
 
 
 def document(name: str, tags: str) -> Document:

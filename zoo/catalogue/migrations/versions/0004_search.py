@@ -1,4 +1,4 @@
-"""The forms of latest versions, and the index of models; both filled from what is published."""
+"""The forms of latest versions, filled from what is published, and the index of models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from zoo.catalogue.listing import INDEX, document
-from zoo.catalogue.tables import Form, Model
+from zoo.catalogue.listing import INDEX
 
 revision = "0004"
 down_revision = "0003"
@@ -34,19 +33,21 @@ def upgrade() -> None:
     # The index of models answers for it, and SQLite's planner would prefer it where it is slow.
     op.drop_index("ix_model_task", "model")
     connection = op.get_bind()
-    INDEX.create(connection)
+    INDEX.create(connection)  # 0008 fills it
     published = connection.execute(
         sa.text(
-            "SELECT model.id, model.name, model.task, model.licence, model.words, version.manifest "
-            "FROM model JOIN version "
+            "SELECT version.model_id, version.manifest FROM model JOIN version "
             "ON version.model_id = model.id AND version.version = model.latest"
-        )
+        ),
+        execution_options={"yield_per": 100},
     )
-    for row in published.mappings().all():
-        forms = [_form(row["id"], item) for item in json.loads(row["manifest"])["artifacts"]]
+    for rows in published.mappings().partitions():
+        forms = [
+            _form(row["model_id"], artifact)
+            for row in rows
+            for artifact in json.loads(row["manifest"])["artifacts"]
+        ]
         connection.execute(form.insert(), forms)
-        model = Model(**{key: row[key] for key in ("name", "task", "licence", "words")})
-        INDEX.add(connection, row["id"], document(model, [Form(**fields) for fields in forms]))
 
 
 def _form(model: int, artifact: dict[str, Any]) -> dict[str, Any]:

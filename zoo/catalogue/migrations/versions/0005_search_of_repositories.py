@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from zoo.hub.listing import INDEX, document
+from zoo.hub.listing import INDEX, documents
 
 revision = "0005"
 down_revision = "0004"
@@ -29,6 +29,4 @@ def upgrade() -> None:
         )
     op.create_index("ix_repository_changed", "repository", ["changed"])
     op.drop_index("ix_repository_updated_at", "repository")
-    INDEX.create(connection)
-    for row in connection.execute(sa.text("SELECT id, name, tags FROM repository")).all():
-        INDEX.add(connection, row.id, document(row.name, row.tags))
+    INDEX.fill(connection, documents(connection))
