@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api.hub import commits, errors, files, lfs, models, modelscope, repos, users, xet
+from api.hub import absent, commits, errors, files, lfs, models, modelscope, repos, users, xet
 from api.rates import RateLimit, Rates
 from zoo.registry import Registry
 
-ROUTERS = (users, repos, commits, lfs, xet, models, modelscope, files)
+ROUTERS = (users, repos, commits, lfs, xet, models, modelscope, files, absent)
 
 
 def create_hub(registry: Registry, rates: Rates) -> FastAPI:

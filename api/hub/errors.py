@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.hub.absent import refusal
 from api.problems import UNANSWERED, Unexpected
 from zoo.errors import Forbidden, NotFound, ZooError
 from zoo.hub.repositories import EntryNotFound, RevisionNotFound
@@ -78,8 +79,10 @@ async def _zoo_error(request: Request, problem: Exception) -> Response:
 
 async def _http_error(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)  # noqa: S101 - what it was installed for
-    code = "RepoNotFound" if problem.status_code == 404 else "BadRequest"
-    return error(problem.status_code, str(problem.detail), code)
+    if problem.status_code in (404, 405):
+        said, code = refusal(request.method, request.url.path, problem.status_code)
+        return error(problem.status_code, said, code)
+    return error(problem.status_code, str(problem.detail), "BadRequest")
 
 
 async def _invalid(request: Request, problem: Exception) -> Response:

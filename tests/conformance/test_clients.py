@@ -86,6 +86,10 @@ def test_tokens_and_private_models(hugging_face, run, own_server):
     assert lines[:3] == ["token.create", "repository.create", "repository.commit"]
 
 
+def test_what_there_is_not_is_refused_in_words(hugging_face, run, server, published):
+    assert run(hugging_face, "refused", server.url, published) == "done"
+
+
 def test_the_command_hf(hugging_face, own_server, tmp_path):
     registry = Registry(own_server.data)
     _, secret = registry.access.create("alice", {"team": Role.WRITE})
