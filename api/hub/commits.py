@@ -86,7 +86,7 @@ async def commit(
         who,
         title=text(header, "summary", "Commit")[:1000],
         message=text(header, "description", "")[:100_000],
-        parent=parent or None,
+        parent=parent.lower() or None,
     )
     return {
         "success": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,8 +13,11 @@ from api.dependencies import Who, Zoo
 from api.hub import wire
 from api.hub.door import unescaped
 from api.hub.requests import Base, Name, Revision, form_body
+from zoo.access import Identity
 from zoo.hub.objects import Directory, Entry
+from zoo.hub.records import CommitInfo
 from zoo.hub.refs import BRANCH, FORM, MAIN, TAG, VERSION
+from zoo.registry import Registry
 
 router = APIRouter(prefix="/api/models")
 
@@ -49,7 +53,7 @@ def list_models(
     size = min(limit, LARGEST_PAGE)
     tags = [tag for text in filters or () for tag in text.split(",")]
     tags += [pipeline_tag] if pipeline_tag else []
-    if gated == "true":
+    if gated is not None and wire.flagged([gated]):
         return []
     found, following = zoo.repositories.search(
         who, words=search[:200], author=author, tags=tags[:20], sort=sort, limit=size,
@@ -115,7 +119,22 @@ def list_tree(
         response.headers.update(page_link(base, request, page + 1))
     response.headers["X-Repo-Commit"] = commit.id
     shown = items[page * size : (page + 1) * size]
-    return [wire.entry_of(item, commit if detailed else None) for item in shown]
+    return _entries(zoo, who, name, commit, shown, detailed=detailed)
+
+
+def _entries(
+    zoo: Registry,
+    who: Identity,
+    name: str,
+    commit: CommitInfo,
+    items: Sequence[Entry | Directory],
+    *,
+    detailed: bool,
+) -> list[dict[str, Any]]:
+    """Files and folders of a commit; with the commit that changed each last where details are asked for."""
+    paths = [item.path for item in items]
+    changed = zoo.repositories.changed_last(name, commit.id, paths, who) if detailed else {}
+    return [wire.entry_of(item, changed.get(item.path)) for item in items]
 
 
 @router.post("/{org}/{repo}/paths-info/{revision}")
@@ -130,8 +149,8 @@ async def paths_info(
         commit, items = zoo.repositories.tree(name, revision, "", who, recursive=True)
         known: dict[str, Entry | Directory] = {item.path: item for item in items}
         wanted = [path.strip("/") for path in form.get("paths", [])]
-        shown = commit if detailed else None
-        return [wire.entry_of(known[path], shown) for path in wanted if path in known]
+        shown = [known[path] for path in wanted if path in known]
+        return _entries(zoo, who, name, commit, shown, detailed=detailed)
 
     return await run_in_threadpool(look)
 

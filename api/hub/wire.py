@@ -51,7 +51,7 @@ def siblings_of(files: Mapping[str, Entry], *, blobs: bool) -> list[dict[str, An
 
 
 def entry_of(item: Entry | Directory, commit: CommitInfo | None = None) -> dict[str, Any]:
-    """A file or folder of a tree; with the commit where details are asked for."""
+    """A file or folder of a tree, with the commit that changed it last where that is known."""
     found: dict[str, Any] = {"oid": item.oid, "path": item.path, "type": "directory", "size": 0}
     if isinstance(item, Entry):
         found |= {"type": "file", "size": item.size}

@@ -86,6 +86,11 @@ def test_tokens_and_private_models(hugging_face, run, own_server):
     assert lines[:3] == ["token.create", "repository.create", "repository.commit"]
 
 
+def test_histories(hugging_face, run, server):
+    name = f"histories/{hugging_face.parents[1].name}"
+    assert run(hugging_face, "histories", server.url, name) == "done"
+
+
 def test_what_there_is_not_is_refused_in_words(hugging_face, run, server, published):
     assert run(hugging_face, "refused", server.url, published) == "done"
 

@@ -270,3 +270,50 @@ def test_repositories_are_found_by_words_tags_and_authors(zoo, monkeypatch):
     assert [i.name for i in zoo.repositories.search(LOCAL, limit=2, offset=3)[0]] == newest[3:]
     with pytest.raises(InvalidReference, match="cursor"):
         zoo.repositories.search(LOCAL, cursor="bmFtZQ")
+
+
+def test_paths_know_the_commit_that_changed_them_last(zoo, monkeypatch):
+    zoo.repositories.create("org/model", LOCAL)
+    first = commit(
+        zoo, {"a": b"1", "deep/down/x": b"1", "deep/y": b"1", "gone/z": b"1"}, title="first"
+    )
+    second = commit(zoo, {"deep/down/x": b"2"}, title="second")
+    gone = [Deletion("gone", folder=True), Addition("new", put(zoo, b"n"))]
+    third = zoo.repositories.change("org/model", "main", gone, LOCAL, title="third")
+    # What was a file becomes a folder.
+    both = [Deletion("a"), Addition("a/b", put(zoo, b"1"))]
+    fourth = zoo.repositories.change("org/model", "main", both, LOCAL, title="fourth")
+
+    def last(*wanted, at="main"):
+        where = zoo.repositories.commit("org/model", at, LOCAL).id
+        found = zoo.repositories.changed_last("org/model", where, wanted, LOCAL)
+        return [found[path].id if path in found else None for path in wanted]
+
+    assert last("a", "a/b", "deep", "deep/down", "deep/down/x", "deep/y", "new") == [
+        fourth.id, fourth.id, second.id, second.id, second.id, first.id, third.id,
+    ]  # fmt: skip
+    assert last("deep/y", "gone", at=first.id) == [first.id, first.id]
+    # Published forms came beside the upload with the version.
+    publish(zoo)
+    at = zoo.repositories.commit("org/model", "main", LOCAL)
+    assert last("onnx", "onnx/m", "deep/y") == [at.id, at.id, first.id]
+    # Where all of a history is too much, nothing is said rather than something wrong.
+    monkeypatch.setattr("zoo.hub.history.MOST_NAMES", 150)
+    assert last("onnx", "deep/y") == [at.id, None]
+
+
+def test_the_beginning_of_a_commit_names_it_where_it_is_the_only_one(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    first, second = (commit(zoo, {"a": content}).id for content in (b"1", b"2"))
+    look = zoo.repositories.commit
+    assert look("org/model", first[:7], LOCAL).id == first
+    for nothing in (first[:4], first[:39] + "g", first[:39] + ("0" if first[-1] != "0" else "1")):
+        with pytest.raises(RevisionNotFound):
+            look("org/model", nothing, LOCAL)
+    zoo.repositories.create_tag("org/model", first[:7], second, LOCAL)
+    assert look("org/model", first[:7], LOCAL).id == second
+    assert commit(zoo, {"a": b"3"}, parent=second[:7]).id
+    with pytest.raises(Conflict):
+        commit(zoo, {"a": b"4"}, parent=second[:7])
+    with pytest.raises(RevisionNotFound, match="no branch"):
+        commit(zoo, {"a": b"4"}, branch=first)

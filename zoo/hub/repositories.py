@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from zoo.catalogue.tables import (
 )
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
 from zoo.hub import card, listing
+from zoo.hub.history import ancestors, changed_last
 from zoo.hub.intake import wait_in_line
 from zoo.hub.objects import Directory, Entry, commit_id, file_id, write_trees
 from zoo.hub.records import (
@@ -64,6 +66,8 @@ README = "README.md"
 LARGEST_FILE = 50_000_000_000
 MOST_FILES = 100_000
 MOST_KNOWN = 10_000
+# How little of a commit's id may stand for it, as with git.
+_SHORT = re.compile(r"[0-9a-f]{5,40}\Z")
 
 
 class RevisionNotFound(NotFound):
@@ -229,12 +233,19 @@ class Repositories:
         """
         with self._open(name, who) as session:
             head = _resolve(session, name, revision)
-            found: list[CommitInfo] = []
-            at: Commit | None = head.commit
-            while at is not None:
-                found.append(_commit_info(at))
-                at = _commit(session, head.repository, at.parent) if at.parent else None
-            return found
+            return [_commit_info(commit) for commit in ancestors(session, head.commit)]
+
+    def changed_last(
+        self, name: str, commit: str, paths: Sequence[str], who: Identity
+    ) -> dict[str, CommitInfo]:
+        """The commits, up to one, that changed files and folders of it last; see `history.changed_last`.
+
+        Raises:
+            NotFound: There is no such repository or commit.
+        """
+        with self._open(name, who) as session:
+            found = changed_last(session, _resolve(session, name, commit).commit, paths)
+            return {path: _commit_info(row) for path, row in found.items()}
 
     # Changing
 
@@ -332,7 +343,7 @@ class Repositories:
             by: Who commits.
             title: The first line of the message.
             message: The rest.
-            parent: The commit that the branch must be at.
+            parent: The commit that the branch must be at; the beginning of its id is enough.
 
         Returns:
             The head of the branch afterwards; no new commit where nothing changes.
@@ -352,7 +363,7 @@ class Repositories:
             row = _repository(session, name)
             head = _branch(session, row, branch)
             self._require(added)
-            if parent is not None and parent != head.id:
+            if parent is not None and not (_SHORT.match(parent) and head.id.startswith(parent)):
                 raise Conflict(
                     f"{branch} of {name} is at {head.id}, not at {parent}: somebody has committed",
                     fix="look at what has changed, then commit again",
@@ -711,7 +722,7 @@ def _resolve(session: Session, name: str, revision: str) -> _Head:
         found = _target(session, row, kind, wanted)
         if found is not None:
             return _Head(row, found)
-    commit = _commit(session, row, revision) if COMMIT.match(revision) else None
+    commit = _commit(session, row, revision) if _SHORT.match(revision) else None
     if commit is None:
         raise _no_revision(name, revision)
     return _Head(row, commit)
@@ -720,7 +731,10 @@ def _resolve(session: Session, name: str, revision: str) -> _Head:
 def _branch(session: Session, row: Repository, branch: str) -> Commit:
     found = _target(session, row, BRANCH, branch)
     if found is None:
-        raise _no_revision(row.name, branch)
+        raise RevisionNotFound(
+            f"{row.name} has no branch {shown(branch)}",
+            fix="commit to a branch that is there, or make it first",
+        )
     return found
 
 
@@ -748,10 +762,10 @@ def _target(session: Session, row: Repository, kind: str, name: str) -> Commit |
 
 
 def _commit(session: Session, row: Repository, commit: str) -> Commit | None:
-    found: Commit | None = session.exec(
-        select(Commit).where(Commit.repository_id == row.id, Commit.id == commit)
-    ).first()
-    return found
+    """The commit whose id this is, or the only one whose id begins with it."""
+    same = col(Commit.id) == commit if COMMIT.match(commit) else col(Commit.id).startswith(commit)
+    found = session.exec(select(Commit).where(Commit.repository_id == row.id, same).limit(2)).all()
+    return found[0] if len(found) == 1 else None
 
 
 def _set_ref(session: Session, row: Repository, kind: str, name: str, target: str) -> None:

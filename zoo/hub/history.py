@@ -1,0 +1,101 @@
+"""Which commit changed a path last, found by comparing the trees of commits on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlmodel import Session, col, select
+
+from zoo.catalogue.tables import Commit
+from zoo.hub.trees import names_of
+
+# So many names are compared for an answer, and a commit is as dear as some more.
+MOST_NAMES = 200_000
+COMMIT_NAMES = 100
+
+# Paths that are looked for: the first part -> those below it; None stands for the path itself.
+_Wanted = dict[str | None, "_Wanted"]
+
+
+def ancestors(session: Session, commit: Commit) -> Iterator[Commit]:
+    """A commit and those before it, the newest first; of two parents, the upload's is followed."""
+    at: Commit | None = commit
+    while at is not None:
+        yield at
+        parent = select(Commit).where(
+            Commit.repository_id == at.repository_id, col(Commit.id) == at.parent
+        )
+        at = session.exec(parent).first() if at.parent else None
+
+
+def changed_last(session: Session, head: Commit, paths: Iterable[str]) -> dict[str, Commit]:
+    """The commits, up to one, that changed files and folders last.
+
+    Args:
+        session: On the catalogue.
+        head: The commit.
+        paths: What it has.
+
+    Returns:
+        Path -> commit; without what did not change in as many commits as are looked at.
+    """
+    wanted: _Wanted = {}
+    for path in paths:
+        place = wanted
+        for part in path.split("/"):
+            place = place.setdefault(part, {})
+        place[None] = {}
+    found: dict[str, Commit] = {}
+    left = MOST_NAMES
+    newer: Commit | None = None
+    for commit in ancestors(session, head):
+        if newer is not None:
+            left -= COMMIT_NAMES + _compare(
+                session, newer.tree, commit.tree, wanted, "", newer, found
+            )
+        newer = commit
+        if not wanted or left < 0:
+            return found
+    if newer is not None:
+        _take(wanted, "", newer, found)
+    return found
+
+
+def _compare(
+    session: Session,
+    new: str,
+    old: str,
+    wanted: _Wanted,
+    at: str,
+    commit: Commit,
+    found: dict[str, Commit],
+) -> int:
+    """Move what differs between two trees from `wanted` to `found`; gives how many names were compared."""
+    if new == old:
+        return 0
+    after, before = names_of(session, new), names_of(session, old)
+    compared = len(after) + len(before)
+    for name in [
+        name for name in wanted if name is not None and after.get(name) != before.get(name)
+    ]:
+        below, path = wanted[name], at + name
+        if below.pop(None, None) is not None:
+            found[path] = commit
+        folder, was = after.get(name), before.get(name)
+        if below and folder and was and folder[1] and was[1]:
+            compared += _compare(session, folder[0], was[0], below, f"{path}/", commit, found)
+        else:
+            _take(below, f"{path}/", commit, found)
+        if not below:
+            del wanted[name]
+    return compared
+
+
+def _take(wanted: _Wanted, at: str, commit: Commit, found: dict[str, Commit]) -> None:
+    """Move all of it."""
+    for name, below in wanted.items():
+        if name is None:
+            found[at.rstrip("/")] = commit
+        else:
+            _take(below, f"{at}{name}/", commit, found)
+    wanted.clear()
