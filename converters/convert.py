@@ -58,6 +58,7 @@ VERIFICATION = Limits(seconds=300, memory_bytes=16 << 30)
 # What ONNX Runtime says of a graph whose types or shapes do not fit, and how it says where it found out.
 ILL_FORMED = re.compile(r"ShapeInferenceError|Type Error|INVALID_GRAPH")
 TOO_NEW = re.compile(r"Opset (\d+) is under development")
+NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)")
 LIBRARY = re.compile(r"^Load model from \S+ failed:")
 
 Progress = Callable[[str, str], None]
@@ -289,6 +290,11 @@ def _truth(
             raise UnsupportedError(
                 f"{name}: opset {found[1]} is newer than ONNX Runtime knows",
                 fix="export it again with an older opset; --no-verify writes it unverified",
+            ) from error
+        if imported.program is None and (found := NO_KERNEL.search(error.message)):
+            raise UnsupportedError(
+                f"{name}: ONNX Runtime has no kernel for {found[1]} in the types that it has here",
+                fix="export it again in float32; --no-verify writes it unverified",
             ) from error
         raise
 

@@ -133,7 +133,7 @@ def to_onnx(
             tried = [_attempt(runtime, job, *first)]
         tried += _others(job, others if tried[0].reason else [])
         if tried[-1].reason:
-            raise _no_route(source.name, tried)
+            raise _no_route(source.name, tried, facts)
         return _placed(tried, facts, framework, kind, Path(scratch), folder)
 
 
@@ -196,11 +196,15 @@ def _others(job: Mapping[str, Any], routes: Sequence[tuple[str, str]]) -> Iterat
             return
 
 
-def _no_route(name: str, tried: Sequence[Attempt]) -> UnsupportedError:
+def _no_route(name: str, tried: Sequence[Attempt], facts: Mapping[str, Any]) -> UnsupportedError:
     lines = "".join(f"\n  {a.route}, sizes {a.dynamic}: {a.reason}" for a in tried)
+    # What a program computes in stands in it; weights of a class are kept as float32 by `child`.
+    narrow = "bfloat16" in facts["precisions"]
     return UnsupportedError(
         f"{name}: no route to ONNX gives the model's numbers:{lines}",
-        fix="change what the reasons name, or export it to ONNX yourself",
+        fix="ONNX Runtime computes little in bfloat16: save the model again in float32, `model.float()`"
+        if narrow
+        else "change what the reasons name, or export it to ONNX yourself",
     )
 
 

@@ -77,9 +77,10 @@ def test_every_unsupported_operator_is_listed_once(
     assert not out.exists()
 
 
-def _convert(path: Path, out: Path) -> subprocess.CompletedProcess[str]:
+def _convert(path: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = ["zoo", "convert", str(path), "--to", "pytorch", "--out", str(out)]
     return subprocess.run(
-        [sys.executable, "-m", "zoo", "convert", str(path), "--to", "pytorch", "--out", str(out)],
+        [sys.executable, "-m", *command, *more],
         capture_output=True,
         text=True,
         timeout=120,
@@ -93,6 +94,7 @@ ODD = {
     "types": (5, "malformed graph: Type Error"),
     "shapes": (5, "malformed graph: "),
     "opset": (3, "opset 99 is newer than ONNX Runtime knows"),
+    "kernel": (3, "ONNX Runtime has no kernel for Relu in the types that it has here"),
     "huge": (2, "is too large to be made up"),
     "never": (1, "ONNX Runtime itself fails on this model"),
 }
@@ -102,7 +104,7 @@ ODD = {
 def test_odd_models_end_with_one_clear_line(name: str, tmp_path: Path) -> None:
     status, says = ODD[name]
     node, opset, shape = helper.make_node("Relu", ["x"], ["y"], name="odd"), 17, [1, 1, 4, 4]
-    weight = np.ones((1, 1, 3, 3), np.float32)
+    weight, kind = np.ones((1, 1, 3, 3), np.float32), TensorProto.FLOAT
     if name == "word":
         node = helper.make_node("Conv", ["x", "w"], ["y"], name="odd", auto_pad="MIRRORED")
     elif name == "types":
@@ -111,6 +113,8 @@ def test_odd_models_end_with_one_clear_line(name: str, tmp_path: Path) -> None:
         node = helper.make_node("MatMul", ["x", "w"], ["y"])
     elif name == "opset":
         opset = 99
+    elif name == "kernel":
+        kind = TensorProto.BFLOAT16
     elif name == "huge":
         shape = [1 << 40, 1 << 20]
     else:
@@ -118,8 +122,8 @@ def test_odd_models_end_with_one_clear_line(name: str, tmp_path: Path) -> None:
     graph = helper.make_graph(
         [node],
         "odd",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, None)],
         [numpy_helper.from_array(weight, "w")],
     )
     path = tmp_path / "odd.onnx"
@@ -129,4 +133,19 @@ def test_odd_models_end_with_one_clear_line(name: str, tmp_path: Path) -> None:
     assert result.returncode == status, said
     assert says in said
     assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_for_checkpoints_alone_is_not_dropped_in_silence(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    path = tmp_path / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    result = _convert(path, tmp_path / "out", "--dtype", "float16")
+    assert result.returncode == 2
+    assert "--dtype is for checkpoints alone" in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()

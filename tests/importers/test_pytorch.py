@@ -482,6 +482,36 @@ transformers.MixtralForCausalLM(config).save_pretrained({str(tmp_path / "model")
     assert shapes(result)["logits"] == ["batch", "length", 50]
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="needs transformers")
+def test_a_folder_in_bfloat16_is_computed_in_float32(tmp_path: Path) -> None:
+    program = f"""
+import torch, transformers
+config = transformers.LlamaConfig(
+    vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+    num_key_value_heads=1, max_position_embeddings=64)
+model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)
+model.save_pretrained({str(tmp_path / "model")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    result = to_onnx(tmp_path / "model", tmp_path / "out")
+    require_good(result, 3)
+    assert result.precisions == ("float32",)
+    assert any("bfloat16" in finding for finding in result.findings)
+
+
+def test_a_program_in_bfloat16_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    program = f"""
+import torch
+net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).to(torch.bfloat16).eval()
+example = (torch.ones(2, 4, dtype=torch.bfloat16),)
+torch.export.save(torch.export.export(net, example), {str(tmp_path / "net.pt2")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(UnsupportedError, match="no route") as refused:
+        to_onnx(tmp_path / "net.pt2", tmp_path / "out")
+    assert "save the model again in float32" in refused.value.fix
+
+
 def test_a_folder_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tmp_path / "hidden/transformers"
     hidden.mkdir(parents=True)

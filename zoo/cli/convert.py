@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,6 +111,15 @@ def convert(
             json=json,
         )
         return
+    _require_unused(
+        source,
+        {
+            "--map": map_file,
+            "--dtype": dtype,
+            "--shard-size": shard_size,
+            "--kinds-from": kinds_from,
+        },
+    )
     with present.steps(quiet=json) as step:
         done = convert_model(
             source,
@@ -203,6 +212,17 @@ def _errors(reports: Sequence[Report]) -> None:
     cases = [case.inputs for case in reports[0].cases]
     sizes = "; ".join(", ".join(f"{n} {[*s]}" for n, s in shapes.items()) for shapes in cases)
     print(f"verified at: {sizes}")
+
+
+def _require_unused(source: Path, given: Mapping[str, Any]) -> None:
+    """Refuse options that say how tensors are written, for a model whose graph says it."""
+    from converters.errors import UsageError
+
+    if used := [option for option, value in given.items() if value]:
+        raise UsageError(
+            f"{source.name} is converted as a model: {', '.join(used)} is for checkpoints alone",
+            fix="leave it out; what a model computes in, its own framework changes: model.float()",
+        )
 
 
 def _arguments(text: str) -> Any:

@@ -83,7 +83,7 @@ def of_class(job: Mapping[str, Any]) -> Source:
     """A class that the user names, with the weights of a checkpoint."""
     module = made(job, nn.Module, "module")
     weights = torch.load(job["weights"], map_location="cpu", weights_only=True)
-    findings = _load(module, weights, job["name"])
+    findings = [*_load(module, weights, job["name"]), *_widened(module)]
     module.eval()
     if job["inputs"] is None:
         names = [p.name for p in parameters(module.forward)]
@@ -118,7 +118,8 @@ def of_folder(job: Mapping[str, Any]) -> Source:
         ) from error
     if missing := sorted(info["missing_keys"]):
         raise Refused("UsageError", f"{job['name']}: weights are missing: {some(missing)}")
-    findings = [f"not used by {kind.__name__}: {key}" for key in sorted(info["unexpected_keys"])]
+    unused = [f"not used by {kind.__name__}: {key}" for key in sorted(info["unexpected_keys"])]
+    findings = [*unused, *_widened(module)]
     module.eval()
     if hasattr(module, "set_experts_implementation"):
         # Products that no exporter takes apart are the usual one; models without experts stay as they are.
@@ -229,6 +230,21 @@ def _load(module: nn.Module, weights: Any, name: str) -> list[str]:
             "check --model and --model-args",
         ) from error
     return findings
+
+
+def _widened(module: nn.Module) -> list[str]:
+    """Keep what is bfloat16 as float32: ONNX Runtime, which has the last word, computes with the one and not the other."""
+
+    def wider(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+    held = (*module.parameters(), *module.buffers())
+    if all(tensor.dtype != torch.bfloat16 for tensor in held):
+        return []
+    module._apply(wider)
+    return [
+        "bfloat16 weights are kept as float32, which holds the same numbers, and computed in it"
+    ]
 
 
 def _architecture(transformers: Any, job: Mapping[str, Any]) -> Any:
