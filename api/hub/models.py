@@ -22,7 +22,6 @@ from zoo.registry import Registry
 router = APIRouter(prefix="/api/models")
 
 LARGEST_PAGE = 1000
-DETAILED_PAGE = 50
 
 
 def page_link(base: str, request: Request, page: int | str, name: str = "page") -> dict[str, str]:
@@ -114,7 +113,7 @@ def list_tree(
     commit, items = zoo.repositories.tree(
         name, revision, unescaped(path).strip("/"), who, recursive=recursive
     )
-    size = min(limit, DETAILED_PAGE if detailed else LARGEST_PAGE)
+    size = min(limit, LARGEST_PAGE)
     if len(items) > (page + 1) * size:
         response.headers.update(page_link(base, request, page + 1))
     response.headers["X-Repo-Commit"] = commit.id

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 
 from sqlmodel import Session, col, select
 
@@ -46,12 +47,14 @@ def changed_last(session: Session, head: Commit, paths: Iterable[str]) -> dict[s
             place = place.setdefault(part, {})
         place[None] = {}
     found: dict[str, Commit] = {}
+    # The older of two trees is the newer of the next two.
+    names = lru_cache(maxsize=64)(partial(names_of, session))
     left = MOST_NAMES
     newer: Commit | None = None
     for commit in ancestors(session, head):
         if newer is not None:
             left -= COMMIT_NAMES + _compare(
-                session, newer.tree, commit.tree, wanted, "", newer, found
+                names, newer.tree, commit.tree, wanted, "", newer, found
             )
         newer = commit
         if not wanted or left < 0:
@@ -62,7 +65,7 @@ def changed_last(session: Session, head: Commit, paths: Iterable[str]) -> dict[s
 
 
 def _compare(
-    session: Session,
+    names: Callable[[str], dict[str, tuple[str, bool]]],
     new: str,
     old: str,
     wanted: _Wanted,
@@ -73,7 +76,7 @@ def _compare(
     """Move what differs between two trees from `wanted` to `found`; gives how many names were compared."""
     if new == old:
         return 0
-    after, before = names_of(session, new), names_of(session, old)
+    after, before = names(new), names(old)
     compared = len(after) + len(before)
     for name in [
         name for name in wanted if name is not None and after.get(name) != before.get(name)
@@ -83,7 +86,7 @@ def _compare(
             found[path] = commit
         folder, was = after.get(name), before.get(name)
         if below and folder and was and folder[1] and was[1]:
-            compared += _compare(session, folder[0], was[0], below, f"{path}/", commit, found)
+            compared += _compare(names, folder[0], was[0], below, f"{path}/", commit, found)
         else:
             _take(below, f"{path}/", commit, found)
         if not below:
