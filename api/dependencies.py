@@ -89,8 +89,7 @@ Visitor = Annotated[Identity, Depends(visitor)]
 def permitted(request: Request, zoo: Zoo, secret: Secret, org: Org, model: Model) -> Identity:
     """Whoever asks, once it is certain that they may read, or write, the model of the address."""
     role = Role.READ if request.method in ("GET", "HEAD") else Role.WRITE
-    with zoo.access.together():
-        who = zoo.access.identify(secret)
+    with zoo.access.visit(secret) as who:
         zoo.access.require(who, role, f"{org}/{model}")
     return who
 
@@ -116,8 +115,7 @@ async def answered(
         return known
 
     def ask() -> tuple[Answer, Identity]:
-        with zoo.access.together():
-            who = zoo.access.identify(secret)
+        with zoo.access.visit(secret) as who:
             return question(who), who
 
     state = zoo.recent.state()

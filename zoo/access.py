@@ -12,8 +12,8 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
@@ -194,9 +194,15 @@ class Access:
             session.add(row)
             log(session, LOCAL, "token.revoke", f"{token} {row.name}")
 
-    def together(self) -> AbstractContextManager[None]:
-        """Whatever is asked of the catalogue until the end is asked in one session."""
-        return together(self._engine)
+    @contextmanager
+    def visit(self, secret: str | None) -> Iterator[Identity]:
+        """Who comes with a secret; whatever is asked of the catalogue until the end is asked in one session.
+
+        Raises:
+            Unauthorized: See `identify`.
+        """
+        with together(self._engine):
+            yield self.identify(secret)
 
     def identify(self, secret: str | None) -> Identity:
         """Who comes with a secret, or without one.

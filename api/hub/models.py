@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Who, Zoo
+from api.dependencies import Secret, Who, Zoo, answered
 from api.hub import wire
 from api.hub.door import unescaped
 from api.hub.requests import Base, Name, Revision, form_body
@@ -76,20 +77,26 @@ def list_models(
 
 @router.get("/{org}/{repo}")
 @router.get("/{org}/{repo}/revision/{revision}")
-def model_info(
-    zoo: Zoo, who: Who, name: Name, request: Request, revision: str = MAIN
-) -> dict[str, Any]:
+async def model_info(
+    zoo: Zoo, secret: Secret, name: Name, request: Request, revision: str = MAIN
+) -> Response:
     """One repository at a revision, with its files."""
-    info = zoo.repositories.info(name, who)
-    commit, files = zoo.repositories.files(name, unescaped(revision), who)
+    wanted = unescaped(revision)
     blobs = wire.flagged(request.query_params.getlist("blobs"))
-    return {
-        **wire.model_of(info),
-        "sha": commit.id,
-        "cardData": dict(info.metadata),
-        "siblings": wire.siblings_of(files, blobs=blobs),
-        "usedStorage": sum({f.sha256: f.size for f in files.values()}.values()),
-    }
+
+    def question(who: Identity) -> bytes:
+        info, commit, files = zoo.repositories.look(name, wanted, who)
+        answer = {
+            **wire.model_of(info),
+            "sha": commit.id,
+            "cardData": dict(info.metadata),
+            "siblings": wire.siblings_of(files, blobs=blobs),
+            "usedStorage": sum({f.sha256: f.size for f in files.values()}.values()),
+        }
+        return json.dumps(answer, ensure_ascii=False).encode()
+
+    body = await answered(zoo, secret, ("repository", name, wanted, blobs), question)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{org}/{repo}/tree/{revision}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -12,16 +13,17 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from api.dependencies import Model, Org, Who, Zoo
+from api.dependencies import Model, Org, Secret, Who, Zoo
 from api.pages import drawings, licences, text, viewer
 from api.pages.names import FORMS
 from api.pages.site import Pages, page, root_of
 from api.routes.jobs import TheJobs
 from zoo.access import Identity, Role
-from zoo.catalogue.records import ModelDetail, VersionDetail
+from zoo.catalogue.records import ModelDetail, RefusedUpload, VersionDetail
 from zoo.errors import InvalidReference, NotFound, ZooError
 from zoo.hub.card import write_card
-from zoo.hub.objects import Entry
+from zoo.hub.objects import Directory, Entry
+from zoo.hub.records import RepositoryInfo
 from zoo.hub.refs import MAIN
 from zoo.hub.repositories import README
 from zoo.jobs.jobs import Jobs
@@ -50,7 +52,7 @@ MOST_SOURCES = 2
 def show_model(
     zoo: Zoo,
     jobs: TheJobs,
-    who: Who,
+    secret: Secret,
     request: Request,
     org: Org,
     model: Model,
@@ -59,10 +61,16 @@ def show_model(
 ) -> Response:
     """A version of a model, and its form for one framework."""
     name = f"{org}/{model}"
-    zoo.access.require(who, Role.READ, name)
-    found = _published(zoo, name, version)
+    with zoo.access.visit(secret) as who:
+        zoo.access.require(who, Role.READ, name)
+        found = _published(zoo, name, version)
+        refused = zoo.intake.refused(name)
+        if found is None:
+            info, _, files = zoo.repositories.look(name, MAIN, who)
+        else:
+            private, readme = zoo.access.is_private(name), _readme(zoo, who, name)
     if found is None:
-        return _uploaded(jobs, who, request, name)
+        return _uploaded(jobs, who, request, info, files, refused)
     detail, release = found
     forms = {key: made for key in FORMS if (made := release.manifest.artifact(key))}
     chosen = framework or next(iter(forms))
@@ -79,7 +87,7 @@ def show_model(
         model=detail,
         release=release,
         manifest=release.manifest,
-        private=zoo.access.is_private(name),
+        private=private,
         latest=release.version == detail.latest,
         forms=forms,
         artifact=artifact,
@@ -96,10 +104,10 @@ def show_model(
         lineage=drawings.lineage(release.manifest),
         box=(drawings.BOX_WIDTH, drawings.BOX_HEIGHT),
         licences=licences.summaries(release.manifest.licence),
-        card=_card(zoo, who, release),
+        card=_card(zoo, readme, release),
         graph=viewer.graph_of(release.manifest),
         job=_unfinished(jobs, name, detail.updated_at),
-        refused=zoo.intake.refused(name),
+        refused=refused,
     )
 
 
@@ -152,10 +160,14 @@ def _unfinished(jobs: Jobs, name: str, since: datetime | None = None) -> Job | N
     return None if outdone else newest
 
 
-def _uploaded(jobs: Jobs, who: Identity, request: Request, name: str) -> Response:
-    zoo = jobs.registry
-    info = zoo.repositories.info(name, who)
-    _, files = zoo.repositories.files(name, MAIN, who)
+def _uploaded(
+    jobs: Jobs,
+    who: Identity,
+    request: Request,
+    info: RepositoryInfo,
+    files: Mapping[str, Entry],
+    refused: Sequence[RefusedUpload],
+) -> Response:
     entry = files.get(README)
     return page(
         request,
@@ -164,9 +176,9 @@ def _uploaded(jobs: Jobs, who: Identity, request: Request, name: str) -> Respons
         info=info,
         files=list(files.values())[:MOST_FILES],
         count=len(files),
-        job=_unfinished(jobs, name),
-        refused=zoo.intake.refused(name),
-        card=None if entry is None else _readable(zoo, entry),
+        job=_unfinished(jobs, info.name),
+        refused=refused,
+        card=None if entry is None else _readable(jobs.registry, entry),
     )
 
 
@@ -181,12 +193,15 @@ def _sources(zoo: Registry, artifact: Artifact) -> list[tuple[str, Markup | None
     return found
 
 
-def _card(zoo: Registry, who: Identity, release: VersionDetail) -> Markup | None:
-    """The card that somebody wrote; the one that we make of the manifest says nothing new."""
+def _readme(zoo: Registry, who: Identity, name: str) -> Entry | Directory | None:
     try:
-        _, entry = zoo.repositories.entry(release.name, MAIN, README, who)
+        return zoo.repositories.entry(name, MAIN, README, who)[1]
     except ZooError:
         return None
+
+
+def _card(zoo: Registry, entry: Entry | Directory | None, release: VersionDetail) -> Markup | None:
+    """The card that somebody wrote; the one that we make of the manifest says nothing new."""
     ours = hashlib.sha256(write_card(release.manifest)).hexdigest()
     if not isinstance(entry, Entry) or entry.sha256 == ours:
         return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from api.dependencies import Cursor, Limit, Model, Org, Secret, Zoo, answered, permitted
+from api.dependencies import Cursor, Limit, Model, Org, Secret, Zoo, answered
 from api.problems import documented
-from zoo.access import Identity
+from zoo.access import Identity, Role
 from zoo.catalogue.listing import Sort
 from zoo.catalogue.records import ModelDetail, ModelPage
 from zoo.manifest import Framework, Precision, Target
@@ -95,9 +95,16 @@ async def list_models(
     "/{org}/{model}",
     operation_id="get_model",
     summary="One model",
+    response_model=ModelDetail,
     responses=documented(404, 422),
-    dependencies=[Depends(permitted)],
 )
-def get_model(zoo: Zoo, org: Org, model: Model) -> ModelDetail:
+async def get_model(zoo: Zoo, secret: Secret, org: Org, model: Model) -> Response:
     """What the latest version says of a model, and the names of all versions."""
-    return zoo.model(f"{org}/{model}")
+    name = f"{org}/{model}"
+
+    def question(who: Identity) -> bytes:
+        zoo.access.require(who, Role.READ, name)
+        return zoo.model(name).model_dump_json().encode()
+
+    body = await answered(zoo, secret, ("model", name), question)
+    return Response(body, media_type="application/json")

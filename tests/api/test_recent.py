@@ -39,6 +39,7 @@ ADDRESSES = (
     "/org/zebra/resolve/main/onnx/model.onnx",
     "/api/v1/models/org/zebra/repo?FilePath=onnx/model.onnx",
 )
+DETAILS = ("/v1/models/org/zebra", "/api/models/org/zebra?blobs=true")
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def client(zoo):
         yield client
 
 
-def statuses(client, **headers):
+def statuses(client, addresses=ADDRESSES, **headers):
     """Of every address that leads to the same bytes, asked twice: the second answer may be remembered."""
     return [
         {client.get(address, headers=headers).status_code for _ in range(2)}
-        for address in ADDRESSES
+        for address in addresses
     ]
 
 
@@ -78,12 +79,17 @@ def elsewhere(zoo, code):
 def test_hiding_and_revoking_act_at_once(zoo, client):
     token, secret = zoo.access.create("ann", {"org": Role.READ})
     bearer = {"Authorization": f"Bearer {secret}"}
-    assert statuses(client) == statuses(client, **bearer) == [{200}] * len(ADDRESSES)
+    everything = (*ADDRESSES, *DETAILS)
+
+    def seen(**headers):
+        (found,) = set().union(*statuses(client, everything, **headers))
+        return found
+
+    assert (seen(), seen(**bearer)) == (200, 200)
     elsewhere(zoo, "registry.access.set_private('org/zebra', True)")
-    assert statuses(client) == [{404}] * len(ADDRESSES)
-    assert statuses(client, **bearer) == [{200}] * len(ADDRESSES)
+    assert (seen(), seen(**bearer)) == (404, 200)
     elsewhere(zoo, f"registry.access.revoke({token.id})")
-    assert statuses(client, **bearer) == [{401}] * len(ADDRESSES)
+    assert seen(**bearer) == 401
 
 
 def test_writes_of_the_same_process_count_too(zoo, client):
@@ -136,6 +142,21 @@ def test_a_branch_is_where_the_last_commit_is(zoo, client):
         change = [Addition("notes.txt", digest)]
         zoo.repositories.change("org/zebra", "main", change, LOCAL, title="x")
         assert [client.get(address).content for _ in range(2)] == [content, content]
+
+
+def test_what_is_said_of_a_model_is_what_was_published_last(zoo, client):
+    def said():
+        answers = [[client.get(address).json() for address in DETAILS] for _ in range(2)]
+        assert answers[0] == answers[1]
+        model, repository = answers[0]
+        return model["latest"], [file["rfilename"] for file in repository["siblings"]]
+
+    assert said() == ("1.0.0", ["README.md", "onnx/model.onnx"])
+    zoo.publish(MANIFEST.model_copy(update={"version": "2.0.0"}))
+    digest = hashlib.sha256(OTHER).hexdigest()
+    zoo.store.put([OTHER], digest)
+    zoo.repositories.change("org/zebra", "main", [Addition("a/b.txt", digest)], LOCAL, title="x")
+    assert said() == ("2.0.0", ["README.md", "a/b.txt", "onnx/model.onnx"])
 
 
 def test_what_is_kept_and_for_how_long(zoo):

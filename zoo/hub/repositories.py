@@ -111,8 +111,20 @@ class Repositories:
             NotFound: There is none of that name for whoever asks.
         """
         with self._open(name, who) as session:
-            row = _repository(session, name)
-            return listing.info(row, session.get(PrivateModel, row.name) is not None)
+            return _info(session, _repository(session, name))
+
+    def look(
+        self, name: str, revision: str, who: Identity
+    ) -> tuple[RepositoryInfo, CommitInfo, dict[str, Entry]]:
+        """What is known of a repository, and a revision's commit with all its files by path, in order.
+
+        Raises:
+            NotFound: There is no such repository or revision.
+        """
+        with self._open(name, who) as session:
+            head = _resolve(session, name, revision)
+            files = files_of(session, head.commit.tree)
+            return _info(session, head.repository), _commit_info(head.commit), files
 
     def search(
         self,
@@ -692,6 +704,10 @@ def _find(session: Session, name: str) -> Repository | None:
         select(Repository).where(Repository.name == name)
     ).first()
     return found
+
+
+def _info(session: Session, row: Repository) -> RepositoryInfo:
+    return listing.info(row, session.get(PrivateModel, row.name) is not None)
 
 
 def _is_published(session: Session, name: str) -> bool:

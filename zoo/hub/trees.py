@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from zoo.catalogue.tables import Tree
 from zoo.hub.objects import Directory, Entry
+
+_AT_ONCE = 500  # trees
 
 
 def keep_trees(session: Session, trees: Mapping[str, str]) -> None:
@@ -19,15 +22,14 @@ def keep_trees(session: Session, trees: Mapping[str, str]) -> None:
     session.flush()
 
 
-def _read(session: Session, oid: str, at: str) -> list[Entry | Directory]:
-    row = session.get(Tree, oid)
-    assert row is not None  # noqa: S101 - a commit is written after its trees
+def _named(tree: Mapping[str, Any], at: str) -> list[Entry | Directory]:
+    """What a tree says, which is at a path."""
     prefix = f"{at}/" if at else ""
     return [
         Directory(prefix + name, item[0])
         if len(item) == 1
         else Entry(prefix + name, item[1], item[2], item[0])
-        for name, item in json.loads(row.entries).items()
+        for name, item in tree.items()
     ]
 
 
@@ -37,6 +39,27 @@ def names_of(session: Session, oid: str) -> dict[str, tuple[str, bool]]:
     return {name: (item[0], len(item) == 1) for name, item in json.loads(entries).items()}
 
 
+def _read(session: Session, folder: Directory) -> list[Entry | Directory]:
+    row = session.get(Tree, folder.oid)
+    assert row is not None  # noqa: S101 - a commit is written after its trees
+    return _named(json.loads(row.entries), folder.path)
+
+
+def _below(session: Session, roots: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Some trees and all below them by id, each once; many are asked for at a time."""
+    seen, left = set(roots), list(roots)
+    while left:
+        some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+        for oid, entries in session.exec(
+            select(Tree.id, Tree.entries).where(col(Tree.id).in_(some))
+        ):
+            tree = json.loads(entries)
+            yield oid, tree
+            folders = {item[0] for item in tree.values() if len(item) == 1} - seen
+            seen |= folders
+            left += folders
+
+
 def walk(session: Session, root: str, path: str) -> Entry | Directory | None:
     """What is at a path below a root; None where nothing is."""
     found: Entry | Directory = Directory("", root)
@@ -44,8 +67,7 @@ def walk(session: Session, root: str, path: str) -> Entry | Directory | None:
         if not isinstance(found, Directory):
             return None
         wanted = f"{found.path}/{part}" if found.path else part
-        below = _read(session, found.oid, found.path)
-        step = next((item for item in below if item.path == wanted), None)
+        step = next((item for item in _read(session, found) if item.path == wanted), None)
         if step is None:
             return None
         found = step
@@ -56,10 +78,18 @@ def list_tree(
     session: Session, folder: Directory, *, recursive: bool
 ) -> Iterable[Entry | Directory]:
     """What is in a folder, in order."""
-    for item in _read(session, folder.oid, folder.path):
+    if not recursive:
+        return _read(session, folder)
+    return _everything(dict(_below(session, {folder.oid})), folder)
+
+
+def _everything(
+    trees: Mapping[str, Mapping[str, Any]], folder: Directory
+) -> Iterator[Entry | Directory]:
+    for item in _named(trees[folder.oid], folder.path):
         yield item
-        if recursive and isinstance(item, Directory):
-            yield from list_tree(session, item, recursive=True)
+        if isinstance(item, Directory):
+            yield from _everything(trees, item)
 
 
 def files_of(session: Session, root: str) -> dict[str, Entry]:
@@ -70,13 +100,5 @@ def files_of(session: Session, root: str) -> dict[str, Entry]:
 
 def blobs_of(session: Session, roots: set[str]) -> Iterator[str]:
     """The digests of all files below some roots; each tree is read once."""
-    seen, left = set(roots), list(roots)
-    while left:
-        some, left = left[:500], left[500:]
-        for text in session.exec(select(Tree.entries).where(col(Tree.id).in_(some))):
-            for item in json.loads(text).values():
-                if len(item) > 1:
-                    yield item[1]
-                elif item[0] not in seen:
-                    seen.add(item[0])
-                    left.append(item[0])
+    for _, tree in _below(session, roots):
+        yield from (item[1] for item in tree.values() if len(item) > 1)
