@@ -188,6 +188,12 @@ def list_commits(
     return [wire.commit_of(commit) for commit in found]
 
 
+@router.get("/{org}/{repo}/lfs-files")
+def list_large(zoo: Zoo, who: Who, name: Name) -> list[dict[str, Any]]:
+    """The large files of all commits."""
+    return [wire.large_of(*found) for found in zoo.repositories.large_files(name, who)]
+
+
 @router.get("/{org}/{repo}/auth-check")
 def auth_check(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
     """Whether whoever asks may download."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -47,11 +48,29 @@ def is_private(fields: dict[str, Any]) -> bool | None:
 async def create_repo(zoo: Zoo, who: Who, base: Base, request: Request) -> Response:
     """Make an empty repository."""
     fields = await json_body(request)
-    name = named(fields, who)
-    answer = {"url": page_of(request, base, name), "name": name, "id": name}
-    private = is_private(fields) or False
+    name, private = named(fields, who), is_private(fields) or False
+    return await _made(
+        page_of(request, base, name), name, zoo.repositories.create, name, who, private=private
+    )
+
+
+@router.post("/models/{org}/{repo}/duplicate")
+async def duplicate_repo(zoo: Zoo, who: Who, base: Base, name: Name, request: Request) -> Response:
+    """Make a repository of what another has."""
+    fields = await json_body(request)
+    to, private = text(fields, "repository"), is_private(fields)
+    return await _made(
+        page_of(request, base, to), to, zoo.repositories.duplicate, name, to, who, private=private
+    )
+
+
+async def _made(
+    page: str, name: str, make: Callable[..., None], *given: Any, private: bool | None
+) -> Response:
+    """Make a repository; clients read its address from a refusal too, where it is there already."""
+    answer = {"url": page, "name": name, "id": name}
     try:
-        await run_in_threadpool(zoo.repositories.create, name, who, private=private)
+        await run_in_threadpool(make, *given, private=private)
     except Conflict as conflict:
         refused = errors.error(409, conflict.message, "Conflict")
         headers = {k: v for k, v in refused.headers.items() if k.startswith("x-error")}
@@ -97,6 +116,16 @@ async def update_settings(zoo: Zoo, who: Who, name: Name, request: Request) -> d
     if private is not None:
         await run_in_threadpool(zoo.repositories.set_private, name, private, who)
     return {"private": private}
+
+
+@router.post("/models/{org}/{repo}/super-squash/{branch}")
+async def squash(zoo: Zoo, who: Who, name: Name, branch: str, request: Request) -> dict[str, Any]:
+    """Put one commit in the place of a history."""
+    title = text(await json_body(request), "message", f"Squash {unescaped(branch)}")[:1000]
+    made = await run_in_threadpool(
+        zoo.repositories.squash, name, unescaped(branch), who, title=title
+    )
+    return {"commitId": made.id}
 
 
 @router.post("/models/{org}/{repo}/branch/{branch}")

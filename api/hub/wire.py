@@ -77,6 +77,18 @@ def commit_of(commit: CommitInfo) -> dict[str, Any]:
     }
 
 
+def large_of(entry: Entry, commit: CommitInfo) -> dict[str, Any]:
+    """A large file, with the commit that had it first."""
+    return {
+        "fileOid": entry.sha256,
+        "oid": entry.sha256,
+        "filename": entry.path,
+        "size": entry.size,
+        "pushedAt": time_of(commit.at),
+        "ref": None,
+    }
+
+
 def flagged(values: Iterable[str]) -> bool:
     """Whether a flag of a query or a form is set."""
     return any(value.lower() in ("true", "1", "") for value in values)

@@ -317,3 +317,64 @@ def test_the_beginning_of_a_commit_names_it_where_it_is_the_only_one(zoo):
         commit(zoo, {"a": b"4"}, parent=second[:7])
     with pytest.raises(RevisionNotFound, match="no branch"):
         commit(zoo, {"a": b"4"}, branch=first)
+
+
+def test_a_squashed_branch_is_one_commit_and_frees_what_only_its_past_had(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    past = [commit(zoo, {"a": content, "b": b"kept"}).id for content in (b"1", b"2", b"3")]
+    zoo.repositories.create_branch("org/model", "side", past[1], LOCAL)
+    made = zoo.repositories.squash("org/model", "main", LOCAL, title="One")
+    assert [step.title for step in zoo.repositories.history("org/model", "main", LOCAL)] == ["One"]
+    assert paths(zoo) == {"a", "b"}
+    # What the other branch leads to is still there, the rest is not.
+    assert zoo.repositories.commit("org/model", past[0], LOCAL).id == past[0]
+    with pytest.raises(RevisionNotFound):
+        zoo.repositories.commit("org/model", past[2], LOCAL)
+    zoo.repositories.squash("org/model", "side", LOCAL, title="Side")
+    needed = set(zoo.repositories.blobs())
+    assert {put(zoo, content) in needed for content in (b"2", b"3", b"kept")} == {True}
+    assert put(zoo, b"1") not in needed
+    # What waits to be converted is what is there now, and commits go on from it.
+    (waiting,) = zoo.intake.due(0)
+    assert set(waiting.files) == {"a", "b"}
+    assert commit(zoo, {"c": b"4"}, parent=made.id)
+    with pytest.raises(Forbidden):
+        zoo.repositories.squash(
+            "org/model", "main", Identity("w", grants={"org": Role.WRITE}), title="x"
+        )
+    # Versions count commits.
+    publish(zoo)
+    with pytest.raises(Conflict, match="published versions"):
+        zoo.repositories.squash("org/model", "main", LOCAL, title="x")
+    assert zoo.repositories.squash("org/model", "side", LOCAL, title="y").title == "y"
+
+
+def test_a_tag_that_is_taken_away_is_not_converted(zoo):
+    zoo.repositories.create("org/model", LOCAL)
+    commit(zoo, {"a": b"1"})
+    zoo.repositories.create_tag("org/model", "v1.0", "main", LOCAL)
+    assert {upload.revision for upload in zoo.intake.due(0)} == {"main", "v1.0"}
+    zoo.repositories.delete_ref("org/model", "tag", "v1.0", LOCAL)
+    assert {upload.revision for upload in zoo.intake.due(0)} == {"main"}
+
+
+def test_a_duplicate_has_the_files_and_is_as_private(zoo):
+    zoo.repositories.create("org/model", LOCAL, private=True)
+    commit(zoo, {"README.md": b"---\ntags: [x]\n---\n", "a/b": b"1"})
+    zoo.repositories.duplicate("org/model", "else/copy", LOCAL)
+    copy = zoo.repositories.info("else/copy", LOCAL)
+    assert (copy.private, copy.tags, paths(zoo, name="else/copy")) == (
+        True,
+        ("x",),
+        {"README.md", "a/b"},
+    )
+    assert len(zoo.repositories.history("else/copy", "main", LOCAL)) == 2
+    zoo.repositories.duplicate("org/model", "else/open", LOCAL, private=False)
+    assert not zoo.repositories.info("else/open", LOCAL).private
+    with pytest.raises(Conflict):
+        zoo.repositories.duplicate("org/model", "else/copy", LOCAL)
+    stranger = Identity("s", grants={"else": Role.WRITE})
+    with pytest.raises(NotFound):
+        zoo.repositories.duplicate("org/model", "else/stolen", stranger)
+    with pytest.raises(Forbidden):
+        zoo.repositories.duplicate("else/open", "org/mine", stranger)

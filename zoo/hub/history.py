@@ -1,14 +1,16 @@
-"""Which commit changed a path last, found by comparing the trees of commits on the way back."""
+"""What is asked of many commits at once: which changed a path last, which had large files, which are left."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from zoo.catalogue.tables import Commit
-from zoo.hub.trees import names_of
+from zoo.catalogue.tables import Commit, Ref, Repository, Waiting
+from zoo.hub.objects import Directory, Entry
+from zoo.hub.trees import list_tree, names_of
 
 # So many names are compared for an answer, and a commit is as dear as some more.
 MOST_NAMES = 200_000
@@ -62,6 +64,42 @@ def changed_last(session: Session, head: Commit, paths: Iterable[str]) -> dict[s
     if newer is not None:
         _take(wanted, "", newer, found)
     return found
+
+
+def large_files(session: Session, repository: Repository) -> list[tuple[Entry, Commit]]:
+    """The large files of all commits of a repository, each once, with the first commit that had it."""
+    found: dict[str, tuple[Entry, Commit]] = {}
+    seen: set[str] = set()
+
+    def look(folder: Directory, commit: Commit) -> None:
+        if folder.oid in seen:
+            return
+        seen.add(folder.oid)
+        for item in list_tree(session, folder, recursive=False):
+            if isinstance(item, Directory):
+                look(item, commit)
+            elif item.large:
+                found.setdefault(item.sha256, (item, commit))
+
+    commits = select(Commit).where(Commit.repository_id == repository.id)
+    for commit in session.exec(commits.order_by(col(Commit.number))):
+        look(Directory("", commit.tree), commit)
+    return list(found.values())
+
+
+def forget_unreachable(session: Session, repository: Repository) -> None:
+    """Remove the commits of a repository that no name leads to."""
+    rows = select(Commit.id, Commit.parent).where(Commit.repository_id == repository.id)
+    parents = dict(session.exec(rows).all())
+    for table, commit in ((Ref, Ref.target), (Waiting, Waiting.commit)):
+        for at in session.exec(select(commit).where(table.repository_id == repository.id)).all():
+            step: str | None = at
+            while step is not None and step in parents:
+                step = parents.pop(step)
+    gone = list(parents)
+    for start in range(0, len(gone), 500):
+        some = col(Commit.id).in_(gone[start : start + 500])
+        session.exec(delete(Commit).where(col(Commit.repository_id) == repository.id, some))
 
 
 def _compare(

@@ -139,13 +139,32 @@ def wait_in_line(
     """
     if revision != MAIN and _version_of(revision) is None:
         return
-    row = session.exec(
-        select(Waiting).where(Waiting.repository_id == repository.id, Waiting.revision == revision)
-    ).first()
+    row = _row(session, repository, revision)
     if row is None:
         row = Waiting(repository_id=repository.id, revision=revision, commit=commit, at=now)
     row.commit, row.at, row.problem = commit, now, None
     session.add(row)
+
+
+def follow_squash(session: Session, repository: Repository, revision: str, commit: str) -> None:
+    """Let an upload that waits, or was refused, be the commit that took the place of its history."""
+    row = _row(session, repository, revision)
+    if row is not None:
+        row.commit = commit
+        session.add(row)
+
+
+def leave_line(session: Session, repository: Repository, revision: str) -> None:
+    """Take an upload out of the line, in the transaction that takes away its tag."""
+    row = _row(session, repository, revision)
+    if row is not None:
+        session.delete(row)
+
+
+def _row(session: Session, repository: Repository, revision: str) -> Waiting | None:
+    here = (Waiting.repository_id == repository.id, Waiting.revision == revision)
+    found: Waiting | None = session.exec(select(Waiting).where(*here)).first()
+    return found
 
 
 def _uploaded(session: Session, row: Waiting, name: str, commit: Commit) -> Uploaded:

@@ -34,8 +34,8 @@ from zoo.catalogue.tables import (
 )
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
 from zoo.hub import card, listing
-from zoo.hub.history import ancestors, changed_last
-from zoo.hub.intake import wait_in_line
+from zoo.hub.history import ancestors, changed_last, forget_unreachable, large_files
+from zoo.hub.intake import follow_squash, leave_line, wait_in_line
 from zoo.hub.objects import Directory, Entry, commit_id, file_id, write_trees
 from zoo.hub.records import (
     Addition,
@@ -268,27 +268,63 @@ class Repositories:
             InvalidReference: This cannot be its name.
             Conflict: There is one of that name.
         """
-        if parse_reference(name).version is not None:
-            raise InvalidReference(f"{shown(name)} names a version", fix="leave out the version")
         self._access.require(by, Role.WRITE, name)
+        with writing(self._engine) as session:
+            self._create(session, name, by, private, _now())
+
+    def duplicate(self, name: str, to: str, by: Identity, *, private: bool | None = None) -> None:
+        """Make a repository that has what is on main of another, in one commit.
+
+        Args:
+            name: The other.
+            to: Its own name.
+            by: Who makes it.
+            private: Whether only its organisation sees it; None: if that is so of the other.
+
+        Raises:
+            NotFound: There is no such repository.
+            InvalidReference: This cannot be its name.
+            Conflict: There is one of that name.
+        """
+        self._access.require(by, Role.READ, name)
+        self._access.require(by, Role.WRITE, to)
+        self.follow(name)
         now = _now()
         with writing(self._engine) as session:
-            if _find(session, name) is not None:
-                raise Conflict(
-                    f"{name} is there already", fix="choose another name, or use that one"
-                )
-            row = Repository(
-                name=name, created_at=now, updated_at=now, published=_is_published(session, name),
-                card="{}", tags="\n",
-            )  # fmt: skip
-            listing.touch(session, row, now)
-            listing.add(session, row)
-            mark_private(session, name, private)
-            root, trees = write_trees(())
-            keep_trees(session, trees)
-            first = _add_commit(session, row, root, [], "Begin", "", by, now)
-            _set_ref(session, row, BRANCH, MAIN, first.id)
-            log(session, by, "repository.create", name, private=private)
+            source = _repository(session, name)
+            head = _branch(session, source, MAIN)
+            hidden = session.get(PrivateModel, source.name) is not None
+            row = self._create(session, to, by, hidden if private is None else private, now)
+            first = _branch(session, row, MAIN)
+            if head.tree == first.tree:
+                return
+            title = f"Duplicate {source.name}"
+            made = _add_commit(session, row, head.tree, [first.id], title, "", by, now)
+            _set_ref(session, row, UPLOAD, MAIN, made.id)
+            wait_in_line(session, row, MAIN, made.id, now)
+            self._describe(session, row, _join(session, row))
+            log(session, by, "repository.commit", f"{to}@{MAIN}", commit=made.id)
+
+    def _create(
+        self, session: Session, name: str, by: Identity, private: bool, now: datetime
+    ) -> Repository:
+        if parse_reference(name).version is not None:
+            raise InvalidReference(f"{shown(name)} names a version", fix="leave out the version")
+        if _find(session, name) is not None:
+            raise Conflict(f"{name} is there already", fix="choose another name, or use that one")
+        row = Repository(
+            name=name, created_at=now, updated_at=now, published=_is_published(session, name),
+            card="{}", tags="\n",
+        )  # fmt: skip
+        listing.touch(session, row, now)
+        listing.add(session, row)
+        mark_private(session, name, private)
+        root, trees = write_trees(())
+        keep_trees(session, trees)
+        first = _add_commit(session, row, root, [], "Begin", "", by, now)
+        _set_ref(session, row, BRANCH, MAIN, first.id)
+        log(session, by, "repository.create", name, private=private)
+        return row
 
     def delete(self, name: str, by: Identity) -> None:
         """Take a repository away.
@@ -405,6 +441,48 @@ class Repositories:
             session.flush()
             return _commit_info(made)
 
+    def squash(self, name: str, branch: str, by: Identity, *, title: str) -> CommitInfo:
+        """Put one commit in the place of a branch's history; commits that nothing leads to any more are gone.
+
+        Returns:
+            The head of the branch afterwards.
+
+        Raises:
+            NotFound: There is no such repository or branch.
+            Conflict: It is main, and versions are published, which count its commits.
+        """
+        self._access.require(by, Role.ADMIN, name)
+        branch = branch.removeprefix("refs/heads/")
+        self.follow(name)
+        now = _now()
+        with writing(self._engine) as session:
+            row = (
+                _unpublished(session, name, "squashed")
+                if branch == MAIN
+                else _repository(session, name)
+            )
+            head = _branch(session, row, branch)
+            made = _add_commit(session, row, head.tree, [], title, "", by, now)
+            _set_ref(session, row, BRANCH, branch, made.id)
+            if branch == MAIN and _target(session, row, UPLOAD, MAIN) is not None:
+                _set_ref(session, row, UPLOAD, MAIN, made.id)
+                follow_squash(session, row, MAIN, made.id)
+            forget_unreachable(session, row)
+            listing.touch(session, row, now)
+            log(session, by, "repository.squash", f"{name}@{branch}", commit=made.id)
+            session.flush()
+            return _commit_info(made)
+
+    def large_files(self, name: str, who: Identity) -> list[tuple[Entry, CommitInfo]]:
+        """All files of all commits that git would keep pointers to, with the commits that had them first.
+
+        Raises:
+            NotFound: There is no such repository.
+        """
+        with self._open(name, who) as session:
+            found = large_files(session, _repository(session, name))
+            return [(entry, _commit_info(commit)) for entry, commit in found]
+
     def create_branch(self, name: str, branch: str, start: str, by: Identity) -> None:
         """Make a branch that begins at a revision.
 
@@ -439,6 +517,8 @@ class Repositories:
             if found is None:
                 raise _no_revision(name, ref)
             session.delete(found)
+            if kind == TAG:
+                leave_line(session, row, ref)
             log(session, by, f"{kind}.delete", f"{name}@{ref}")
 
     def _name(self, name: str, kind: str, ref: str, revision: str, by: Identity) -> None:

@@ -1,6 +1,9 @@
 """Histories: what changed when. The argument is the name of a repository to be made."""
 
+import hashlib
+import io
 import json
+import random
 import sys
 
 from huggingface_hub import CommitOperationAdd, HfApi, HfFileSystem, hf_hub_download
@@ -50,4 +53,28 @@ api.create_tag(repo, tag="v1")
 elsewhere = [{"paths": ["a.txt"], "revision": revision} for revision in (first, "v1")]
 for more in elsewhere:
     refused("has no branch", lambda more=more: commit("x", **more), RevisionNotFoundError)
+
+# A history that is not needed any more, and what it holds.
+large = [random.Random(seed).randbytes(10_500_000) for seed in (1, 2)]
+for content in large:
+    api.upload_file(path_or_fileobj=io.BytesIO(content), path_in_repo="large.bin", repo_id=repo)
+held = {item.file_oid: (item.filename, item.size) for item in api.list_lfs_files(repo)}
+assert held == {hashlib.sha256(c).hexdigest(): ("large.bin", len(c)) for c in large}
+refused("squash", lambda: api.permanently_delete_lfs_files(repo, api.list_lfs_files(repo)))
+files = api.list_repo_files(repo)
+api.create_tag(repo, tag="v2", revision=api.list_repo_commits(repo)[1].commit_id)
+api.super_squash_history(repo, commit_message="all of it")
+assert [step.title for step in api.list_repo_commits(repo)] == ["all of it"]
+assert api.list_repo_files(repo) == files
+assert len(list(api.list_lfs_files(repo))) == 2, "the tag has the other"
+api.delete_tag(repo, tag="v2")
+api.create_branch(repo, branch="dev/x")
+api.super_squash_history(repo, branch="dev/x")
+assert len(list(api.list_lfs_files(repo))) == 1
+
+if hasattr(api, "duplicate_repo"):
+    url = api.duplicate_repo(repo, repo + "-copy")
+    assert (url.repo_id, api.list_repo_files(url.repo_id)) == (repo + "-copy", files)
+    assert api.duplicate_repo(repo, repo + "-copy", exist_ok=True).repo_id == url.repo_id
+    refused("is there already", lambda: api.duplicate_repo(repo, repo + "-copy"))
 print(json.dumps("done"))
