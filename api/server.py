@@ -117,7 +117,6 @@ def serve(
         bound = reserved.getsockname()[1]
         server = Granian(
             "api.server:application",
-            factory=True,
             address=host,
             port=bound,
             interface=Interfaces.ASGI,
@@ -134,7 +133,8 @@ def serve(
         os.register_at_fork(after_in_child=_end_when_told)
         if ready is not None:
             threading.Thread(target=_announce, args=(host, bound, ready), daemon=True).start()
-        server.serve()
+        # Granian's own loader would look into the working directory first.
+        server.serve(target_loader=application, wrap_loader=False)
 
 
 def _end_when_told() -> None:

@@ -11,7 +11,6 @@ import ast
 import shutil
 import ssl
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from zoo.errors import SourceUnavailable, TooLarge
+from zoo.interpreter import running
 from zoo.reference import PypiSource, shown
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _finder(name: str) -> PackageFinder:
 def pip_settings() -> Mapping[str, str]:
     """What pip has been told for downloads: of files, then of the command, then of the environment."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"],
+        running("pip", "config", "list"),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONFIG_SECONDS, check=False,
     )  # fmt: skip
     found: dict[str, str] = {}

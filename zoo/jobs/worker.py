@@ -38,6 +38,7 @@ from zoo.errors import (
     StorageUnavailable,
     ZooError,
 )
+from zoo.interpreter import running
 from zoo.jobs import webhooks
 from zoo.jobs.jobs import Jobs, Superseded, database_url, failure
 from zoo.jobs.process import Interrupted, PartFailed
@@ -259,7 +260,7 @@ class Worker:
         )
         self._end_children()
         time.sleep(1)
-        os.execv(sys.executable, [sys.executable, "-m", "zoo.jobs.worker"])  # noqa: S606
+        os.execv(sys.executable, running("zoo.jobs.worker"))  # noqa: S606
 
     def _end_children(self) -> None:
         for child in psutil.Process().children(recursive=True):
