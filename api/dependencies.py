@@ -44,13 +44,19 @@ Cursor = Annotated[
 
 # What a browser keeps of a token once somebody has signed in on a page.
 COOKIE = "polyzoo_token"
+# What ModelScope's client keeps of one; before 1.38 it shows nothing else.
+SESSION = "m_session_id"
 
 
 def secret_of(request: Request) -> str | None:
     """The token that a request shows: as a bearer, or as the password of Basic, as git programs do.
 
-    A browser's cookie is good for reading only, since other sites can make a browser send a form.
+    A browser's cookie is good for reading only, since other sites can make a browser send a form. ModelScope's
+    is good for writing where no browser sends it: those say where a request that writes comes from.
     """
+    session = request.cookies.get(SESSION)
+    if session and not {"authorization", "origin"} & set(request.headers):
+        return session
     if "authorization" not in request.headers and request.method in ("GET", "HEAD"):
         return request.cookies.get(COOKIE) or None
     scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")

@@ -10,16 +10,16 @@ from typing import Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Secret, Who, Zoo
+from api.dependencies import SESSION, Secret, Who, Zoo
 from api.hub import lfs
 from api.hub.commits import kept
 from api.hub.door import unescaped
 from api.hub.files import revision_file
 from api.hub.requests import Base, Name, body, content, json_body, json_object, text
-from zoo.access import Role
+from zoo.access import Identity, Role
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotSupported, Unauthorized
 from zoo.hub.objects import REGULAR_LIMIT, Entry
-from zoo.hub.records import Addition, Deletion, Operation
+from zoo.hub.records import Addition, Deletion, Operation, RepositoryInfo
 from zoo.hub.refs import BRANCH, MAIN, TAG, VERSION
 from zoo.reference import parse_digest
 from zoo.registry import Registry
@@ -47,7 +47,7 @@ async def login(zoo: Zoo, base: Base, request: Request, response: Response) -> d
     secret = text(await json_body(request), "AccessToken")
     who = await run_in_threadpool(zoo.access.identify, secret)
     response.set_cookie(
-        "m_session_id", secret, httponly=True, samesite="strict", secure=base.startswith("https:")
+        SESSION, secret, httponly=True, samesite="strict", secure=base.startswith("https:")
     )
     return envelope({"AccessToken": secret, "Username": who.name, "Email": ""})
 
@@ -70,14 +70,10 @@ def list_models(
     page_size: int = Query(10, ge=1, le=1000),
 ) -> dict[str, Any]:
     """Repositories, a page at a time."""
-    found, _ = zoo.repositories.search(
-        who, words=search[:200], author=owner, sort="createdAt", limit=page_size,
-        offset=(page_number - 1) * page_size,
-    )  # fmt: skip
+    found, total = _page(zoo, who, search[:200], owner, page_number, page_size)
     models = [
         {"id": info.name, "display_name": info.name, "tags": list(info.tags)} for info in found
     ]
-    total = zoo.repositories.count(who, words=search[:200], author=owner)
     return {"success": True, "data": {"models": models, "total_count": total}, "request_id": ""}
 
 
@@ -85,7 +81,14 @@ def list_models(
 def get_model(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
     """One repository."""
     info = zoo.repositories.info(name, who)
-    data = {"id": info.name, "name": info.name, "tags": list(info.tags), "private": info.private}
+    org, _, model = info.name.partition("/")
+    data = {
+        "id": info.name,
+        "owner": org,
+        "name": model,
+        "tags": list(info.tags),
+        "private": info.private,
+    }
     return {"success": True, "data": data, "request_id": ""}
 
 
@@ -113,6 +116,66 @@ async def create_model(zoo: Zoo, who: Who, request: Request) -> dict[str, Any]:
 
     await run_in_threadpool(make)
     return envelope({"Path": name, "Name": name})
+
+
+@router.put("/api/v1/models")
+@router.put("/api/v1/models/")
+async def list_repos(zoo: Zoo, who: Who, request: Request) -> dict[str, Any]:
+    """Repositories of an organisation, a page at a time, as clients before 1.38 ask for them."""
+    fields = await json_body(request)
+    owner, size, page = (
+        text(fields, "Path"),
+        fields.get("PageSize", 10),
+        fields.get("PageNumber", 1),
+    )
+    if not _within(size, 1000) or not _within(page, 1 << 40):
+        raise InvalidReference("PageSize, PageNumber: expected numbers", fix="begin with page 1")
+    found, total = await run_in_threadpool(_page, zoo, who, "", owner, page, size)
+    models = []
+    for info in found:
+        org, _, model = info.name.partition("/")
+        models.append({"Path": org, "Name": model, "Tags": list(info.tags)})
+    return envelope({"Models": models, "TotalCount": total})
+
+
+@router.put("/api/v1/models/{org}/{repo}")
+async def update_model(zoo: Zoo, who: Who, name: Name, request: Request) -> dict[str, Any]:
+    """Hide or show a repository."""
+    visibility = (await json_body(request)).get("Visibility")
+    if visibility is not None:
+        private = visibility == PRIVATE
+        await run_in_threadpool(zoo.repositories.set_private, name, private, who)
+    return envelope({})
+
+
+@router.delete("/api/v1/models/{org}/{repo}")
+def delete_model(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
+    """Take a repository away."""
+    zoo.repositories.delete(name, who)
+    return envelope({})
+
+
+@router.post("/api/v1/models/{org}/{repo}/repo/tag")
+async def create_tag(zoo: Zoo, who: Who, name: Name, request: Request) -> dict[str, Any]:
+    """Make a tag."""
+    fields = await json_body(request)
+    tag, revision = text(fields, "TagName"), revision_of(text(fields, "Ref", ""))
+    await run_in_threadpool(zoo.repositories.create_tag, name, tag, revision, who)
+    return envelope({"TagName": tag})
+
+
+def _within(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _page(
+    zoo: Registry, who: Identity, words: str, owner: str | None, page: int, size: int
+) -> tuple[tuple[RepositoryInfo, ...], int]:
+    """Repositories of a page, and how many there are on all of them."""
+    found, _ = zoo.repositories.search(
+        who, words=words, author=owner, sort="createdAt", limit=size, offset=(page - 1) * size
+    )
+    return found, zoo.repositories.count(who, words=words, author=owner)
 
 
 @router.get("/api/v1/models/{org}/{repo}/repo/files")
@@ -170,13 +233,15 @@ def list_revisions(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
     for ref in zoo.repositories.refs(name, who):
         if ref.kind in (BRANCH, VERSION, TAG):
             commit = zoo.repositories.commit(name, ref.target, who)
-            shown = "master" if (ref.kind, ref.name) == (BRANCH, MAIN) else ref.name
-            row = {
-                "Revision": shown,
-                "CreatedAt": int(commit.at.timestamp()),
-                "CommitId": commit.id,
-            }
-            found["Branches" if ref.kind == BRANCH else "Tags"].append(row)
+            # Clients look here whether there is what they are asked for.
+            both = (ref.kind, ref.name) == (BRANCH, MAIN)
+            for shown in ("master", MAIN) if both else (ref.name,):
+                row = {
+                    "Revision": shown,
+                    "CreatedAt": int(commit.at.timestamp()),
+                    "CommitId": commit.id,
+                }
+                found["Branches" if ref.kind == BRANCH else "Tags"].append(row)
     for rows in found.values():
         rows.sort(key=lambda row: row["CreatedAt"], reverse=True)
     return envelope({"RevisionMap": found})
@@ -184,9 +249,10 @@ def list_revisions(zoo: Zoo, who: Who, name: Name) -> dict[str, Any]:
 
 @router.post("/api/v1/repos/models/{org}/{repo}/info/lfs/objects/batch")
 async def batch(zoo: Zoo, who: Who, base: Base, name: Name, request: Request) -> dict[str, Any]:
-    """Where to send each file, or that it is there."""
+    """Where to send each file; those that are there are left out."""
     fields = await json_body(request)
-    return envelope({"objects": await lfs.answers(zoo, who, base, name, fields)})
+    found = await lfs.answers(zoo, who, base, name, fields)
+    return envelope({"objects": [item for item in found if "actions" in item]})
 
 
 @router.post("/api/v1/repos/models/{org}/{repo}/commit/{revision}")

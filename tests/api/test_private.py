@@ -161,3 +161,16 @@ def test_what_modelscope_keeps_in_a_browser_goes_over_https_only(zoo, tmp_path):
         given = client.post("/api/v1/login", json={"AccessToken": zoo[2]}).headers["set-cookie"]
     assert "Secure" not in given.split("; ")
     registry.close()
+
+
+def test_what_modelscope_keeps_writes_where_no_browser_sends_it(zoo):
+    with TestClient(create_app(zoo[0]), cookies={"m_session_id": zoo[2]}) as client:
+        wanted = {"Path": "org", "Name": "by-cookie", "Visibility": 1}
+        # Browsers name the site whose page, or form, writes.
+        for origin in ("https://elsewhere.test", "null", "http://testserver"):
+            refused = client.post("/api/v1/models", json=wanted, headers={"Origin": origin})
+            assert refused.status_code in (401, 403)
+        assert client.post("/api/v1/models", json=wanted).status_code == 200
+        assert client.get("/api/v1/models/org/by-cookie").status_code == 200
+        wrong = {"Authorization": "Bearer zoo_wrong"}
+        assert client.get("/api/v1/models/org/by-cookie", headers=wrong).status_code == 401

@@ -21,7 +21,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 ENVIRONMENTS = Path(__file__).parents[2] / "build" / "clients"
 ALL = os.environ.get("POLYZOO_CONFORMANCE") == "all"
 HUGGING_FACE = ("huggingface_hub==2.4.0", "huggingface_hub==1.33.0", "huggingface_hub==0.36.0")
-MODELSCOPE = "modelscope==1.40.2"
+MODELSCOPE = ("modelscope==1.40.2", "modelscope==1.33.0")
 TRANSFORMERS = "transformers"
 
 
@@ -39,7 +39,8 @@ def python_with(requirement: str) -> Path:
                 site = next(place.glob("lib/python*/site-packages"))
                 own = next(p for p in sys.path if p.endswith("site-packages"))
                 (site / "here.pth").write_text(own)
-            command = [python, "-m", "pip", "install", "--quiet", requirement]
+            # Releases of ModelScope's client look for setuptools without saying so.
+            command = [python, "-m", "pip", "install", "--quiet", requirement, "setuptools<81"]
             subprocess.run(command, check=True)
             done.touch()
     return python
@@ -61,7 +62,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
         clean = {
             k: v
             for k, v in os.environ.items()
-            if not k.startswith(("HF_", "POLYZOO_", "PYTHONPATH"))
+            if not k.startswith(("HF_", "MODELSCOPE_", "POLYZOO_", "PYTHONPATH"))
         }
         environment = {
             **clean,

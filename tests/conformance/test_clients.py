@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -130,8 +132,41 @@ def test_a_mirror_has_the_same_ids(hugging_face, run, server, own_server, publis
 def test_modelscope(run, own_server, tmp_path):
     put_model(own_server.url, tmp_path / "push")
     _, secret = Registry(own_server.data).access.create("alice", {"*": Role.WRITE})
-    python = python_with(MODELSCOPE)
+    python = python_with(MODELSCOPE[0])
     assert run(python, "modelscope_all", own_server.url, secret, "hub/pushed", "team/ms") == "done"
+
+
+@pytest.mark.skipif(not ALL, reason="make conformance runs it")
+@pytest.mark.parametrize("release", MODELSCOPE)
+def test_modelscope_behind_a_proxy_with_tls(run, start, tmp_path, release):
+    """Releases before 1.38 ask by https alone, and show their token as a cookie alone."""
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    proxy = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("tls.py"), certificate, key, str(port)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert proxy.stdout is not None
+        host = f"localhost:{int(proxy.stdout.readline())}"
+        own = start(tmp_path / "zoo", port=port, POLYZOO_PUBLIC=f"https://{host}")
+        _, secret = Registry(own.data).access.create("alice", {"*": Role.ADMIN})
+        about = {"MODELSCOPE_DOMAIN": host, "REQUESTS_CA_BUNDLE": certificate}
+        name = f"team/{release.replace('==', '-')}"
+        answer = run(
+            python_with(release), "modelscope_calls", f"https://{host}", secret, name, **about
+        )
+        assert answer == "done"
+    finally:
+        proxy.kill()
+        proxy.wait()
 
 
 @pytest.mark.skipif(not ALL, reason="make conformance runs it")
