@@ -18,7 +18,7 @@ from zoo.registry import Registry
 
 router = APIRouter()
 
-CAS = "/cas/{generation}"
+CAS = "/cas/{collection}"
 
 
 @router.get("/api/models/{org}/{repo}/xet-write-token/{revision}")
@@ -27,8 +27,9 @@ def write_token(zoo: Zoo, who: Who, base: Base, name: Name, revision: Revision) 
     zoo.access.require(who, Role.WRITE, name)
     zoo.repositories.commit(name, revision, who)
     zoo.access.note(who, "upload.begin", name, protocol="xet")
-    token, until = zoo.xet.token()
-    cas = f"{base}/cas/{zoo.xet.generation}"
+    collection = zoo.xet.collection(name.partition("/")[0])
+    token, until = zoo.xet.token(collection)
+    cas = f"{base}/cas/{collection}"
     headers = {
         "X-Xet-Cas-Url": cas,
         "X-Xet-Access-Token": token,
@@ -38,19 +39,19 @@ def write_token(zoo: Zoo, who: Who, base: Base, name: Name, revision: Revision) 
 
 
 @router.post(CAS + "/v1/xorbs/{kind}/{xorb}")
-async def put_xorb(zoo: Zoo, generation: str, xorb: str, request: Request) -> dict[str, Any]:
+async def put_xorb(zoo: Zoo, collection: str, xorb: str, request: Request) -> dict[str, Any]:
     """A xorb."""
-    _admit(zoo, generation, request)
+    _admit(zoo, collection, request)
     content = await body(request, LARGEST_XORB + (8 << 20))
-    return {"was_inserted": await run_in_threadpool(zoo.xet.put_xorb, xorb, content)}
+    return {"was_inserted": await run_in_threadpool(zoo.xet.put_xorb, collection, xorb, content)}
 
 
 @router.post(CAS + "/v1/shards")
-async def put_shard(zoo: Zoo, generation: str, request: Request) -> dict[str, Any]:
+async def put_shard(zoo: Zoo, collection: str, request: Request) -> dict[str, Any]:
     """A shard: its files are rebuilt, checked and placed."""
-    _admit(zoo, generation, request)
+    _admit(zoo, collection, request)
     content = await body(request, LARGEST_SHARD)
-    await run_in_threadpool(zoo.xet.put_shard, content)
+    await run_in_threadpool(zoo.xet.put_shard, collection, content)
     return {"result": 1}
 
 
@@ -62,7 +63,7 @@ def unknown(rest: str) -> Response:
     return errors.error(404, "there is no such thing here", "NotFound")
 
 
-def _admit(zoo: Registry, generation: str, request: Request) -> None:
-    zoo.xet.check(secret_of(request) or "")
-    if generation != zoo.xet.generation:
+def _admit(zoo: Registry, collection: str, request: Request) -> None:
+    zoo.xet.check(secret_of(request) or "", collection)
+    if collection.partition("-")[0] != zoo.xet.generation:
         raise NotFound("these chunks are not kept any more", fix="ask for another token")

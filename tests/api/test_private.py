@@ -26,7 +26,7 @@ ABSENT = {"job": "0" * 32, "digest": f"sha256:{'0' * 64}"}
 # What stands in addresses, where it is not the model.
 FILLED = {"version": "1.0.0", "framework": "onnx", "path": "model.onnx", "revision": "main", "rest": "main",
           "tag": "main", "branch": "main", "action": "cancel", "upload_id": "0" * 32, "kind": "default",
-          "generation": "x", "xorb": "0" * 64, "name": "x"}  # fmt: skip
+          "collection": "x", "xorb": "0" * 64, "name": "x"}  # fmt: skip
 
 
 def manifest(name, version="1.0.0"):

@@ -52,6 +52,11 @@ def xet(tmp_path):
     return Xet(Folder(tmp_path / "xet"), Store(tmp_path / "blobs"), largest=1 << 20)
 
 
+@pytest.fixture
+def ours(xet):
+    return xet.collection("ours")
+
+
 @given(st.lists(st.tuples(st.binary(max_size=300), st.sampled_from([0, 1, 2])), min_size=1))
 def test_chunks_of_every_kind(parts):
     xorb = b"".join(packed(data, kind) for data, kind in parts) + b"XETBLOB"
@@ -68,20 +73,22 @@ def test_nonsense_is_refused_in_words(content):
             read()
 
 
-def test_a_file_of_several_terms(xet, tmp_path):
+def test_a_file_of_several_terms(xet, ours, tmp_path):
     xet.put_xorb(
-        XORB, b"".join(packed(data, kind) for kind, data in enumerate((b"zero", b"one!", b"two")))
+        ours,
+        XORB,
+        b"".join(packed(data, kind) for kind, data in enumerate((b"zero", b"one!", b"two"))),
     )
     whole = b"one!twozero"
     digest = hashlib.sha256(whole).hexdigest()
     assert spelt(raw(digest)) == digest
     both = (1 << 31) | (1 << 30)
-    xet.put_shard(shard(digest, (XORB, 7, 1, 3), (XORB, 4, 0, 1), flags=both))
+    xet.put_shard(ours, shard(digest, (XORB, 7, 1, 3), (XORB, 4, 0, 1), flags=both))
     assert Store(tmp_path / "blobs").path(digest).read_bytes() == whole
 
 
-def test_what_does_not_fit_is_refused_and_nothing_is_kept(xet, tmp_path):
-    xet.put_xorb(XORB, packed(b"data", 0))
+def test_what_does_not_fit_is_refused_and_nothing_is_kept(xet, ours, tmp_path):
+    xet.put_xorb(ours, XORB, packed(b"data", 0))
     digest = hashlib.sha256(b"data").hexdigest()
     refused = {
         DigestMismatch: shard("0" * 64, (XORB, 4, 0, 1)),
@@ -91,9 +98,9 @@ def test_what_does_not_fit_is_refused_and_nothing_is_kept(xet, tmp_path):
     }
     for error, content in refused.items():
         with pytest.raises(error):
-            xet.put_shard(content)
+            xet.put_shard(ours, content)
     with pytest.raises(InvalidUpload, match="SHA-256"):
-        xet.put_shard(shard(digest, (XORB, 4, 0, 1), flags=0))
+        xet.put_shard(ours, shard(digest, (XORB, 4, 0, 1), flags=0))
     assert list(Store(tmp_path / "blobs")) == []
     assert list((tmp_path / "blobs" / "tmp").iterdir()) == []
 
@@ -106,15 +113,27 @@ def test_a_chunk_cannot_unpack_to_more_than_it_says(xet):
 
 
 @pytest.mark.parametrize("name", ["../" * 22, "AB" * 32, "a", ""])
-def test_names_of_xorbs_are_checked(xet, name):
+def test_names_of_xorbs_are_checked(xet, ours, name):
     with pytest.raises(InvalidUpload):
-        xet.put_xorb(name, packed(b"x", 0))
+        xet.put_xorb(ours, name, packed(b"x", 0))
 
 
-def test_tokens(xet, tmp_path):
-    token, _ = xet.token()
-    xet.check(token)
-    Xet(Folder(tmp_path / "xet"), Store(tmp_path / "blobs"), 1).check(token)
+def test_nobody_spoils_what_another_organisation_sends(xet, ours, tmp_path):
+    digest = hashlib.sha256(b"data").hexdigest()
+    theirs = xet.collection("theirs")
+    assert xet.put_xorb(theirs, XORB, packed(b"evil", 0))
+    assert xet.put_xorb(ours, XORB, packed(b"data", 0))
+    with pytest.raises(DigestMismatch):
+        xet.put_shard(theirs, shard(digest, (XORB, 4, 0, 1)))
+    xet.put_shard(ours, shard(digest, (XORB, 4, 0, 1)))
+    assert Store(tmp_path / "blobs").path(digest).read_bytes() == b"data"
+    assert xet.collection("OURS") == ours
+
+
+def test_tokens(xet, ours, tmp_path):
+    token, _ = xet.token(ours)
+    xet.check(token, ours)
+    Xet(Folder(tmp_path / "xet"), Store(tmp_path / "blobs"), 1).check(token, ours)
     until, _, signature = token.partition(".")
     for wrong in (
         "",
@@ -125,7 +144,10 @@ def test_tokens(xet, tmp_path):
         "9" * 5000 + ".x",
     ):
         with pytest.raises(Unauthorized):
-            xet.check(wrong)
+            xet.check(wrong, ours)
+    for elsewhere in (xet.collection("theirs"), "", f"{ours}/..", "\ud800"):
+        with pytest.raises(Unauthorized):
+            xet.check(token, elsewhere)
     assert (tmp_path / "xet" / "key").stat().st_mode & 0o077 == 0
 
 

@@ -76,7 +76,8 @@ def test_what_is_relied_on_counts_as_new(zoo: Registry, monkeypatch: pytest.Monk
 def test_a_secret_is_made_once(zoo: Registry, tmp_path: Path) -> None:
     other = Registry(tmp_path / "other")
     assert zoo.xet.generation == other.xet.generation
-    other.xet.check(zoo.xet.token()[0])
+    ours = zoo.xet.collection("ours")
+    other.xet.check(zoo.xet.token(ours)[0], ours)
     other.close()
 
 

@@ -11,8 +11,11 @@ Layouts, little endian, from https://huggingface.co/docs/xet:
 - Digests are written as four words of 64 bits, each with its bytes reversed.
 
 Xorbs are kept beside the blobs, since clients remember what they have sent and refer to it later. What
-they remember belongs to an address, so the address has the name of this collection in it (`generation`):
-a collection that was lost or dropped comes back under another name, and clients send everything again.
+they remember belongs to an address, so the address has the name of a collection in it: one that was lost or
+dropped comes back under another name (`generation`), and clients send everything again.
+
+An organisation has a collection of its own. The name of a xorb is not checked, so whoever sends other bytes under
+a name that others will use would keep them from uploading for ever; this way it is their own files that they spoil.
 """
 
 from __future__ import annotations
@@ -86,34 +89,38 @@ class Xet:
 
     @property
     def generation(self) -> str:
-        """The name of this collection of xorbs."""
+        """The name that all collections here begin with."""
         return self._secret("generation", 8)
 
-    def token(self) -> tuple[str, int]:
+    def collection(self, org: str) -> str:
+        """The name of an organisation's collection of xorbs."""
+        return f"{self.generation}-{hashlib.sha256(org.lower().encode()).hexdigest()[:16]}"
+
+    def token(self, collection: str) -> tuple[str, int]:
         """A token for sending xorbs, for somebody who may write.
 
         Returns:
             The token, and the second since 1970 at which it ends.
         """
         until = int(time.time()) + TOKEN_SECONDS
-        return f"{until}.{self._sign(until)}", until
+        return f"{until}.{self._sign(until, collection)}", until
 
-    def check(self, token: str) -> None:
-        """Refuse a token that was not made here, or has ended.
+    def check(self, token: str, collection: str) -> None:
+        """Refuse a token that was not made here for a collection, or has ended.
 
         Raises:
             Unauthorized: It is one of these.
         """
         until, _, signature = token.partition(".")
         good = until.isascii() and until.isdecimal() and len(until) < 16
-        expected = self._sign(int(until)) if good else ""
+        expected = self._sign(int(until), collection) if good else ""
         if not good or not hmac.compare_digest(expected.encode(), signature.encode()):
             raise Unauthorized("this is no token for sending chunks", fix="ask for another")
         if int(until) < time.time():
             raise Unauthorized("the token for sending chunks has ended", fix="ask for another")
 
-    def put_xorb(self, xorb: str, content: bytes) -> bool:
-        """Keep a xorb.
+    def put_xorb(self, collection: str, xorb: str, content: bytes) -> bool:
+        """Keep a xorb in a collection.
 
         Returns:
             Whether it is new.
@@ -121,7 +128,7 @@ class Xet:
         Raises:
             InvalidUpload: It cannot be read.
         """
-        place = self._place(xorb)
+        place = _place(collection, xorb)
         if self._kept.has(place):
             return False
         if sum(1 for _ in chunks(content)) == 0:
@@ -129,8 +136,8 @@ class Xet:
         self._kept.write(place, content)
         return True
 
-    def put_shard(self, content: bytes) -> tuple[str, ...]:
-        """Rebuild the files of a shard and place them in the store.
+    def put_shard(self, collection: str, content: bytes) -> tuple[str, ...]:
+        """Rebuild the files of a shard from the xorbs of a collection, and place them in the store.
 
         Returns:
             The digests of the files.
@@ -148,22 +155,22 @@ class Xet:
                     fix="split the file, or raise POLYZOO_LARGEST_BLOB on the server",
                 )
         needed = {term.xorb for file in files for term in file.terms}
-        missing = sorted(xorb for xorb in needed if not self._kept.has(self._place(xorb)))
+        missing = sorted(xorb for xorb in needed if not self._kept.has(_place(collection, xorb)))
         if missing:
             raise MissingBlobs(
                 f"{len(missing)} xorbs of the shard are not here, first {missing[0]}",
                 fix="remove the client's cache of chunks ($HF_HOME/xet) and upload again",
             )
         for file in files:
-            self._store.put(self._rebuild(file), file.sha256)
+            self._store.put(self._rebuild(collection, file), file.sha256)
         return tuple(file.sha256 for file in files)
 
-    def _rebuild(self, file: ShardFile) -> Iterator[bytes]:
+    def _rebuild(self, collection: str, file: ShardFile) -> Iterator[bytes]:
         name, content = "", b""
         for term in file.terms:
             size = 0
             if term.xorb != name:
-                name, content = term.xorb, self._kept.read(self._place(term.xorb)) or b""
+                name, content = term.xorb, self._kept.read(_place(collection, term.xorb)) or b""
             for number, piece in enumerate(chunks(content)):
                 if number >= term.stop:
                     break
@@ -177,18 +184,20 @@ class Xet:
                     fix="upload again",
                 )
 
-    def _place(self, xorb: str) -> str:
-        if not _HASH.match(xorb):
-            raise InvalidUpload("this is no name of a xorb", fix="expected 64 hex digits")
-        return f"{self.generation}/{xorb[:2]}/{xorb[2:]}"
-
-    def _sign(self, until: int) -> str:
+    def _sign(self, until: int, collection: str) -> str:
         key = bytes.fromhex(self._secret("key", 32))
-        return hmac.new(key, str(until).encode(), hashlib.sha256).hexdigest()
+        said = f"{until}.{collection}".encode(errors="replace")
+        return hmac.new(key, said, hashlib.sha256).hexdigest()
 
     def _secret(self, name: str, size: int) -> str:
         """Random digits that are made once, by whoever asks first, and kept."""
         return self._kept.once(name, secrets.token_hex(size).encode()).decode()
+
+
+def _place(collection: str, xorb: str) -> str:
+    if not _HASH.match(xorb):
+        raise InvalidUpload("this is no name of a xorb", fix="expected 64 hex digits")
+    return f"{collection}/{xorb[:2]}/{xorb[2:]}"
 
 
 @dataclass(frozen=True)
