@@ -88,6 +88,12 @@ def test_tokens_and_private_models(hugging_face, run, own_server):
     assert lines[:3] == ["token.create", "repository.create", "repository.commit"]
 
 
+@pytest.mark.parametrize("program", ["filesystem", "folders"])
+def test_what_stands_on_uploads(hugging_face, run, server, program):
+    name = f"{program}/{hugging_face.parents[1].name}"
+    assert run(hugging_face, program, server.url, name) == "done"
+
+
 def test_histories(hugging_face, run, server):
     name = f"histories/{hugging_face.parents[1].name}"
     assert run(hugging_face, "histories", server.url, name) == "done"
