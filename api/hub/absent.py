@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+
+from api.hub.requests import Base
 
 router = APIRouter()
 
@@ -61,6 +64,16 @@ def refusal(method: str, path: str, status: int) -> tuple[str, str]:
     if status == 405:
         return f"{method} is not a method of {path} here", code
     return f"nothing is at {path} here; docs/hub.md says what clients can ask for", code
+
+
+@router.get("/{org}/{repo}/info/refs")
+def git(base: Base, org: str, repo: str) -> Response:
+    """What git asks first; it shows its user nothing but plain text."""
+    name = quote(f"{org}/{repo.removesuffix('.git')}")
+    said = (
+        f"Models are not fetched by git here: HF_ENDPOINT={base} hf download {name} (or hf upload)"
+    )
+    return Response(said, 404, {"X-Error-Code": "NotSupported"}, "text/plain")
 
 
 @router.get("/api/datasets")

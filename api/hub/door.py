@@ -16,7 +16,7 @@ PREFIX = "/hub"
 SLASH = "\x1f"
 _HUB = re.compile(
     r"/(?:api/|openapi/v1/|cas/|(?:datasets/|spaces/)?[^/]+/[^/]+/(?:resolve|raw)/"
-    r"|[^/]+/[^/]+\.git/info/lfs/)"
+    r"|[^/]+/[^/]+\.git/info/lfs/|[^/]+/[^/]+/info/refs$)"
 )
 # A name without an organisation, which is nothing here, but must be told so in the client's words.
 _ONE = re.compile(r"/[^/]+/(?:resolve|raw)/")

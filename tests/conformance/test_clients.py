@@ -103,6 +103,18 @@ def test_what_there_is_not_is_refused_in_words(hugging_face, run, server, publis
     assert run(hugging_face, "refused", server.url, published) == "done"
 
 
+def test_git_is_sent_elsewhere(server, published, tmp_path):
+    for address in (f"{server.url}/{published}", f"{server.url}/hub/{published}.git"):
+        done = subprocess.run(
+            ["git", "clone", address, "clone"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        )  # fmt: skip
+        assert done.returncode
+        base = address.partition("/hub/pushed")[0]
+        assert f"HF_ENDPOINT={base} hf download {published}" in done.stderr
+
+
 def test_the_command_hf(hugging_face, own_server, tmp_path):
     registry = Registry(own_server.data)
     _, secret = registry.access.create("alice", {"team": Role.WRITE})
