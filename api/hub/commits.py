@@ -15,6 +15,7 @@ from api.dependencies import Who, Zoo
 from api.hub.requests import Base, Name, Revision, content, json_body, lines, page_of, text
 from zoo.access import Role
 from zoo.errors import InvalidReference, MissingBlobs, NotSupported
+from zoo.hub.ignored import LARGEST, Ignored
 from zoo.hub.objects import REGULAR_LIMIT
 from zoo.hub.records import Addition, Deletion, Operation
 from zoo.reference import parse_digest
@@ -25,15 +26,21 @@ router = APIRouter(prefix="/api/models/{org}/{repo}")
 # A regular file in base64, with its path.
 LONGEST_LINE = REGULAR_LIMIT * 4 // 3 + (64 << 10)
 MOST_OPERATIONS = 50_000
+GITIGNORE = ".gitignore"
 
 
 @router.post("/preupload/{revision}")
 async def preupload(
     zoo: Zoo, who: Who, name: Name, revision: Revision, request: Request
 ) -> dict[str, Any]:
-    """How to send each file; `oid` is the file that is there, so that the same one is not sent again."""
+    """How to send each file; `oid` is the file that is there, so that the same one is not sent again.
+
+    What a `.gitignore` leaves out is not sent, as with git: that of the commit, or the one that is there. Files that
+    are there already are.
+    """
     _no_drafts(request)
-    asked = (await json_body(request)).get("files")
+    fields = await json_body(request)
+    asked, patterns = fields.get("files"), fields.get("gitIgnore")
     if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
         raise InvalidReference(
             "files: expected a list of objects", fix="send path and size of each"
@@ -42,12 +49,17 @@ async def preupload(
     def answer() -> list[dict[str, Any]]:
         zoo.access.require(who, Role.WRITE, name)
         _, there = zoo.repositories.files(name, revision, who)
+        said = content(fields, "gitIgnore") if patterns is not None else ""
+        if patterns is None and GITIGNORE in there:
+            said = zoo.repositories.text_of(there[GITIGNORE], 4 * LARGEST)
+        ignored = Ignored(said)
         found = []
         for item in asked:
             path, size = text(item, "path"), item.get("size")
             regular = isinstance(size, int) and size <= REGULAR_LIMIT
             mode = "regular" if regular else "lfs"
-            reply: dict[str, Any] = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+            reply: dict[str, Any] = {"path": path, "uploadMode": mode}
+            reply["shouldIgnore"] = path not in there and path in ignored
             if path in there:
                 reply["oid"] = there[path].etag
             found.append(reply)

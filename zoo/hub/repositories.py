@@ -194,6 +194,11 @@ class Repositories:
             head = _resolve(session, name, revision)
             return _commit_info(head.commit), files_of(session, head.commit.tree)
 
+    def text_of(self, entry: Entry, most: int) -> str:
+        """The beginning of a file as text: at most so many bytes."""
+        blob = Blob(self._store, entry.sha256, entry.size)
+        return blob.read(most).decode(errors="replace")
+
     def tree(
         self, name: str, revision: str, path: str, who: Identity, *, recursive: bool
     ) -> tuple[CommitInfo, list[Entry | Directory]]:
@@ -717,8 +722,7 @@ class Repositories:
         readme = walk(session, commit.tree, README)
         text = ""
         if isinstance(readme, Entry):
-            blob = Blob(self._store, readme.sha256, readme.size)
-            text = blob.read(4 * card.LARGEST_METADATA).decode(errors="replace")
+            text = self.text_of(readme, 4 * card.LARGEST_METADATA)
         metadata = card.read_metadata(text.replace("\r\n", "\n"))
         forms = session.exec(
             select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == FORM)

@@ -73,6 +73,16 @@ api.delete_files(repo, ["many/d1/*", "many/d2/s0/*"])
 left = {name for name in many if not name.startswith(("d1/", "d2/s0/"))}
 assert {path.removeprefix("many/") for path in api.list_repo_files(repo)} == {*left, "copy"}
 
+# What git would not add stays at home, by the commit's .gitignore and then by the one that is there.
+secret = {".env": b"key", "deep/.env": b"key", "keep.env": b"", "build/x": b"", "w.bin": b"w"}
+rules = {".gitignore": b".env\nbuild/\n"}
+api.create_repo(repo + "-ignoring")
+api.upload_folder(folder_path=folder_of({**secret, **rules}), repo_id=repo + "-ignoring")
+kept = {".gitattributes", ".gitignore", "keep.env", "w.bin"}
+assert set(api.list_repo_files(repo + "-ignoring")) <= kept, api.list_repo_files(repo + "-ignoring")
+api.upload_folder(folder_path=folder_of({**secret, "new": b""}), repo_id=repo + "-ignoring")
+assert set(api.list_repo_files(repo + "-ignoring")) - kept == {"new"}
+
 # A folder that was fetched before follows what has changed.
 local = tempfile.mkdtemp()
 api.upload_folder(folder_path=folder_of({"1": b"1", "2": b"2"}), repo_id=repo, path_in_repo="l")
