@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api.hub import absent, commits, errors, files, lfs, models, modelscope, repos, users, xet
 from api.rates import RateLimit, Rates
@@ -23,6 +24,10 @@ def create_hub(registry: Registry, rates: Rates) -> FastAPI:
     app.state.registry = registry
     errors.install(app)
     for resource in ROUTERS:
+        for route in resource.router.routes:
+            # What can be looked at can be asked for its headers; servers leave out the body.
+            if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+                route.methods.add("HEAD")
         app.include_router(resource.router)
     app.add_middleware(RateLimit, rates=rates, answer=errors.too_many)
     return app

@@ -81,7 +81,7 @@ async def _http_error(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)  # noqa: S101 - what it was installed for
     if problem.status_code in (404, 405):
         said, code = refusal(request.method, request.url.path, problem.status_code)
-        return error(problem.status_code, said, code)
+        return error(problem.status_code, said, code, **dict(problem.headers or {}))
     return error(problem.status_code, str(problem.detail), "BadRequest")
 
 

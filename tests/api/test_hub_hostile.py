@@ -228,3 +228,13 @@ def test_listing_pages(hub):
         found += [item["id"] for item in response.json()]
         address = response.links.get("next", {}).get("url")
     assert sorted(found) == [f"paged/page{number}" for number in range(5)]
+
+
+def test_what_can_be_looked_at_has_headers_alone_too(hub):
+    for path in ("", "/org/hostile", "/org/hostile/tree/main", "/org/hostile/refs", "/org/none"):
+        address = f"/api/models{path}"
+        head, whole = fine(hub.head(address)), hub.get(address)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-length"] == str(len(whole.content))
+    refused = fine(hub.put("/api/models/org/hostile/refs"))
+    assert (refused.status_code, "GET" in refused.headers["allow"]) == (405, True)
