@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from tests.conftest import Server
 from tests.jobs.zoo_of_workers import Zoo, kill
@@ -230,3 +233,36 @@ def test_a_bucket_that_is_none(start: Callable[..., Server], tmp_path: Path) -> 
         start(tmp_path, **bucket_of("http://127.0.0.1:1", "https://bucket"))
     with pytest.raises(RuntimeError, match="exit status 2"):
         start(tmp_path, POLYZOO_DATABASE="mysql://somewhere/zoo")
+
+
+@contextmanager
+def away(services: Services) -> Iterator[None]:
+    """The database of this test takes nobody, as while it is started anew."""
+    url = make_url(os.environ["POLYZOO_DATABASE"])
+    with psycopg.connect(services.uri, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false")
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        connection.execute(ended, [url.database])
+        yield
+        connection.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS true")
+
+
+def test_a_worker_outlives_a_database_that_was_away(tmp_path: Path, services: Services) -> None:
+    zoo = Zoo(tmp_path)
+    try:
+        worker = zoo.work()
+        job = zoo.submit("us/patient", ["pytorch"])
+        zoo.until(job.id, lambda job: any(step.name == "hub graph" for step in job.steps))
+        with away(services):
+            for _ in range(1200):
+                if "cannot start yet" in zoo.said():
+                    break
+                threading.Event().wait(0.1)
+            assert "cannot start yet" in zoo.said()
+        job = zoo.ended(job.id)
+        assert (job.state, job.error) == ("succeeded", None), zoo.said()
+        assert worker.poll() is None
+        assert len(zoo.client.model("us/patient")["versions"]) == 1
+        assert zoo.left_behind() == []
+    finally:
+        zoo.stop()

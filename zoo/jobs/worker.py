@@ -54,6 +54,7 @@ STEPS_VERSION = "1"
 # What passes by itself.
 PASSING = (SourceUnavailable, ServerUnavailable, StorageUnavailable, NoSpace)
 LONGEST_PAUSE = 30.0  # seconds
+ANEW = "anew"  # argument of a worker that takes the place of itself
 # More than any job's own limit of attempts: that one tells the user why.
 MOST_RECOVERIES = 1_000_000
 
@@ -259,8 +260,7 @@ class Worker:
             f"worker {self.id} starts anew: {why}", *values, exc_info=sys.exc_info()[0] is not None
         )
         self._end_children()
-        time.sleep(1)
-        os.execv(sys.executable, running("zoo.jobs.worker"))  # noqa: S606
+        _run_anew()
 
     def _end_children(self) -> None:
         for child in psutil.Process().children(recursive=True):
@@ -291,6 +291,11 @@ class Worker:
         os._exit(0)
 
 
+def _run_anew() -> NoReturn:
+    time.sleep(1)
+    os.execv(sys.executable, running("zoo.jobs.worker", ANEW))  # noqa: S606
+
+
 def _may_pass(error: ConversionError | ZooError) -> bool:
     # A ZooError of no class of its own: the disk or the database does not answer.
     return isinstance(error, PASSING) or type(error) is ZooError
@@ -311,5 +316,16 @@ def work(settings: Settings) -> None:
     Worker(Registry(settings.data, settings)).run()
 
 
+def main() -> None:
+    """Work; a worker that starts anew has worked before, so it waits until it can."""
+    try:
+        work(Settings.from_environment())
+    except (*PASSING, SQLAlchemyError) as error:
+        if ANEW not in sys.argv:
+            raise
+        log.warning("cannot start yet: %s", error)
+        _run_anew()
+
+
 if __name__ == "__main__":
-    work(Settings.from_environment())
+    main()
