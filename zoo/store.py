@@ -29,7 +29,7 @@ HASHED_BEHIND = 2
 WORTH_A_THREAD = 128 << 10  # bytes
 # A writer that has been still for so long is dead; one that is not fails cleanly at its rename.
 STALE_SECONDS = 24 * 3600.0
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Blobs(Protocol):
@@ -503,7 +503,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise NoSpace(
                 f"no space left to write {path}", fix="free some space and repeat the command"
             ) from error

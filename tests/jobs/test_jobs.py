@@ -238,6 +238,38 @@ def test_a_form_that_differs_ends_the_command_with_4(zoo: Zoo, tmp_path: Path) -
     assert zoo.left_behind() == []
 
 
+def test_a_disk_that_is_full_is_no_fault_of_the_model(tmp_path: Path) -> None:
+    """No file of a part may be longer than its limit, for as long as there is one."""
+    limit = tmp_path / "limit"
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python" / "sitecustomize.py").write_text(
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        f"limit = Path({str(limit)!r})\n"
+        "if 'zoo.jobs.process' in sys.orig_argv and limit.exists():\n"
+        "    longest = int(limit.read_text())\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, longest))\n"
+    )
+    path = os.pathsep.join(filter(None, [str(tmp_path / "python"), os.environ.get("PYTHONPATH")]))
+    zoo = Zoo(tmp_path, POLYZOO_JOB_ATTEMPTS="2", PYTHONPATH=path)
+    try:
+        zoo.work()
+        # Nothing can be written; then all but the longest files.
+        for longest in (0, 300):
+            limit.write_text(str(longest))
+            job = zoo.submit(f"us/full{longest}", ["pytorch"])
+            job = zoo.ended(job.id)
+            assert (job.state, job.error and job.error.status) == ("failed", 1), zoo.said()
+            assert re.fullmatch(r"hub graph: no space left .*", job.error.message), job.error
+            assert job.steps[-1].attempts == 2
+            assert zoo.left_behind() == []
+        limit.unlink()
+        zoo.client.retry(job.id)
+        assert zoo.ended(job.id).state == "succeeded", zoo.said()
+    finally:
+        zoo.stop()
+
+
 def test_events_go_on_where_they_were_left(zoo: Zoo) -> None:
     job = zoo.submit("us/events", ["onnx"])
     zoo.work()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,17 +22,22 @@ from typing import Any
 import psutil
 
 from converters.errors import ConversionError, RuntimeFailed
-from zoo.errors import ZooError
+from zoo.errors import NoSpace, ZooError
 from zoo.interpreter import running
 from zoo.jobs.jobs import failure
 from zoo.jobs.records import Failure
 from zoo.settings import Settings
+from zoo.store import FULL
 
 POLL_SECONDS = 0.1
 # What may pass by itself: somebody else ended the process.
 PASSING = frozenset({"SIGKILL", "SIGTERM", "Ended"})
 # What of a task is the place of a file.
 PATHS = ("source", "reference", "candidate", "out")
+# How a part ends that has no space left, not even for an answer.
+_FULL_STATUS = 74  # EX_IOERR
+_FULL_WORDS = tuple(map(os.strerror, FULL))
+_LEAST_FREE = 1 << 20  # bytes
 
 
 class Interrupted(Exception):
@@ -59,6 +65,7 @@ def run_part(
 
     Raises:
         Interrupted: It was ended from outside, or `stopped` said so.
+        NoSpace: The disk is full.
         PartFailed: It failed.
     """
     question, answer, log = folder / "task.json", folder / "answer.json", folder / "log"
@@ -88,10 +95,15 @@ def run_part(
         _end(process)
     if process.returncode < 0:
         raise Interrupted(f"its process was ended by signal {-process.returncode}")
-    if not answer.is_file():
+    found = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
+    # With no space left, frameworks fail in words of their own, or without any.
+    if process.returncode == _FULL_STATUS or (
+        found != {} and shutil.disk_usage(folder).free < _LEAST_FREE
+    ):
+        raise NoSpace("no space left on the worker's disk", fix="free some space there")
+    if found is None:
         said = log.read_text(encoding="utf-8", errors="replace")[-2000:].strip().splitlines()
-        raise PartFailed(_limit(f"its process failed: {said[-1] if said else 'without a word'}"))
-    found = json.loads(answer.read_text(encoding="utf-8"))
+        raise PartFailed(_limit(f"failed: {said[-1] if said else 'its process said nothing'}"))
     if found.get("interrupted"):
         raise Interrupted(found["interrupted"])
     if found:
@@ -150,8 +162,27 @@ def recognise(source: Path, out: Path) -> None:
     out.write_text(json.dumps({**artifact, "root": str(found.root)}), encoding="utf-8")
 
 
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a disk, a quota or a file size limit that is full, here or in a process of this one."""
+    while error is not None:
+        said = f"{error} {getattr(error, 'detail', '')}"
+        if getattr(error, "errno", None) in FULL or any(words in said for words in _FULL_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def main() -> None:
     """The part's own side."""
+    try:
+        _work()
+    except Exception as error:
+        if _is_full(error):
+            sys.exit(_FULL_STATUS)
+        raise
+
+
+def _work() -> None:
     import threading
 
     from converters.convert import convert, verify_artifact
@@ -177,6 +208,8 @@ def main() -> None:
         else:
             verify_artifact(Path(task["reference"]), Path(task["candidate"]), sizes)
     except (ConversionError, ZooError) as error:
+        if _is_full(error):
+            raise
         if isinstance(error, RuntimeFailed) and error.reason in PASSING:
             answer = {"interrupted": error.message}
         else:

@@ -228,9 +228,7 @@ class Worker:
             if isinstance(error, ConversionError | ZooError) and not _may_pass(error):
                 return self._failed(work, name, failure(error))
             if attempt >= self.settings.job_attempts:
-                return self._failed(
-                    work, name, _gave_up(f"{name}: {getattr(error, 'message', error)}")
-                )
+                return self._failed(work, name, _gave_up(f"{name}: {_said(error)}"))
             log.warning("%s of job %s failed, again: %s", name, work.job_id, error)
             self._stopping.wait(min(LONGEST_PAUSE, 0.5 * 2**attempt))
             return None
@@ -299,6 +297,13 @@ def _run_anew() -> NoReturn:
 def _may_pass(error: ConversionError | ZooError) -> bool:
     # A ZooError of no class of its own: the disk or the database does not answer.
     return isinstance(error, PASSING) or type(error) is ZooError
+
+
+def _said(error: Exception) -> str:
+    """Where a worker has its files is nothing to its users."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(getattr(error, "message", error))
 
 
 def _gave_up(said: str) -> Failure:
