@@ -40,6 +40,8 @@ refused("public or private", lambda: api.update_repo_settings(model, gated="auto
 refused("models only", lambda: api.create_repo("org/data", repo_type="dataset"))
 
 # Libraries look for these and go on if they are not there.
+assert list(api.list_models(gated=True)) == []
+assert model in [found.id for found in api.list_models(gated=False)]
 assert list(api.list_datasets(limit=2)) == list(api.list_spaces(limit=2)) == []
 folder = tempfile.mkdtemp()
 (Path(folder) / "a").write_text("a")
