@@ -192,8 +192,13 @@ def sha256(path: Path) -> str:
 
 
 def _header(name: str, target: Framework, graph: Any) -> str:
-    inputs = ", ".join(f"{v.name} {list(inner_shape(v) or ())}" for v in graph.inputs)
-    outputs = ", ".join(f"{v.name} {list(inner_shape(v) or ())}" for v in graph.outputs)
+    inputs, outputs = (
+        ", ".join(f"{n} {list(inner_shape(v) or ())}" for n, v in zip(names, values, strict=True))
+        for names, values in (
+            ([v.name for v in graph.inputs], graph.inputs),
+            (graph.output_names, graph.outputs),
+        )
+    )
     return f"{name} in {target.title}.\n\nInputs: {inputs}\nOutputs: {outputs}\n".replace("'", "")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from converters.convert import convert
@@ -115,6 +116,39 @@ def test_classes(
     found = operators(result)
     for operator in set(expected):
         assert found.count(operator) >= expected.count(operator), found
+
+
+def test_sequences_of_different_lengths(
+    imported: Callable[..., Imported], nets: Path, tmp_path: Path
+) -> None:
+    """ONNX takes lengths beside what is padded; no node sorts, packs or takes rows apart."""
+    result = imported("Ragged")
+    assert (result.route.route, result.route.reason) == ("traced", "")
+    assert set(result.dynamic) == {"batch", "length"}
+    found = operators(result)
+    assert [name for name in found if name in ("LSTM", "GRU", "RNN")] == ["LSTM"] * 2 + [
+        "GRU",
+        "RNN",
+    ]
+    assert not {"TopK", "ScatterElements", "Loop"} & set(found)
+    # Numbers that the import never saw, one sequence of a single step and none of the whole length among them.
+    program = f"""
+import numpy as np, torch
+from torch_nets import Ragged
+net = Ragged().eval()
+net.load_state_dict(torch.load({str(nets / "Ragged.pt")!r}))
+x, lengths = torch.randn(11, 5, 6), torch.tensor([1, 9, 4, 4, 10])
+with torch.no_grad():
+    outputs = net(x, lengths)
+np.savez({str(tmp_path / "wanted.npz")!r}, *(y.numpy() for y in outputs), x=x.numpy(), lengths=lengths.numpy())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=HERE)
+    with np.load(tmp_path / "wanted.npz") as wanted:
+        session = onnxruntime.InferenceSession(result.model)
+        outputs = session.run(None, {"x": wanted["x"], "lengths": wanted["lengths"]})
+        assert len(outputs) == 6
+        for number, output in enumerate(outputs):
+            np.testing.assert_allclose(output, wanted[f"arr_{number}"], 1e-5, 1e-6)
 
 
 def test_names_and_scopes_are_those_of_the_class(imported: Callable[..., Imported]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Cnn(nn.Module):
@@ -285,7 +286,27 @@ class Odd(nn.Module):
         return x, y, nn.functional.avg_pool2d(y, 3, 2, 1, divisor_override=5), y
 
 
+class Ragged(nn.Module):
+    """Sequences of different lengths through every kind of recurrent layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(6, 5, 2, bidirectional=True)
+        self.gru = nn.GRU(10, 4, batch_first=True)
+        self.rnn = nn.RNN(6, 3, nonlinearity="relu", bias=False, bidirectional=True)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(input=x, lengths=lengths, enforce_sorted=False)
+        y, (h, c) = self.lstm(packed)
+        y, _ = pad_packed_sequence(y, total_length=x.shape[0])
+        z = pack_padded_sequence(y.transpose(0, 1), lengths, True, False)
+        z, n = pad_packed_sequence(self.gru(z, h[:1, :, :4])[0], True, -1.0)
+        _, last = self.rnn(packed)
+        return y, h, c, z, n, last
+
+
 INPUTS = {
+    "Ragged": {"x": (7, 3, 6), "lengths": (3,)},
     "Odd": {"x": (1, 3, 16, 16)},
     "Heads": {"x": (1, 5, 8), "mask": (1, 5)},
     "Peaks": {"x": (1, 2, 6, 7)},
@@ -305,7 +326,7 @@ INPUTS = {
     "Random": {"x": (3, 4)},
     "Twins": {"x": (3, 4)},
 }
-NUMBERS = {"times": 3, "rate": 8000}
+NUMBERS = {"times": 3, "rate": 8000, "lengths": (4, 6, 2)}
 SCRIPTED = ("Cnn", "Mtcnn", "Lstm", "Branch", "Memory", "DataDependent", "Twins")
 
 

@@ -3,7 +3,8 @@
 sources   a file, folder or class -> a module and how to call it
 scripting an emitted model -> source that TorchScript reads
 scripts   TorchScript -> an ordinary module that runs its graph operation by operation
-routes    a module -> model.onnx; `decompositions` and `symbolics`: what its exporters lack; `operators`: ours
+routes    a module -> model.onnx; `decompositions` and `symbolics`: what its exporters lack; `operators`: ours;
+          `packing`: sequences of different lengths
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from ..cases import Called, References
-from . import operators, scripting, sources
+from . import operators, packing, scripting, sources
 from .routes import ROUTES
 
 MOST_WARNINGS = 5
@@ -33,6 +34,7 @@ def inference() -> Iterator[None]:
     # The fused kernel of transformer layers has no ONNX form; what it fuses has.
     torch.backends.mha.set_fastpath_enabled(False)
     operators.define()
+    packing.install()
     with torch.no_grad():
         yield
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..cases import References
-from . import operators, symbolics
+from . import operators, packing, symbolics
 from .decompositions import decomposed
 from .scripts import name_weights
 from .sources import Source
@@ -127,7 +127,8 @@ def _traced(module: Any, source: Source, found: References, dynamic: str, path: 
         for index, axis in axes:
             dynamic_axes.setdefault(found.inputs[index], {})[axis] = name
     operators.register(OPSET)
-    with _equal_apart():
+    packing.register(OPSET)
+    with _equal_apart(), packing.taken():
         torch.onnx.export(
             module,
             tuple(_example(source, found, dynamic)),
