@@ -1,6 +1,7 @@
 """Which files a `.gitignore` at the root of a repository leaves out, as git says: https://git-scm.com/docs/gitignore.
 
 Patterns come from outside, so they are not made regular expressions, which some of them would keep busy for ever.
+The package pathspec does that, and takes in what git leaves out: `b/a` for the two lines `*` and `!a`.
 """
 
 from __future__ import annotations
