@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import Server
-from tests.jobs.zoo_of_workers import Zoo, kill
+from tests.jobs.zoo_of_workers import Zoo, children_of, kill
 from tests.services import Services, bucket_of
 from zoo.client import Client
 from zoo.settings import Settings
@@ -263,6 +265,26 @@ def test_a_worker_outlives_a_database_that_was_away(tmp_path: Path, services: Se
         assert (job.state, job.error) == ("succeeded", None), zoo.said()
         assert worker.poll() is None
         assert len(zoo.client.model("us/patient")["versions"]) == 1
+        assert zoo.left_behind() == []
+    finally:
+        zoo.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of other processes are set")
+def test_a_worker_without_space_says_so_in_words(tmp_path: Path) -> None:
+    """No file of the worker itself may be longer than its limit, from the step before on."""
+    import resource
+
+    zoo = Zoo(tmp_path, POLYZOO_JOB_ATTEMPTS="2", POLYZOO_LOG_LEVEL="error")
+    try:
+        worker = zoo.work()
+        job = zoo.submit("us/full", ["pytorch"])
+        zoo.until(job.id, lambda job: any(s.name == "emit pytorch" for s in job.steps))
+        zoo.until(job.id, lambda _: bool(children_of(worker)))
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
+        job = zoo.ended(job.id)
+        assert (job.state, job.error and job.error.status) == ("failed", 1), zoo.said()
+        assert job.error.message == f"verify pytorch: {os.strerror(errno.EFBIG)}"
         assert zoo.left_behind() == []
     finally:
         zoo.stop()

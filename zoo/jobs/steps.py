@@ -144,9 +144,7 @@ def _verify(work: Work, target: str) -> str:
     """A copy of the emitted form, with the report in its manifest."""
     folder = work.fresh()
     candidate = folder / "out" / target
-    shutil.copytree(
-        work.result(f"emit {target}") / "out" / target, candidate, copy_function=_shared
-    )
+    _copy(work.result(f"emit {target}") / "out" / target, candidate)
     task = {
         "do": "verify",
         "reference": str(work.result("hub graph") / "out" / "onnx"),
@@ -157,12 +155,16 @@ def _verify(work: Work, target: str) -> str:
     return folder.name
 
 
-def _shared(source: str, target: str) -> str:
-    """Weights are not copied; the one file that changes is."""
-    if os.path.basename(source) == "manifest.json":
-        return str(shutil.copyfile(source, target))
-    os.link(source, target)
-    return target
+def _copy(form: Path, place: Path) -> None:
+    """Let a form be at a second place: weights are shared, the one file that changes is copied."""
+    for path in form.rglob("*"):
+        if path.is_file():
+            target = place / path.relative_to(form)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.name == "manifest.json":
+                shutil.copyfile(path, target)
+            else:
+                os.link(path, target)
 
 
 def _publish(work: Work) -> str:
@@ -175,8 +177,7 @@ def _publish(work: Work) -> str:
     folder = work.fresh()
     for target in work.submission.convert.targets:
         step = "hub graph" if target == "onnx" else f"verify {target}"
-        made = work.result(step) / "out" / target
-        shutil.copytree(made, folder / "out" / target, copy_function=_shared)
+        _copy(work.result(step) / "out" / target, folder / "out" / target)
     fields = submitted.model_dump(mode="json", exclude_defaults=True)
     del fields["artifacts"]
     fields["lineage"].setdefault("derived_from", _entry_digest(work.source))
