@@ -234,7 +234,7 @@ def make_folder_case(name: str, folder: Path) -> dict[str, Any]:
     """Write a Hugging Face folder with random weights."""
     torch.manual_seed(1)
     model = make_folder(FOLDERS[name], folder / "model")
-    for index in HELD_OUT:
+    for index in (*HELD_OUT, BATCH):
         torch.manual_seed(100 + index)
         inputs = ModelInputs(model, index).tensors()
         saved(folder, index, inputs, model(**inputs))

@@ -229,22 +229,24 @@ def windows(
     n, sizes = len(kernel), x.shape[2:]
     if isinstance(pads, str):
         pads = same_sides(sizes, kernel, stride, dilation, pads)
-    counts, rest = [], []
+    counts, offsets, rest = [], [], []
     for k in range(n):
-        reach = (kernel[k] - 1) * dilation[k] + 1
-        room = sizes[k] + pads[k] + pads[k + n] - reach
+        size = sizes[k] + pads[k] + pads[k + n]
+        room = size - (kernel[k] - 1) * dilation[k] - 1
         count = (-(-room // stride[k]) if ceil_mode else room // stride[k]) + 1
         # A window may not start behind the input.
         if ceil_mode and (count - 1) * stride[k] >= sizes[k] + pads[k]:
             count -= 1
         counts.append(count)
-        rest.append(-(-room // stride[k]) * stride[k] - room if ceil_mode else 0)
+        # Of a window that is larger than the input, most elements are behind it in every place.
+        offsets.append(range(0, min(kernel[k] * dilation[k], size), dilation[k]))
+        rest.append(max(offsets[k][-1] + (count - 1) * stride[k] + 1 - size, 0))
     x = pad_spatial(pad_spatial(x, pads, value), (0,) * n + tuple(rest), behind)
     parts = [x]
     for k in range(n):
         cut = []
         for part in parts:
-            for first in range(0, kernel[k] * dilation[k], dilation[k]):
+            for first in offsets[k]:
                 last = first + (counts[k] - 1) * stride[k]
                 cut.append(ops.gather(part, ops.arange(first, last + 1, stride[k]), k + 2))
         parts = cut
