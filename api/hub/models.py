@@ -71,6 +71,8 @@ def list_models(
             answer |= {"sha": commit.id, "siblings": wire.siblings_of(files, blobs=False)}
         if wire.flagged(request.query_params.getlist("cardData")) or "cardData" in asked:
             answer["cardData"] = dict(info.metadata)
+        if wire.flagged(request.query_params.getlist("config")) or "config" in asked:
+            answer["config"] = dict(info.config)
         answers.append(answer)
     return answers
 
@@ -90,6 +92,7 @@ async def model_info(
             **wire.model_of(info),
             "sha": commit.id,
             "cardData": dict(info.metadata),
+            "config": dict(info.config),
             "siblings": wire.siblings_of(files, blobs=blobs),
             "usedStorage": sum({f.sha256: f.size for f in files.values()}.values()),
         }

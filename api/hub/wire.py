@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from zoo.hub.configuration import metadata_of
 from zoo.hub.objects import Directory, Entry
 from zoo.hub.records import CommitInfo, RepositoryInfo
 
@@ -31,9 +32,10 @@ def model_of(info: RepositoryInfo) -> dict[str, Any]:
         "createdAt": time_of(info.created_at),
         "lastModified": time_of(info.updated_at),
     }
+    said = {**metadata_of(info.config), **info.metadata}
     for key in ("pipeline_tag", "library_name"):
-        if isinstance(info.metadata.get(key), str):
-            found[key] = info.metadata[key]
+        if isinstance(said.get(key), str):
+            found[key] = said[key]
     return found
 
 

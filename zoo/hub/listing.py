@@ -176,6 +176,7 @@ def info(row: Repository, private: bool) -> RepositoryInfo:
         created_at=_utc(row.created_at),
         updated_at=_utc(row.updated_at),
         metadata=kept.get("metadata", {}),
+        config=kept.get("config", {}),
         tags=tuple(kept.get("tags", ())),
     )
 

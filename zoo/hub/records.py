@@ -41,6 +41,7 @@ class RepositoryInfo:
         created_at: When it came to be.
         updated_at: When it last changed.
         metadata: That of its model card.
+        config: Classes and kind, as its config.json says them.
         tags: By which clients filter.
     """
 
@@ -49,6 +50,7 @@ class RepositoryInfo:
     created_at: datetime
     updated_at: datetime
     metadata: Mapping[str, Any]
+    config: Mapping[str, Any]
     tags: tuple[str, ...]
 
 

@@ -33,7 +33,8 @@ from zoo.catalogue.tables import (
     caseless,
 )
 from zoo.errors import Conflict, InvalidReference, MissingBlobs, NotFound, TooLarge
-from zoo.hub import card, listing
+from zoo.hub import card, configuration, listing
+from zoo.hub.configuration import CONFIGURATION
 from zoo.hub.history import ancestors, changed_last, forget_unreachable, large_files
 from zoo.hub.intake import follow_squash, leave_line, wait_in_line
 from zoo.hub.objects import Directory, Entry, commit_id, file_id, write_trees
@@ -718,20 +719,24 @@ class Repositories:
         return Entry(path, digest, len(content), file_id(digest, len(content), [content]))
 
     def _describe(self, session: Session, row: Repository, commit: Commit) -> None:
-        """Keep the model card's metadata where it can be searched."""
-        readme = walk(session, commit.tree, README)
-        text = ""
-        if isinstance(readme, Entry):
-            text = self.text_of(readme, 4 * card.LARGEST_METADATA)
-        metadata = card.read_metadata(text.replace("\r\n", "\n"))
+        """Keep the model card's metadata where it can be searched, with what a configuration says where it does not."""
+
+        def text(path: str, most: int) -> str:
+            found = walk(session, commit.tree, path)
+            return self.text_of(found, most) if isinstance(found, Entry) else ""
+
+        readme = text(README, 4 * card.LARGEST_METADATA)
+        metadata = card.read_metadata(readme.replace("\r\n", "\n"))
+        config = configuration.read(text(CONFIGURATION, configuration.LARGEST))
         forms = session.exec(
             select(Ref.name).where(Ref.repository_id == row.id, Ref.kind == FORM)
         ).all()
-        tags = card.tags_of(metadata)
+        tags = card.tags_of({**configuration.metadata_of(config), **metadata})
         tags += [tag for form in forms for tag in (form, card.LIBRARIES[form])]
         tags = list(dict.fromkeys(tags))
         listing.remove(session, row)
-        row.card = json.dumps({"metadata": metadata, "tags": tags}, ensure_ascii=False)
+        kept = {"metadata": metadata, "config": config, "tags": tags}
+        row.card = json.dumps(kept, ensure_ascii=False)
         row.tags = card.searchable(tags)
         listing.add(session, row)
 

@@ -27,6 +27,7 @@ from zoo.access import Identity
 from zoo.catalogue.records import Unpublished, UnpublishedPage
 from zoo.errors import InvalidManifest, ZooError
 from zoo.hub import card
+from zoo.hub.configuration import CONFIGURATION, metadata_of, read
 from zoo.hub.intake import Uploaded
 from zoo.hub.listing import MODIFIED, State
 from zoo.hub.objects import Entry
@@ -143,6 +144,7 @@ def submission_of(jobs: Jobs, upload: Uploaded, stopped: Callable[[], bool]) -> 
         Interrupted: `stopped` said so.
     """
     metadata = card.read_metadata(_text(jobs, upload.files.get(README)))
+    inferred = metadata_of(read(_text(jobs, upload.files.get(CONFIGURATION))))
     wishes = metadata.get("polyzoo")
     if wishes is not None and not isinstance(wishes, dict):
         raise InvalidManifest("polyzoo: expected a mapping", fix="write polyzoo: {convert: [onnx]}")
@@ -156,7 +158,9 @@ def submission_of(jobs: Jobs, upload: Uploaded, stopped: Callable[[], bool]) -> 
     head = {
         "name": upload.name,
         "version": upload.version,
-        **_head(metadata, upload.name, lambda name: _text(jobs, upload.files.get(name))),
+        **_head(
+            {**inferred, **metadata}, upload.name, lambda name: _text(jobs, upload.files.get(name))
+        ),
     }
     manifest: Manifest = validate_manifest({**head, "artifacts": [artifact]}, README)
     return Submission(manifest=manifest, convert=policy(targets, wishes.get("sizes")))
