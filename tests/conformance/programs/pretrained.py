@@ -5,7 +5,7 @@ import sys
 
 import torch
 from huggingface_hub import HfApi
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, pipeline
 
 folder, repo = sys.argv[1:]
 api = HfApi()
@@ -17,4 +17,6 @@ for place in (folder, repo):
     with torch.no_grad():
         numbers.append(AutoModel.from_pretrained(place).eval()(**tokens).last_hidden_state)
 assert torch.equal(*numbers)
+# What it is for stands in its configuration.
+assert pipeline(model=repo).task == "feature-extraction"
 print(json.dumps(list(numbers[0].shape)))
