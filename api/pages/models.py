@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import Model, Org, Secret, Who, Zoo
-from api.pages import drawings, licences, text, viewer
+from api.pages import drawings, findings, licences, text, viewer
 from api.pages.names import FORMS
 from api.pages.site import Pages, page, root_of
 from api.routes.jobs import TheJobs
@@ -93,6 +93,7 @@ def show_model(
         artifact=artifact,
         files=artifact.files[:MOST_FILES],
         sources=_sources(zoo, artifact),
+        findings=_findings(zoo, artifact),
         report=report,
         reference_of_others=any(
             form.verification is not None and form.verification.reference == chosen
@@ -191,6 +192,13 @@ def _sources(zoo: Registry, artifact: Artifact) -> list[tuple[str, Markup | None
         content = Blob.of(zoo.store, file.sha256).read(text.LARGEST_SOURCE + 1)
         found.append((file.path, text.source(content)))
     return found
+
+
+def _findings(zoo: Registry, artifact: Artifact) -> list[str]:
+    file = artifact.file(findings.MANIFEST)
+    if file is None:
+        return []
+    return findings.findings(Blob.of(zoo.store, file.sha256).read(findings.LARGEST))
 
 
 def _readme(zoo: Registry, who: Identity, name: str) -> Entry | Directory | None:

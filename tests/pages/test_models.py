@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from zoo.access import LOCAL
 from zoo.hub.records import Addition
@@ -118,6 +119,30 @@ def test_a_page_for_every_form(zoo, read, add):
     onnx = read(browser.get("/models/org/model/1.0.0/onnx"))
     assert "The other forms are compared with this one." in onnx.text
     assert "That" not in read(browser.get("/models/org/model/1.0.0/paddle"), 404).text
+
+
+def test_what_was_found_when_a_model_was_read_is_told(zoo, read, add):
+    registry, browser = zoo()
+    origin = {"format": "huggingface", "findings": [BAD, "fixed in this graph: length", 7]}
+    deep = {"source": {"format": "artifact", "findings": [], "lineage": {"source": origin}}}
+    for name, content in {
+        "told": json.dumps(deep),
+        "odd": '{"source": {"findings": "x", "lineage": [1]}}',
+        "broken": "[" * 100_000,
+    }.items():
+        path, digest = "manifest.json", put(registry, content.encode())
+        add(
+            registry,
+            f"org/{name}",
+            artifacts=[
+                {"framework": "pytorch", "format": "any", "precision": "fp32", "entry": path,
+                 "files": [{"path": path, "sha256": digest}]}
+            ],
+        )  # fmt: skip
+        page = read(browser.get(f"/models/org/{name}"))
+        assert not page.find("img")
+        assert len(page.find("p", **{"class": "note"})) == (2 if name == "told" else 0)
+        assert ("fixed in this graph: length" in page.text) == (name == "told")
 
 
 def test_an_older_version_says_so_and_is_fetched_as_such(zoo, read, add):
