@@ -49,11 +49,12 @@ class Padded:
 
 def install() -> None:
     """Make packing mind traces; a class that imports its functions has to be imported later."""
+    if hasattr(torch.ops.polyzoo, "recurrent"):
+        return  # a process does several steps
+    torch.library.custom_op("polyzoo::recurrent", recurrent, mutates_args=())
     packing = _with_as_many_lengths(rnn.pack_padded_sequence)
     rnn.pack_padded_sequence = _in_traces(packing, pack_padded_sequence)
     rnn.pad_packed_sequence = _in_traces(rnn.pad_packed_sequence, pad_packed_sequence)
-    if not hasattr(torch.ops.polyzoo, "recurrent"):
-        torch.library.custom_op("polyzoo::recurrent", recurrent, mutates_args=())
 
 
 def _in_traces(usual: Callable[..., Any], traced: Callable[..., Any]) -> Callable[..., Any]:
