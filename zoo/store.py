@@ -23,11 +23,19 @@ from typing import BinaryIO, Protocol
 from zoo.errors import DigestMismatch, NoSpace, NotFound, ZooError
 from zoo.reference import is_digest, parse_digest
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 CHUNK = 1 << 20  # bytes
 # Pieces that wait to be hashed, at most; shorter ones are hashed sooner than a thread wakes.
 HASHED_BEHIND = 2
 WORTH_A_THREAD = 128 << 10  # bytes
-# A writer that has been still for so long is dead; one that is not fails cleanly at its rename.
+# A writer has a lock on what it writes, which the system takes from whoever dies; it comes to it, and from it to the
+# rename, in less than this.
+REST_SECONDS = 10.0
+# Where there are no locks, one that has been still for so long is dead; one that is not fails cleanly at its rename.
 STALE_SECONDS = 24 * 3600.0
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -349,11 +357,8 @@ class Store:
                 if is_digest(digest):
                     yield digest
 
-    def sweep(self, older_than: float = STALE_SECONDS) -> int:
+    def sweep(self) -> int:
         """Remove what killed writers left behind.
-
-        Args:
-            older_than: Seconds without a written byte after which a writer counts as dead.
 
         Returns:
             How many files were removed.
@@ -361,7 +366,8 @@ class Store:
         removed = 0
         for path in self._temporary.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > older_than:
+                still = time.time() - path.stat().st_mtime
+                if still > STALE_SECONDS or (still > REST_SECONDS and _nobody_writes(path)):
                     path.unlink()
                     removed += 1
         return removed
@@ -513,6 +519,22 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _lock(file: BinaryIO) -> bool:
+    """Take the lock on a file for as long as it is open; whether that could be done."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _nobody_writes(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _lock(file)
+
+
 @contextmanager
 def _removed_on_failure(path: Path) -> Iterator[None]:
     try:
@@ -532,9 +554,11 @@ def _write(path: Path, source: BinaryIO | Path | Iterable[bytes]) -> str:
     # Read-only from the start: nobody writes to a blob but through this handle.
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o444)
     with os.fdopen(handle, "wb") as file:
+        _lock(file)
         for piece in parts if parts is not None else pieces(source):  # type: ignore[arg-type]
             file.write(piece)
             hashing.update(piece)
         file.flush()
         os.fsync(file.fileno())
+        os.utime(path)  # the lock goes before the rename
     return hashing.finish().hexdigest()

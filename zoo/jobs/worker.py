@@ -47,6 +47,7 @@ from zoo.jobs.steps import Work, names, perform
 from zoo.jobs.uploads import take_in
 from zoo.registry import Registry
 from zoo.settings import Settings
+from zoo.store import Store
 
 QUEUE = "conversions"
 # Steps of jobs that are under way are known by it: a release that changes the steps changes it.
@@ -159,12 +160,14 @@ class Worker:
             DBOS._recover_pending_workflows(sorted(orphans))
 
     def _sweep(self) -> None:
-        """Remove the folders of jobs that have ended and of workers that are dead."""
+        """Remove the folders of jobs that have ended, and what workers that are dead left."""
         living = set(self.jobs.living())
         for folder in (self.jobs.folder / "tmp").iterdir():
             if folder.name not in living:
                 shutil.rmtree(folder, ignore_errors=True)
         self.jobs.results.sweep(self.jobs.active)
+        if isinstance(store := self.jobs.registry.store, Store):
+            store.sweep()
 
     def _convert(self, job_id: str, number: int) -> None:
         """The workflow: steps that are done are not done again."""
