@@ -169,7 +169,7 @@ def _first(source: Called, given: Sequence[Array]) -> dict[str, Array]:
     try:
         first, again = source.run(given), source.run(given)
     except Exception as error:
-        raise not_taken(source.inputs, error) from error
+        raise not_taken(source.inputs, error, source.findings) from error
     if not first:
         raise Refused("UnsupportedError", "the module returns no tensors")
     for name, value in first.items():

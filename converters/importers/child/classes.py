@@ -117,8 +117,10 @@ def no_inputs(what: str, names: Sequence[str]) -> Refused:
     )
 
 
-def not_taken(inputs: Mapping[str, Any], error: BaseException) -> Refused:
-    """The refusal of inputs that a model does not take."""
+def not_taken(
+    inputs: Mapping[str, Any], error: BaseException, findings: Sequence[str] = ()
+) -> Refused:
+    """The refusal of inputs that a model does not take; what was changed of it may be why."""
     shown = ", ".join(
         f"{name} {list(value.shape)} {value.dtype}"
         for name, value in inputs.items()
@@ -126,7 +128,7 @@ def not_taken(inputs: Mapping[str, Any], error: BaseException) -> Refused:
     )
     return Refused(
         "UsageError",
-        f"the module does not take these inputs ({shown}): {line(error)}",
+        "; ".join((f"the module does not take these inputs ({shown}): {line(error)}", *findings)),
         "give --inputs in.npz with inputs that it takes",
     )
 
