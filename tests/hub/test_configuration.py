@@ -40,8 +40,8 @@ def test_anything_else_says_nothing(text):
     assert metadata_of(read(text)) == {}
 
 
-def test_hub_clients_find_it_by_its_task(server):
-    zoo = Registry(server.data)
+def test_hub_clients_find_it_by_its_task(own_server):
+    zoo = Registry(own_server.data)
     config = json.dumps({"architectures": ["BertForMaskedLM"], "model_type": "bert"}).encode()
     zoo.repositories.create("org/plain", LOCAL)
     commit(zoo, {"config.json": config}, "org/plain")
@@ -52,14 +52,14 @@ def test_hub_clients_find_it_by_its_task(server):
 
     def listed(task):
         found = httpx.get(
-            f"{server.url}/api/models", params={"pipeline_tag": task, "config": "true"}
+            f"{own_server.url}/api/models", params={"pipeline_tag": task, "config": "true"}
         )
         return {one["id"]: one["config"] for one in found.json()}
 
     kind = {"architectures": ["BertForMaskedLM"], "model_type": "bert"}
     assert listed("fill-mask") == {"org/plain": kind}
     assert listed("fill-in") == {"org/told": kind}
-    plain = httpx.get(f"{server.url}/api/models/org/plain").json()
+    plain = httpx.get(f"{own_server.url}/api/models/org/plain").json()
     assert (plain["pipeline_tag"], plain["library_name"]) == ("fill-mask", "transformers")
     # What the card says is told apart from what was read elsewhere.
     assert (plain["cardData"], plain["config"]) == ({}, kind)
